@@ -1,0 +1,35 @@
+# make demo   train, evaluate and report on the bundled faces: runs/demo/report.html
+# make test   style, types and tests
+PYTHON ?= python3.11
+BIN := .venv/bin
+RUN := runs/demo
+CONFIG := experiments/configs/faces64.py
+
+.PHONY: demo test clean
+
+demo: .venv/ready
+	$(BIN)/python -m disentangle_jax.train --config=$(CONFIG):demo --workdir=$(RUN)
+	$(BIN)/python -m disentangle_jax.train --config=$(CONFIG):demo,no_contrast --workdir=$(RUN)/without_contrast \
+		--config.directions.source=$(RUN)/directions.safetensors
+	$(BIN)/python -m disentangle_jax.evaluate --workdir=$(RUN) \
+		--compare="autoencoder without contrast=$(RUN)/without_contrast"
+
+test: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/pytest
+
+# uv where there is one, else venv and pip. The stamp is newer than what it was made from, so a second call installs nothing.
+.venv/ready: setup.py constraints.txt
+	@if command -v uv >/dev/null; then \
+		test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) .venv; \
+		uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; \
+	else \
+		test -x $(BIN)/python || $(PYTHON) -m venv .venv; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'; \
+	fi
+	@touch $@
+
+clean:
+	rm -rf .venv runs build dist *.egg-info

@@ -1,0 +1,53 @@
+"""Packaging: lower bounds only, so that Colab keeps the jax build it came with; constraints.txt pins what CI runs."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+VIDEO = ["imageio>=2.34", "imageio-ffmpeg>=0.5"]
+
+setup(
+    name="disentangle_jax",
+    version="0.1.0",
+    description="Appearance and structure of GAN latents, split by contrast on synthetic videos, in JAX",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["disentangle_jax", "disentangle_jax.*"]), *find_packages("third_party")],
+    package_dir={"stylegan2_flax": "third_party/stylegan2_flax"},
+    package_data={"disentangle_jax": ["assets/*"], "stylegan2_flax": ["README.md"]},
+    install_requires=[
+        "jax>=0.8",
+        "jaxlib>=0.8",
+        "flax>=0.12",
+        "optax>=0.2.6",
+        "orbax-checkpoint>=0.11.30",
+        "ml-collections>=1.0",
+        "numpy>=1.26",
+        "safetensors>=0.4",
+        "jaxtyping>=0.3",
+        "tensorflow-datasets>=4.9.7",
+        "importlib_resources>=6",  # tensorflow-datasets imports it without declaring it
+        "array_record>=0.5",
+        "scikit-learn>=1.4",
+        "matplotlib>=3.8",
+        "pillow>=10",
+        "absl-py>=2",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "cuda": ["jax[cuda13]"],
+        "tpu": ["jax[tpu]"],
+        "video": VIDEO,
+        "dev": [
+            *VIDEO,
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.8",
+            "basedpyright>=1.20",
+            "beartype>=0.19",
+            "build>=1.2",
+        ],
+    },
+)
