@@ -1,0 +1,8 @@
+"""The embedded domain: parametric faces with an exact truth for every claim."""
+
+from disentangle_jax.faces.factors import APPEARANCE, NAMES, STRUCTURE, Factors, check, sample, unstack
+from disentangle_jax.faces.judge import Judge
+from disentangle_jax.faces.renderer import render
+from disentangle_jax.faces.truth import Truth
+
+__all__ = ["APPEARANCE", "NAMES", "STRUCTURE", "Factors", "Judge", "Truth", "check", "render", "sample", "unstack"]

@@ -1,0 +1,103 @@
+"""The judge: a small CNN that reads the factors of a face from its picture.
+
+Two are bundled, of other seeds and widths, so that the one that scores directions (`judge_a`) is never the one that
+scores results (`judge_b`). What each of them reads, and how well, stands in its card beside it in `assets/`.
+"""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from disentangle_jax.faces.factors import NAMES, Factors, unstack
+
+RESOLUTION = 64
+
+
+class Judge(nnx.Module):
+    """Four strided convolutions, a hidden layer, one output a factor.
+
+    Args:
+        widths: channels of the four convolutions.
+        hidden: units of the layer behind them.
+    """
+
+    def __init__(self, widths: tuple[int, ...], hidden: int, *, rngs: nnx.Rngs):
+        self.widths, self.hidden = tuple(widths), hidden
+        channels = (3, *widths)
+        kernels = (5, 3, 3, 3)
+        self.convs = nnx.List(
+            nnx.Conv(i, o, (k, k), strides=2, rngs=rngs) for i, o, k in zip(channels, widths, kernels, strict=False)
+        )
+        side = RESOLUTION // 2 ** len(widths)
+        self.dense = nnx.Linear(side * side * widths[-1], hidden, rngs=rngs)
+        self.head = nnx.Linear(hidden, len(NAMES), rngs=rngs)
+
+    def __call__(self, images: Float[Array, "n h w 3"]) -> Factors:
+        """Read the factors of images in [-1, 1] of 64 x 64 pixels."""
+        if images.shape[1:] != (RESOLUTION, RESOLUTION, 3):
+            raise ValueError(f"the judge reads images of {RESOLUTION} x {RESOLUTION} x 3; got {images.shape[1:]}")
+        x = images
+        for conv in self.convs:
+            x = nnx.silu(conv(x))
+        return unstack(self.head(nnx.silu(self.dense(x.reshape(len(x), -1)))))
+
+    def save(self, path: Path) -> None:
+        """Write the weights, in half precision, and the sizes that rebuild the module."""
+        flat = {
+            "/".join(map(str, name)): np.asarray(value[...], np.float16)
+            for name, value in nnx.to_flat_state(nnx.state(self, nnx.Param))
+        }
+        save_file(flat, path, {"judge": json.dumps({"widths": self.widths, "hidden": self.hidden})})
+
+    @classmethod
+    def load(cls, name: str | Path) -> "Judge":
+        """A bundled judge ("judge_a", "judge_b") or a file that `save` wrote.
+
+        Raises:
+            FileNotFoundError: there is no such judge or file.
+            ValueError: the file is damaged or holds something else.
+        """
+        path = Path(str(resources.files("disentangle_jax") / "assets" / f"{name}.safetensors"))
+        path = path if path.exists() else Path(name)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"no judge {str(name)!r}: give 'judge_a', 'judge_b' or a file written by Judge.save"
+            )
+        try:
+            with safe_open(path, framework="numpy") as file:
+                sizes = json.loads((file.metadata() or {}).get("judge", "null"))
+                flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged or no safetensors file ({error}); get or train it anew") from error
+        if sizes is None:
+            raise ValueError(f"{path} holds no judge: its metadata lack the entry 'judge'")
+        abstract = nnx.eval_shape(lambda: cls(**sizes, rngs=nnx.Rngs(0)))
+        graphdef, state = nnx.split(abstract)
+        weights = {tuple(int(p) if p.isdigit() else p for p in name.split("/")): v for name, v in flat.items()}
+        for parts, variable in nnx.to_flat_state(state):
+            if parts not in weights or weights[parts].shape != variable.shape:
+                raise ValueError(f"{path} does not fit its own sizes {sizes} at {'/'.join(map(str, parts))}")
+            variable.set_value(jnp.asarray(weights[parts], jnp.float32))
+        return nnx.merge(graphdef, state)
+
+
+def r_squared(predicted: Float[Array, "n f"], true: Float[Array, "n f"]) -> Float[Array, "f"]:
+    """Share of each factor's variance that is predicted, 1 - SSE / SST; negative if worse than the mean."""
+    errors = jnp.sum((predicted - true) ** 2, axis=0)
+    return 1.0 - errors / jnp.sum((true - jnp.mean(true, axis=0, keepdims=True)) ** 2, axis=0)
+
+
+def read(judge: Judge, images: Float[Array, "n h w 3"], batch_size: int = 256) -> Factors:
+    """Judge any number of images in batches of bounded memory."""
+    graphdef, state = nnx.split(judge)
+    call = jax.jit(lambda state, batch: nnx.merge(graphdef, state)(batch))
+    parts = [call(state, images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
+    return jax.tree.map(lambda *values: jnp.concatenate(values), *parts)

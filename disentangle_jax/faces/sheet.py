@@ -1,0 +1,42 @@
+"""A contact sheet of the domain: `python -m disentangle_jax.faces.sheet --out=faces.png`.
+
+Above, random faces; below, one row for every two factors, each swept from -1 to 1 on a mean face.
+"""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+from disentangle_jax import media
+from disentangle_jax.faces.factors import NAMES, sample, unstack
+from disentangle_jax.faces.renderer import render
+
+_OUT = flags.DEFINE_string("out", "faces.png", "the picture to write")
+_SEED = flags.DEFINE_integer("seed", 0, "of the random faces")
+_RESOLUTION = flags.DEFINE_integer("resolution", 64, "pixels of a face", lower_bound=32, upper_bound=256)
+
+_COLUMNS, _ROWS = 12, 3
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}")
+    steps = np.linspace(-1.0, 1.0, _COLUMNS // 2, dtype=np.float32)
+    mean_face = np.zeros(len(NAMES), np.float32)
+    mean_face[NAMES.index("hair_color")] = -0.4
+    sweeps = np.tile(mean_face, (len(NAMES), len(steps), 1))
+    for i in range(len(NAMES)):
+        sweeps[i, :, i] = steps
+    shown = jnp.concatenate(
+        [sample(jax.random.key(_SEED.value), _COLUMNS * _ROWS).stack(), sweeps.reshape(-1, len(NAMES))]
+    )
+    images = np.asarray(render(unstack(shown), _RESOLUTION.value, supersampling=2))
+    media.save_image(media.image_grid(images.reshape(-1, _COLUMNS, *images.shape[1:])), Path(_OUT.value))
+    print(f"Wrote {_OUT.value}: random faces, then {', '.join(NAMES)}, each from -1 to 1.")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,65 @@
+"""The bundled judges read what the renderer draws; damaged files are refused."""
+
+import json
+from importlib import resources
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from disentangle_jax import faces
+from disentangle_jax.faces.judge import Judge, r_squared, read
+
+AT_LEAST: dict[str, float] = dict.fromkeys(
+    ("yaw", "pitch", "roll", "smile", "mouth_open", "eye_open", "skin", "hair_color", "clothing"), 0.95
+)
+
+
+@pytest.mark.parametrize("name", ["judge_a", "judge_b"])
+def test_bundled_judges_read_every_factor(name):
+    truth = faces.sample(jax.random.key(77), 512)
+    scores = r_squared(read(Judge.load(name), faces.render(truth)).stack(), truth.stack())
+    for factor, score in zip(faces.NAMES, scores, strict=True):
+        assert score >= AT_LEAST.get(factor, 0.85) - 0.02, f"{name} reads {factor} with R^2 {score:.3f}"
+
+
+@pytest.mark.parametrize("name", ["judge_a", "judge_b"])
+def test_cards_state_what_is_needed(name):
+    card = json.loads((resources.files("disentangle_jax") / "assets" / f"{name}.json").read_text())
+    scores = card["r_squared_on_4096_held_out_renders"]
+    assert set(scores) == set(faces.NAMES)
+    assert all(scores[factor] >= AT_LEAST.get(factor, 0.85) for factor in scores)
+
+
+def test_the_two_judges_are_different_networks():
+    assert Judge.load("judge_a").widths != Judge.load("judge_b").widths
+
+
+def test_saving_and_loading_keeps_half_precision_weights(tmp_path):
+    judge = Judge((4, 4, 8, 8), 8, rngs=nnx.Rngs(0))
+    judge.save(tmp_path / "judge.safetensors")
+    again = Judge.load(tmp_path / "judge.safetensors")
+    images = jax.random.uniform(jax.random.key(0), (2, 64, 64, 3))
+    np.testing.assert_allclose(judge(images).stack(), again(images).stack(), atol=2e-3)
+
+
+def test_bad_files_get_one_clear_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no judge 'judge_z'"):
+        Judge.load("judge_z")
+    path = tmp_path / "judge.safetensors"
+    Judge((4, 4, 8, 8), 8, rngs=nnx.Rngs(0)).save(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match="damaged"):
+        Judge.load(path)
+    with pytest.raises(ValueError, match="64 x 64"):
+        Judge.load("judge_a")(jnp.zeros((1, 32, 32, 3)))
+
+
+def test_r_squared_of_the_mean_is_zero_and_of_the_truth_one():
+    true = jax.random.normal(jax.random.key(0), (100, 3))
+    np.testing.assert_allclose(r_squared(true, true), 1.0)
+    np.testing.assert_allclose(
+        r_squared(jnp.broadcast_to(true.mean(0, keepdims=True), true.shape), true), 0.0, atol=1e-6
+    )

@@ -1,0 +1,64 @@
+"""The truth of latents: layers own factors, factors fill their range, and the bundled generator draws them."""
+
+import json
+from importlib import resources
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import stylegan2_flax as sg2
+from disentangle_jax import faces
+from disentangle_jax.faces.judge import Judge, r_squared, read
+from disentangle_jax.faces.truth import GROUPS, Truth
+from disentangle_jax.generators import load_generator
+
+
+@pytest.fixture(scope="module")
+def generator() -> sg2.Generator:
+    return load_generator("faces64")
+
+
+@pytest.fixture(scope="module")
+def ws(generator):
+    return generator.mapping(jax.random.normal(jax.random.key(5), (256, generator.z_dim)))
+
+
+def test_factors_fill_their_range(ws):
+    values = Truth.load("faces64")(ws).stack()
+    assert float(jnp.abs(values).max()) < 1.0
+    np.testing.assert_allclose(values.std(0), 1 / np.sqrt(3), atol=0.1)
+
+
+def test_layers_move_the_factors_they_own_and_no_others(ws):
+    truth = Truth.load("faces64")
+    before = truth(ws[:8]).stack()
+    for (first, last), names in GROUPS:
+        other = ws[:8].at[:, first : last + 1].set(ws[8:16, first : last + 1])
+        moved = np.asarray(jnp.abs(truth(other).stack() - before).max(0) > 1e-4)
+        assert {name for name, m in zip(faces.NAMES, moved, strict=True) if m} == set(names)
+
+
+def test_the_bundled_generator_draws_its_truth(generator, ws):
+    truth = Truth.load("faces64")
+    images = generator.synthesis(ws[:128])
+    error = jnp.mean((images - faces.render(truth(ws[:128]))) ** 2)
+    card = json.loads((resources.files("disentangle_jax") / "assets" / "faces64.json").read_text())
+    np.testing.assert_allclose(10 * np.log10(4 / float(error)), card["psnr_held_out"], atol=1.0)
+    scores = r_squared(read(Judge.load("judge_a"), images).stack(), truth(ws[:128]).stack())
+    assert float(scores.mean()) > 0.9
+
+
+def test_saving_and_loading_is_exact(tmp_path, ws):
+    truth = Truth.load("faces64")
+    truth.save(tmp_path / "truth.safetensors")
+    np.testing.assert_array_equal(Truth.load(tmp_path / "truth.safetensors")(ws).stack(), truth(ws).stack())
+
+
+def test_bad_files_get_one_clear_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no truth 'nobody'"):
+        Truth.load("nobody")
+    (tmp_path / "broken.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match="damaged"):
+        Truth.load(tmp_path / "broken.safetensors")
