@@ -1,0 +1,6 @@
+"""Appearance and structure of GAN latents, split by contrast on synthetic videos."""
+
+from disentangle_jax import faces
+from disentangle_jax.disentangler import Disentangler
+
+__all__ = ["Disentangler", "faces"]

@@ -1,0 +1,229 @@
+"""The user's handle on a trained model: encode, swap, decode, render."""
+
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import SingleDeviceSharding
+from jaxtyping import Array, Float, Int
+from ml_collections import ConfigDict
+
+import stylegan2_flax as sg2
+from disentangle_jax import config as records
+from disentangle_jax.generators import BUNDLED, load_generator
+from disentangle_jax.latents import Directions
+from disentangle_jax.model import Autoencoder, Codes, weights
+from disentangle_jax.model.autoencoder import Buffer
+from disentangle_jax.training import checkpoint
+
+RENDERED_PIXELS = 2**18
+"""How many pixels are rendered at once, at most: 64 images of 64 px, or 1 of 512 px and more."""
+
+AnyArray = Array | np.ndarray
+Latents = Float[AnyArray, "..."]
+"""ws of shape [..., l, d]: checked by the methods, whose errors say more than a type can."""
+
+
+class Disentangler:
+    """A trained autoencoder and the frozen generator whose latents it splits.
+
+    Latents are ws of shape [..., l, d] with any leading axes. All methods are jitted; NumPy arrays are welcome.
+
+    Attributes:
+        autoencoder: with the averaged parameters of training.
+        generator: the frozen StyleGAN2.
+        directions: those that moved the clips of its training.
+        config: the experiment that trained it.
+    """
+
+    def __init__(self, autoencoder: Autoencoder, generator: sg2.Generator, directions: Directions, config: ConfigDict):
+        self.autoencoder, self.generator, self.directions, self.config = autoencoder, generator, directions, config
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Disentangler":
+        """Load a training workdir (its newest checkpoint) or an exported folder onto the default device.
+
+        Raises:
+            FileNotFoundError: the folder is neither, or has no checkpoint yet.
+            ValueError: what lies there does not fit its config.
+        """
+        folder = Path(folder)
+        config = records.read(folder)
+        own = folder / "generator.safetensors"
+        generator = load_generator(own if own.exists() else config.generator)
+        shape = (generator.num_ws, generator.w_dim)
+        abstract = nnx.eval_shape(
+            lambda: Autoencoder(jnp.zeros(shape), jnp.ones(shape), **config.model, rngs=nnx.Rngs(0))
+        )
+        exported = folder / "model.safetensors"
+        if exported.exists():
+            autoencoder = weights.load(abstract, exported)
+        else:
+            autoencoder = _from_checkpoint(abstract, folder / "checkpoints")
+        return cls(autoencoder, generator, Directions.load(folder / "directions.safetensors"), config)
+
+    def export(self, folder: str | Path) -> None:
+        """Write what `load` needs, as four small files; a generator that comes with the package is left out."""
+        folder = Path(folder)
+        weights.save(self.autoencoder, folder / "model.safetensors")
+        self.directions.save(folder / "directions.safetensors")
+        if self.config.generator not in BUNDLED:
+            sg2.save(self.generator, folder / "generator.safetensors")
+        records.write(self.config, folder)
+
+    def encode(self, ws: Latents) -> Codes:
+        """Split latents into codes: appearance [..., a], structure [..., s]."""
+        return _encode(self.autoencoder, self._latents(ws, "ws"))
+
+    def decode(self, appearance: Float[AnyArray, "*m a"], structure: Float[AnyArray, "*n s"]) -> Float[Array, "*p l d"]:
+        """Make latents of an appearance [..., a] and a structure [..., s], whose leading axes broadcast."""
+        return _decode(self.autoencoder, jnp.asarray(appearance), jnp.asarray(structure))
+
+    def transfer(
+        self,
+        source_ws: Latents,
+        driving_ws: Latents,
+        *,
+        relative: bool = False,
+        reference: int = 0,
+        strength: float = 1.0,
+    ) -> Float[Array, "*p l d"]:
+        """Give the source the structure (expression, pose) of the driving latents.
+
+        Leading axes broadcast: a face [l, d] driven by a clip [t, l, d] gives a clip; faces [n, 1, l, d] driven by it
+        give [n, t, l, d].
+
+        Args:
+            source_ws: gives the appearance.
+            driving_ws: gives the structure.
+            relative: carry over how the driving clip [..., t, l, d] moves away from its reference frame, so that the
+                source starts from its own structure.
+            reference: that frame, along t.
+            strength: scales the change of structure: 0 keeps the source's own, 1 is the transfer, above 1 exaggerates.
+        """
+        options = self._options(driving_ws, relative, reference, strength)
+        return _transfer(self.autoencoder, *self._pair(source_ws, driving_ws), **options)
+
+    def render(self, ws: Latents) -> Float[Array, "*n h w c"]:
+        """Draw latents: images in [-1, 1], a bounded number at a time."""
+        ws = self._latents(ws, "ws")
+        flat = ws.reshape(-1, *ws.shape[-2:])
+        batch = min(len(flat), self._render_batch)
+        padded = jnp.pad(flat, ((0, -len(flat) % batch), (0, 0), (0, 0)))  # so that one shape is compiled
+        starts = range(0, len(padded), batch)
+        images = [_synthesize(self.generator.synthesis, padded[start : start + batch]) for start in starts]
+        return jnp.concatenate(images)[: len(flat)].reshape(*ws.shape[:-2], *images[0].shape[1:])
+
+    def transfer_and_render(
+        self,
+        source_ws: Latents,
+        driving_ws: Latents,
+        *,
+        relative: bool = False,
+        reference: int = 0,
+        strength: float = 1.0,
+    ) -> Float[Array, "*p h w c"]:
+        """`render(transfer(...))`: up to a batch, one compiled function: encode, swap, decode, synthesise."""
+        options = self._options(driving_ws, relative, reference, strength)
+        pair = self._pair(source_ws, driving_ws)
+        *leading, _, _ = jnp.broadcast_shapes(*(ws.shape for ws in pair))
+        if math.prod(leading) > self._render_batch:
+            return self.render(_transfer(self.autoencoder, *pair, **options))
+        return _transfer_and_render(self.autoencoder, self.generator.synthesis, *pair, **options)
+
+    @property
+    def _render_batch(self) -> int:
+        return max(1, RENDERED_PIXELS // self.generator.img_resolution**2)
+
+    def _pair(self, source_ws, driving_ws):
+        source_ws, driving_ws = self._latents(source_ws, "source_ws"), self._latents(driving_ws, "driving_ws")
+        try:
+            jnp.broadcast_shapes(source_ws.shape, driving_ws.shape)
+        except ValueError:
+            raise ValueError(
+                f"the leading axes of source_ws {source_ws.shape} and driving_ws {driving_ws.shape} do not broadcast; "
+                "a face [l, d] goes with any clip"
+            ) from None
+        return source_ws, driving_ws
+
+    def _latents(self, ws, name: str) -> Float[Array, "*n l d"]:
+        expected = (self.generator.num_ws, self.generator.w_dim)
+        if jnp.shape(ws)[-2:] != expected:
+            raise ValueError(
+                f"{name} must be latents of W+, for this generator [..., {expected[0]}, {expected[1]}]; "
+                f"got shape {jnp.shape(ws)}"
+            )
+        return jnp.asarray(ws, jnp.float32)
+
+    def _options(self, driving_ws, relative: bool, reference: int, strength: float) -> dict:
+        shape = jnp.shape(driving_ws)
+        if relative and (len(shape) < 3 or not -shape[-3] <= reference < shape[-3]):
+            raise ValueError(
+                f"relative transfer measures motion from frame {reference} of a clip [..., t, l, d]; "
+                f"driving_ws has shape {shape}"
+            )
+        return {"reference": reference % shape[-3] if relative else None, "strength": jnp.float32(strength)}
+
+
+def _from_checkpoint(abstract: Autoencoder, folder: Path) -> Autoencoder:
+    graphdef, params, buffers = nnx.split(abstract, nnx.Param, Buffer)
+    device = SingleDeviceSharding(jax.devices()[0])
+    target = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
+        {"ema_params": nnx.to_pure_dict(params), "buffers": nnx.to_pure_dict(buffers)},
+    )
+    stored = checkpoint.load(folder, target)
+    return nnx.merge(graphdef, stored["ema_params"], stored["buffers"])
+
+
+@jax.jit
+def _encode(autoencoder: Autoencoder, ws: Float[Array, "*n l d"]) -> Codes:
+    return autoencoder.encode(ws)
+
+
+@jax.jit
+def _decode(
+    autoencoder: Autoencoder, appearance: Float[Array, "*m a"], structure: Float[Array, "*n s"]
+) -> Float[Array, "*p l d"]:
+    leading = jnp.broadcast_shapes(appearance.shape[:-1], structure.shape[:-1])
+    codes = (jnp.broadcast_to(code, (*leading, code.shape[-1])) for code in (appearance, structure))
+    return autoencoder.decode(*codes)
+
+
+@jax.jit
+def _transfer(
+    autoencoder: Autoencoder,
+    source_ws: Float[Array, "*m l d"],
+    driving_ws: Float[Array, "*n l d"],
+    reference: Int[Array, ""] | int | None,
+    strength: Float[Array, ""],
+) -> Float[Array, "*p l d"]:
+    """Transfer relative to frame `reference`; None takes the driving structure as it is."""
+    source, driving = autoencoder.encode(source_ws), autoencoder.encode(driving_ws).structure
+    leading = jnp.broadcast_shapes(source_ws.shape[:-2], driving_ws.shape[:-2])
+    own, driving = (jnp.broadcast_to(code, (*leading, code.shape[-1])) for code in (source.structure, driving))
+    start = own if reference is None else jnp.take(driving, jnp.array([reference]), axis=-2)
+    change = driving - jnp.broadcast_to(start, driving.shape)
+    return _decode(autoencoder, source.appearance, own + strength * change)
+
+
+@jax.jit
+def _synthesize(synthesis: sg2.SynthesisNetwork, ws: Float[Array, "b l d"]) -> Float[Array, "b h w c"]:
+    return synthesis(ws)
+
+
+@jax.jit
+def _transfer_and_render(
+    autoencoder: Autoencoder,
+    synthesis: sg2.SynthesisNetwork,
+    source_ws: Float[Array, "*m l d"],
+    driving_ws: Float[Array, "*n l d"],
+    reference: Int[Array, ""] | int | None,
+    strength: Float[Array, ""],
+) -> Float[Array, "*p h w c"]:
+    ws = _transfer(autoencoder, source_ws, driving_ws, reference, strength)
+    images = synthesis(ws.reshape(-1, *ws.shape[-2:]))
+    return images.reshape(*ws.shape[:-2], *images.shape[1:])

@@ -1,0 +1,1 @@
+"""How well appearance and structure were split: probes, retrieval, transfer, baselines, and the report."""

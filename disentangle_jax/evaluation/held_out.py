@@ -1,0 +1,95 @@
+"""The latents of an evaluation, which no training run has seen: their keys derive from `config.evaluation.seed`."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+import stylegan2_flax as sg2
+from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.evaluation.motion import Puppeteer, loops
+from disentangle_jax.evaluation.scores import in_batches
+
+_BATCH = 64
+_STREAM = int.from_bytes(b"eval")  # apart from training's streams, even under the same seed
+
+
+class Pairs(NamedTuple):
+    """Faces that give appearance, and as many that give structure."""
+
+    source_ws: Float[Array, "n l d"]
+    driving_ws: Float[Array, "n l d"]
+
+
+class Clips(NamedTuple):
+    """Faces that move, and by which motions."""
+
+    ws: Float[Array, "n t l d"]
+    motion: Float[Array, "n t k"]
+
+
+class HeldOut(NamedTuple):
+    """What is evaluated on.
+
+    Attributes:
+        pairs: of the transfer exam.
+        selection: pairs on which choices are made (which layer split), so that none is made on the exam.
+        sources, drivings: faces [n, l, d] and the clips that drive them, for motion transfer.
+        poses: faces in poses of their own, for probes.
+        chorus: faces that all make one motion, for retrieval.
+        crowd: many faces, for the linear readout of their factors.
+    """
+
+    pairs: Pairs
+    selection: Pairs
+    sources: Float[Array, "n l d"]
+    drivings: Clips
+    poses: Clips
+    chorus: Clips
+    crowd: Float[Array, "n l d"]
+
+
+def held_out(model: Disentangler, puppeteer: Puppeteer) -> HeldOut:
+    """Draw them all."""
+    plan = model.config.evaluation
+    faces = partial(sample_faces, model.generator.mapping, model.config.clips.truncation_psi)
+    k = len(puppeteer.names)
+
+    def pairs(key: Key[Array, ""], n: int) -> Pairs:
+        source_key, driving_key = jax.random.split(key)
+        return Pairs(faces(source_key, n), faces(driving_key, n))
+
+    def clips(key: Key[Array, ""], motion: Float[Array, "n t k"]) -> Clips:
+        return Clips(puppeteer.clips(faces(key, len(motion)), motion), motion)
+
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(plan.seed), _STREAM), 10)
+    exam, selection, sources, drivings, motions, poses, spots, chorus, score, crowd = keys
+    each_its_own = jax.vmap(lambda key: loops(key, plan.motion.num_frames, k))(
+        jax.random.split(motions, plan.motion.num_clips)
+    )
+    anywhere = jax.random.uniform(spots, (plan.probes.num_faces, plan.probes.num_frames, k), minval=-1.0)
+    together = jnp.tile(loops(score, plan.retrieval.num_frames, k)[None], (plan.retrieval.num_faces, 1, 1))
+    return HeldOut(
+        pairs=pairs(exam, plan.num_pairs),
+        selection=pairs(selection, plan.num_selection_pairs),
+        sources=faces(sources, plan.motion.num_clips),
+        drivings=clips(drivings, each_its_own),
+        poses=clips(poses, anywhere),
+        chorus=clips(chorus, together),
+        crowd=faces(crowd, plan.num_readout_faces),
+    )
+
+
+def sample_faces(
+    mapping: sg2.MappingNetwork, truncation_psi: float, key: Key[Array, ""], n: int
+) -> Float[Array, "n l d"]:
+    """Latents of n random faces of a generator."""
+    z = jax.random.normal(key, (n, mapping.z_dim))
+    return jnp.asarray(in_batches(partial(_map, mapping, truncation_psi), _BATCH, z))
+
+
+@partial(jax.jit, static_argnames="truncation_psi")
+def _map(mapping: sg2.MappingNetwork, truncation_psi: float, z: Float[Array, "n z"]) -> Float[Array, "n l d"]:
+    return mapping(z, truncation_psi=truncation_psi)

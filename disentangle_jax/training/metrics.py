@@ -1,0 +1,29 @@
+"""metrics.jsonl: one JSON object a line, `step` first.
+
+It holds what the run computed and no clock times, so that the file of a resumed run equals that of an uninterrupted
+one.
+"""
+
+import json
+from pathlib import Path
+
+from disentangle_jax import files
+
+
+def append(path: Path, step: int, values: dict[str, float]) -> None:
+    """Add one line."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+def read(path: Path) -> list[dict[str, int | float]]:
+    """All whole lines. A last line that a kill cut short is left out; no file gives an empty list."""
+    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def rewind(path: Path, step: int) -> None:
+    """Drop what was written after `step`: those steps will run again."""
+    if path.exists():
+        kept = [line for line in read(path) if line["step"] <= step]
+        files.write_text(path, "".join(json.dumps(line) + "\n" for line in kept))

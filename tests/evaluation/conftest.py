@@ -1,0 +1,110 @@
+"""Two small worlds: one with a truth, where a perfect model exists, and a really trained model (for three steps) without one."""
+
+import runpy
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import stylegan2_flax as sg2
+from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.evaluation.domain import Domain
+from disentangle_jax.evaluation.held_out import sample_faces
+from disentangle_jax.evaluation.motion import pose_by_truth
+from disentangle_jax.faces import NAMES, STRUCTURE, unstack
+from disentangle_jax.faces.truth import Truth
+from disentangle_jax.latents.directions import from_scores
+from disentangle_jax.model import Codes
+from disentangle_jax.training import experiment
+
+CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"
+LAYERS, W_DIM, SIDE = 10, 24, 8
+SIZES = {
+    "batch_size": 16,
+    "num_pairs": 60,
+    "num_selection_pairs": 40,
+    "num_readout_faces": 300,
+    "motion": {"num_clips": 4, "num_frames": 6},
+    "probes": {"num_faces": 60, "num_frames": 4},
+    "retrieval": {"num_faces": 8, "num_frames": 6},
+    "pictures": {"num_sources": 2, "num_drivings": 3, "num_pairs": 2, "num_clips": 1},
+}
+
+
+@pytest.fixture(scope="session")
+def truth():
+    """One without entanglement, so that there is a latent for every face in every pose."""
+    w = sample_faces(_mapping(), 1.0, jax.random.key(0), 2000)[:, 0]
+    entangled = Truth.create(jax.random.key(1), w, LAYERS)
+    return replace(entangled, partners=jnp.zeros_like(entangled.partners))
+
+
+@pytest.fixture(scope="session")
+def domain(truth):
+    """Pictures that hold the factors linearly, and a judge that reads them without error."""
+    mixing = np.linalg.qr(np.random.default_rng(0).normal(size=(3 * SIDE**2, len(NAMES))))[0].astype(np.float32)
+    draw = jax.jit(lambda factors: (factors.stack() @ mixing.T).reshape(-1, SIDE, SIDE, 3))
+    read = jax.jit(lambda images: unstack(images.reshape(len(images), -1) @ mixing))
+    return Domain(truth, read, draw)
+
+
+@pytest.fixture(scope="session")
+def perfect(domain):
+    return Perfect(domain)
+
+
+class Perfect(Disentangler):
+    """Takes a latent for its appearance code and its true structure for its structure code, and decodes by the truth."""
+
+    def __init__(self, domain):
+        self.domain = domain
+        self.config = runpy.run_path(str(CONFIG))["get_config"]("demo")
+        self.config.evaluation.update(SIZES)
+        crowd = sample_faces(_mapping(), 1.0, jax.random.key(2), 1000)
+        self.directions = from_scores(crowd, domain.truth(crowd).stack(), NAMES, STRUCTURE, 1e-3)
+        self.generator = SimpleNamespace(mapping=_mapping(), num_ws=LAYERS, w_dim=W_DIM, img_resolution=SIDE)
+
+    def encode(self, ws):
+        return Codes(jnp.asarray(ws).reshape(*ws.shape[:-2], -1), self.domain.truth(jnp.asarray(ws)).structure)
+
+    def decode(self, appearance, structure):
+        return _decode(self.domain.truth, appearance, structure)
+
+    def render(self, ws):
+        return self.domain.draw(self.domain.truth(jnp.asarray(ws)))
+
+
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory):
+    """The workdir of a run on a tiny generator that nothing is known about."""
+    folder = tmp_path_factory.mktemp("run")
+    sizes = {"channel_base": 64, "channel_max": 8}
+    build = jax.jit(lambda key: sg2.Generator(16, 0, 8, 8, synthesis_kwargs=sizes, rngs=nnx.Rngs(key)))
+    sg2.save(build(jax.random.key(0)), folder / "tiny.safetensors")
+    config = runpy.run_path(str(CONFIG))["get_config"]("demo")
+    config.generator = str(folder / "tiny.safetensors")
+    config.directions.update(source="pca", num_samples=64, layers=(0, 2), num=2)
+    config.clips.mix_from = 3
+    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
+    config.optimizer.update(warmup_steps=1)
+    config.train.update(batch_size=8, num_steps=3, log_every=1)
+    config.evaluation.update(SIZES)
+    experiment.run(config, folder)
+    return folder
+
+
+@jax.jit
+def _decode(truth, appearance, structure):
+    ws = appearance.reshape(-1, LAYERS, W_DIM)
+    posed = jax.vmap(partial(pose_by_truth, truth))(ws, structure.reshape(len(ws), -1))
+    return posed.reshape(*appearance.shape[:-1], LAYERS, W_DIM)
+
+
+def _mapping():
+    return sg2.MappingNetwork(W_DIM, 0, W_DIM, LAYERS, num_layers=1, rngs=nnx.Rngs(0))

@@ -1,0 +1,42 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from disentangle_jax.evaluation.held_out import held_out
+from disentangle_jax.evaluation.motion import direction_puppeteer, loops, truth_puppeteer
+from disentangle_jax.latents import Directions
+
+
+def test_an_pose_by_truth_changes_structure_as_asked_and_nothing_else(truth, perfect):
+    data = held_out(perfect, truth_puppeteer(truth))
+    factors = truth(data.poses.ws)
+    assert np.abs(factors.structure - 0.8 * data.poses.motion).max() < 2e-3
+    assert np.abs(factors.appearance - factors.appearance[:, :1]).max() < 2e-3
+
+
+def test_a_loop_ends_where_it_began_and_stays_in_bounds():
+    motion = loops(jax.random.key(0), 240, 5)
+    steps = jnp.abs(jnp.diff(motion, axis=0))
+    assert motion.shape == (240, 5)
+    assert jnp.all(jnp.abs(motion) <= 1)
+    assert jnp.all(jnp.abs(motion[0] - motion[-1]) <= 1.01 * steps.max(axis=0))
+
+
+def test_without_a_truth_faces_move_along_the_directions():
+    vectors = jnp.eye(2 * 3).reshape(6, 2, 3)[:2]
+    puppeteer = direction_puppeteer(Directions(vectors, vectors, jnp.zeros((2, 3)), ("x", "y")))
+    ws = jax.random.normal(jax.random.key(0), (4, 2, 3))
+    motion = jax.random.uniform(jax.random.key(1), (4, 5, 2))
+    moved = puppeteer.clips(ws, motion)
+    assert np.allclose(moved[:, :, 0, :2], 1.7 * motion, atol=1e-6)
+    assert np.allclose(moved[:, :, 1], ws[:, None, 1])
+
+
+def test_held_out_faces_are_new_to_every_use_and_the_same_in_every_run(truth, perfect):
+    puppeteer = truth_puppeteer(truth)
+    data, again = held_out(perfect, puppeteer), held_out(perfect, puppeteer)
+    assert all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(data), jax.tree.leaves(again), strict=True))
+    faces = [*data.pairs, *data.selection, data.sources, data.crowd]
+    first = {tuple(np.asarray(ws[0, 0]).tolist()) for ws in faces}
+    assert len(first) == len(faces)
+    assert np.array_equal(data.chorus.motion[0], data.chorus.motion[-1])

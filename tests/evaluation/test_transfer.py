@@ -1,0 +1,73 @@
+"""The transfer exam on methods whose marks are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from disentangle_jax.evaluation import baselines
+from disentangle_jax.evaluation.held_out import held_out
+from disentangle_jax.evaluation.motion import truth_puppeteer
+from disentangle_jax.evaluation.transfer import Exam, best_split, jitter_ratio
+from disentangle_jax.latents import Directions
+
+
+@pytest.fixture(scope="module")
+def exam(domain, perfect):
+    return Exam(domain, perfect.render, *held_out(perfect, truth_puppeteer(domain.truth)).pairs, 16), perfect
+
+
+def test_a_perfect_transfer_gets_full_marks(exam):
+    exam, model = exam
+    output_ws, marks = exam.take(baselines.autoencoder(model))
+    assert output_ws.shape == exam.source_ws.shape
+    assert marks.structure.min() > 0.999
+    assert marks.appearance.min() > 0.999
+    assert marks.psnr > 40
+    assert marks.mean() == pytest.approx(1, abs=1e-3)
+    assert exam.ceiling().mean() == pytest.approx(1, abs=1e-3)
+
+
+def test_copies_get_full_marks_on_one_side_only(exam):
+    exam, _ = exam
+    source, driving = (exam.take(copy)[1] for copy in (baselines.copy_source, baselines.copy_driving))
+    assert np.allclose(source.appearance, 1, atol=1e-5)
+    assert np.allclose(driving.structure, 1, atol=1e-5)
+    assert -1.6 < source.structure.mean() < -0.5  # -1 on average: another face's pose is as good as any
+    assert -1.6 < driving.appearance.mean() < -0.5
+    assert 0 < source.structure_std < 0.5
+    assert source.appearance_std < 1e-4
+
+
+def test_the_best_split_is_the_one_with_the_highest_mean(exam):
+    exam, model = exam
+    num_ws = model.generator.num_ws
+    means = [exam.take(baselines.layer_swap(split))[1].mean() for split in range(1, num_ws)]
+    assert best_split(exam, num_ws) == 1 + int(np.argmax(means))
+
+
+def test_a_layer_swap_takes_coarse_layers_from_the_driving():
+    source, driving = jnp.zeros((1, 4, 2)), jnp.ones((1, 4, 2))
+    assert baselines.layer_swap(1)(source, driving)[0, :, 0].tolist() == [1, 0, 0, 0]
+    assert jnp.array_equal(baselines.layer_swap(0)(source, driving), source)
+    assert jnp.array_equal(baselines.layer_swap(4)(source, driving), driving)
+
+
+def test_a_linear_transfer_replaces_the_coordinates_and_keeps_the_rest():
+    vectors = jnp.eye(6).reshape(6, 2, 3)[:2]
+    directions = Directions(vectors, vectors, jnp.ones((2, 3)), ("x", "y"))
+    source, driving = jax.random.normal(jax.random.key(0), (2, 5, 2, 3))
+    output = baselines.linear_transfer(directions)(source, driving)
+    assert np.allclose(output[:, 0, :2], driving[:, 0, :2], atol=1e-6)
+    assert np.allclose(output[:, 0, 2], source[:, 0, 2])
+    assert np.allclose(output[:, 1], source[:, 1])
+
+
+def test_jitter_is_measured_against_the_driving():
+    driving = np.random.default_rng(0).normal(size=(2, 6, 3, 4)).astype(np.float32)
+    line = np.linspace(0, 1, 6, dtype=np.float32)[None, :, None, None] + np.zeros_like(driving)
+    assert jitter_ratio(driving, driving) == pytest.approx(1)
+    assert jitter_ratio(2 * driving + 1, driving) == pytest.approx(2)
+    assert jitter_ratio(line, driving) == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ValueError, match="at least 3 frames"):
+        jitter_ratio(driving[:, :2], driving[:, :2])

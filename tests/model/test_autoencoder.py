@@ -1,0 +1,85 @@
+"""The autoencoder: shapes, statistics, what an untrained one says, and its file."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from disentangle_jax.model import Autoencoder, weights
+
+SIZES = {"appearance_dim": 6, "structure_dim": 3, "embed_dim": 4, "width": 16, "num_blocks": 2}
+LAYERS, W_DIM = 5, 8
+
+
+@pytest.fixture(scope="module")
+def ws():
+    return 1 + 2 * jax.random.normal(jax.random.key(0), (7, 3, LAYERS, W_DIM))
+
+
+def init(mean, std, seed, **sizes):
+    shape = (LAYERS, W_DIM)
+    return Autoencoder(
+        jnp.full(shape, mean), jnp.full(shape, std), **(SIZES | sizes), rngs=nnx.Rngs(jax.random.key(seed))
+    )
+
+
+create = jax.jit(init)
+encode = jax.jit(Autoencoder.encode)
+decode = jax.jit(Autoencoder.decode)
+
+
+@pytest.mark.parametrize("leading", [(), (3,), (7, 3)])
+def test_any_leading_axes(ws, leading):
+    autoencoder = create(0.0, 1.0, 0)
+    some = ws.reshape(-1, LAYERS, W_DIM)[: int(np.prod(leading))].reshape(*leading, LAYERS, W_DIM)
+    codes = encode(autoencoder, some)
+    assert codes.appearance.shape == (*leading, 6)
+    assert codes.structure.shape == (*leading, 3)
+    assert decode(autoencoder, *codes).shape == some.shape
+
+
+def test_untrained_decoder_gives_the_mean_latent(ws):
+    autoencoder = create(1.0, 2.0, 0)
+    np.testing.assert_array_equal(decode(autoencoder, *encode(autoencoder, ws)), jnp.ones_like(ws))
+
+
+def test_codes_do_not_depend_on_the_scale_of_the_latents(ws):
+    plain, scaled = create(0.0, 1.0, 0), create(5.0, 4.0, 0)
+    for a, b in zip(encode(plain, ws), encode(scaled, 5 + 4 * ws), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_decode_uses_both_codes(ws):
+    autoencoder = create(0.0, 1.0, 0)
+    kernel = autoencoder.decoder.unembed.kernel
+    kernel[...] = jax.random.normal(jax.random.key(1), kernel.shape)
+    appearance, structure = encode(autoencoder, ws)
+    own = decode(autoencoder, appearance, structure)
+    assert not np.allclose(own, decode(autoencoder, appearance[::-1], structure))
+    assert not np.allclose(own, decode(autoencoder, appearance, structure[::-1]))
+
+
+def test_statistics_are_no_parameters():
+    named = weights.named(nnx.to_pure_dict(nnx.state(create(0.0, 1.0, 0), nnx.Param)))
+    assert "encoder/trunk/blocks/0/up/kernel" in named
+    assert not {"mean", "std"} & named.keys()
+
+
+def test_file_round_trip_is_exact(ws, tmp_path):
+    autoencoder = create(1.0, 2.0, 0)
+    weights.save(autoencoder, tmp_path / "model.safetensors")
+    again = weights.load(nnx.eval_shape(lambda: init(0.0, 1.0, 1)), tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(encode(autoencoder, ws).appearance, encode(again, ws).appearance)
+
+
+def test_file_of_another_form_is_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    weights.save(create(0.0, 1.0, 0), path)
+    with pytest.raises(ValueError, match=r"decoder/trunk/dense/kernel has shape \(9, 16\).* gives \(10, 16\)"):
+        weights.load(nnx.eval_shape(lambda: init(0.0, 1.0, 0, structure_dim=4)), path)
+    with pytest.raises(ValueError, match=r"blocks/2/.*has shape none"):
+        weights.load(nnx.eval_shape(lambda: init(0.0, 1.0, 0, num_blocks=3)), path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="damaged"):
+        weights.load(nnx.eval_shape(lambda: init(0.0, 1.0, 0)), path)

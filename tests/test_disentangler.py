@@ -1,0 +1,154 @@
+"""The user's handle, on a model that was really trained (for three steps, on a tiny generator)."""
+
+import runpy
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import stylegan2_flax as sg2
+from disentangle_jax import disentangler
+from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.training import experiment
+
+CONFIG = Path(__file__).parents[1] / "experiments" / "configs" / "faces64.py"
+LAYERS, W_DIM = 4, 8
+
+
+def tiny_generator():
+    build = jax.jit(
+        lambda key: sg2.Generator(
+            16, 0, W_DIM, 8, synthesis_kwargs={"channel_base": 64, "channel_max": 8}, rngs=nnx.Rngs(key)
+        )
+    )
+    return build(jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    sg2.save(tiny_generator(), folder / "tiny.safetensors")
+    config = runpy.run_path(str(CONFIG))["get_config"]("demo")
+    config.generator = str(folder / "tiny.safetensors")
+    config.directions.update(source="pca", num_samples=64, layers=(0, 2), num=2)
+    config.clips.mix_from = 3
+    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
+    config.optimizer.update(warmup_steps=1, learning_rate=1e-2)
+    config.train.update(batch_size=8, num_steps=3, log_every=1)
+    experiment.run(config, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(workdir):
+    return Disentangler.load(workdir)
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return jax.random.normal(jax.random.key(1), (5, LAYERS, W_DIM))
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return np.asarray(jax.random.normal(jax.random.key(2), (3, LAYERS, W_DIM)))
+
+
+def close(a, b):
+    np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_codes_of_any_leading_shape(model, faces):
+    codes = model.encode(faces)
+    assert codes.appearance.shape == (5, 6)
+    assert codes.structure.shape == (5, 3)
+    close(model.encode(faces[0]).structure, codes.structure[0])
+    assert model.decode(*codes).shape == faces.shape
+
+
+def test_transfer_swaps_codes(model, faces, clip):
+    expected = model.decode(model.encode(faces[0]).appearance, model.encode(clip).structure)
+    assert expected.shape == clip.shape
+    close(model.transfer(faces[0], clip), expected)
+
+
+def test_transfer_broadcasts_faces_over_clips(model, faces, clip):
+    grid = model.transfer(faces[:, None], clip)
+    assert grid.shape == (5, 3, LAYERS, W_DIM)
+    close(grid[2], model.transfer(faces[2], clip))
+    close(model.transfer(clip, faces[0]), model.transfer(clip, jnp.stack([faces[0]] * 3)))
+
+
+def test_strength_goes_from_the_source_to_the_driving_and_beyond(model, faces, clip):
+    source = model.encode(faces[0])
+    close(model.transfer(faces[0], clip, strength=0.0)[1], model.decode(*source))
+    driving = model.encode(clip).structure
+    beyond = source.structure + 2 * (driving[1] - source.structure)
+    close(model.transfer(faces[0], clip, strength=2.0)[1], model.decode(source.appearance, beyond))
+
+
+def test_relative_transfer_starts_from_the_source(model, faces, clip):
+    source, driving = model.encode(faces[0]), model.encode(clip).structure
+    moved = model.transfer(faces[0], clip, relative=True, reference=1)
+    close(moved[1], model.decode(*source))
+    close(moved[2], model.decode(source.appearance, source.structure + driving[2] - driving[1]))
+    close(moved, model.transfer(faces[0], clip, relative=True, reference=-2))
+    halved = source.structure + 0.5 * (driving[2] - driving[1])
+    close(
+        model.transfer(faces[0], clip, relative=True, reference=1, strength=0.5)[2],
+        model.decode(source.appearance, halved),
+    )
+
+
+def test_render_keeps_leading_axes_and_bounds_its_batches(model, faces, monkeypatch):
+    expected = model.generator.synthesis(faces)
+    close(model.render(faces), expected)
+    close(model.render(faces[0]), expected[0])
+    assert model.render(faces[:4].reshape(2, 2, LAYERS, W_DIM)).shape == (2, 2, 8, 8, 3)
+    monkeypatch.setattr(disentangler, "RENDERED_PIXELS", 2 * 8 * 8)  # two images at once, and one left over
+    close(model.render(faces), expected)
+
+
+def test_transfer_and_render_does_both(model, faces, clip, monkeypatch):
+    close(model.transfer_and_render(faces[0], clip), model.render(model.transfer(faces[0], clip)))
+    relative = {"relative": True, "reference": 2, "strength": 0.7}
+    close(
+        model.transfer_and_render(faces[0], clip, **relative), model.render(model.transfer(faces[0], clip, **relative))
+    )
+    monkeypatch.setattr(disentangler, "RENDERED_PIXELS", 2 * 8 * 8)
+    close(model.transfer_and_render(faces[0], clip), model.render(model.transfer(faces[0], clip)))
+
+
+def test_exported_folder_needs_nothing_else(model, workdir, faces, tmp_path):
+    model.export(tmp_path / "export")
+    names = {path.name for path in (tmp_path / "export").iterdir()}
+    assert names == {"config.json", "model.safetensors", "generator.safetensors", "directions.safetensors"}
+    again = Disentangler.load(tmp_path / "export")
+    np.testing.assert_array_equal(again.encode(faces).structure, model.encode(faces).structure)
+    close(again.render(faces), model.render(faces))
+    np.testing.assert_array_equal(again.directions.vectors, model.directions.vectors)
+
+
+def test_it_uses_the_averaged_parameters(workdir, model):
+    state = experiment.run(model.config, workdir)  # finished: gives the last state
+    kernel = model.autoencoder.encoder.structure.kernel[...]
+    np.testing.assert_array_equal(kernel, state.ema_params["encoder"]["structure"]["kernel"])
+    assert not np.array_equal(kernel, state.params["encoder"]["structure"]["kernel"])
+
+
+def test_wrong_input_is_told_apart(model, faces, clip, tmp_path):
+    with pytest.raises(ValueError, match=r"ws must be latents of W\+, .*\[\.\.\., 4, 8\].* got shape \(5, 4, 7\)"):
+        model.encode(faces[..., :7])
+    with pytest.raises(ValueError, match="driving_ws must be latents"):
+        model.transfer(faces[0], clip[:, :2])
+    with pytest.raises(ValueError, match=r"\(5, 4, 8\) and driving_ws \(3, 4, 8\) do not broadcast"):
+        model.transfer(faces, clip)
+    with pytest.raises(ValueError, match="from frame 3 of a clip"):
+        model.transfer(faces[0], clip, relative=True, reference=3)
+    with pytest.raises(ValueError, match="from frame 0 of a clip"):
+        model.transfer(faces[0], clip[0], relative=True)
+    with pytest.raises(FileNotFoundError, match="neither a training workdir nor an exported folder"):
+        Disentangler.load(tmp_path)

@@ -1,0 +1,29 @@
+"""python -m disentangle_jax.train: what it says to a wrong call."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CONFIG = "--config=experiments/configs/faces64.py:demo"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ([], "--config=experiments/configs/faces64.py"),
+        ([CONFIG], "--workdir=runs/"),
+        ([CONFIG, "--workdir=x", "--config.train.num_step=5"], 'Did you mean "num_steps"'),
+        ([CONFIG, "--workdir=x", "--config.generator=faces65"], "one of the bundled ones (faces64)"),
+    ],
+)
+def test_wrong_calls_are_told_what_to_do(arguments, hint):
+    command = [sys.executable, "-m", "disentangle_jax.train", *arguments]
+    result = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode != 0
+    assert hint in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (ROOT / "x").exists()

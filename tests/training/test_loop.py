@@ -1,0 +1,132 @@
+"""The loop: exact resume, what it writes, how it stops."""
+
+import os
+import shutil
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from disentangle_jax.training import checkpoint, loop, metrics
+from disentangle_jax.training.checkpoint import Checkpoints
+
+
+def train(config, workdir, world):
+    return loop.train(config, workdir, *world)
+
+
+def assert_same(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture(scope="module")
+def ten_steps(module_config, world, tmp_path_factory):
+    """A run of ten steps that was never stopped: its workdir and its last state."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return workdir, train(module_config, workdir, world)
+
+
+def test_killed_run_resumes_exactly(config, world, ten_steps, tmp_path):
+    """What a kill after step 5 leaves: its checkpoint, lines from beyond it, a line cut short."""
+    whole, state = ten_steps
+    resumed = tmp_path / "resumed"
+    shutil.copytree(whole, resumed)
+    shutil.rmtree(resumed / "checkpoints" / "10")
+    text = (whole / "metrics.jsonl").read_text()
+    (resumed / "metrics.jsonl").write_text(text[: len(text) - 30])
+    assert_same(train(config, resumed, world), state)
+    assert (resumed / "metrics.jsonl").read_text() == text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_saves_and_says_how_to_go_on(config, world, ten_steps, tmp_path, monkeypatch, number):
+    whole, state = ten_steps
+    workdir, append = tmp_path / "stopped", metrics.append
+
+    def append_and_interrupt(path, step, values):
+        append(path, step, values)
+        if step == 2:
+            os.kill(os.getpid(), number)
+
+    handler = signal.getsignal(number)
+    monkeypatch.setattr(metrics, "append", append_and_interrupt)
+    with pytest.raises(SystemExit, match=rf"{number.name} after step [23] of 10.*same"):
+        train(config, workdir, world)
+    monkeypatch.undo()
+    assert signal.getsignal(number) is handler
+    assert_same(train(config, workdir, world), state)
+    assert (workdir / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+
+
+def test_metrics_and_checkpoints_on_disk(config, ten_steps):
+    workdir, state = ten_steps
+    lines = metrics.read(workdir / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [2, 4, 6, 8, 10]
+    assert {"loss", "swap", "structure_contrast", "gradient_norm", "learning_rate"} <= lines[0].keys()
+    weights = config.loss.weights.to_dict()
+    total = sum(weight * lines[0].get(name, 0.0) for name, weight in weights.items())
+    assert lines[0]["loss"] == pytest.approx(total, rel=1e-5)
+    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["10", "5"]
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[3])
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), state.ema_params)
+    assert_same(checkpoint.load(workdir / "checkpoints", {"ema_params": target})["ema_params"], state.ema_params)
+
+
+def test_finished_run_has_nothing_to_do(config, world, ten_steps):
+    workdir, state = ten_steps
+    before = (workdir / "metrics.jsonl").read_text()
+    assert_same(train(config, workdir, world), state)
+    assert (workdir / "metrics.jsonl").read_text() == before
+
+
+def test_loss_that_is_not_finite_stops_the_run_and_is_named(config, world, tmp_path):
+    sample_clip, source, mean, std = world
+
+    def sample_broken(source, key):
+        """NaN from the seventh step on."""
+        clip = sample_clip(source, key)
+        late = jax.random.key_data(key) == broken
+        return clip._replace(ws=jnp.where(late.all(), jnp.nan, clip.ws))
+
+    index = jnp.uint32(6 * config.train.batch_size + 1)
+    broken = jax.random.key_data(jax.random.fold_in(loop.streams(config.seed).clips, index))
+    with pytest.raises(FloatingPointError, match=r"step 7: .*loss.* not finite"):
+        train(config, tmp_path, (sample_broken, source, mean, std))
+    assert [line["step"] for line in metrics.read(tmp_path / "metrics.jsonl")] == [2, 4, 6]
+    with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
+        assert checkpoints.latest_step == 5
+
+
+def test_checkpoint_of_another_model_is_refused(config, world, ten_steps):
+    workdir, state = ten_steps
+    wrong = state.ema_params | {"decoder": {}}
+    with pytest.raises(ValueError, match=r"does not fit the config: ema_params/decoder.* the config gives none"):
+        checkpoint.load(workdir / "checkpoints", {"ema_params": wrong})
+    config.model.structure_dim, config.train.num_steps = 4, 12
+    with pytest.raises(ValueError, match=r"does not fit the config: params/.* \(9, 16\) there; .* gives \(10, 16\)"):
+        train(config, workdir, world)
+
+
+def test_missing_checkpoints_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint was written there"):
+        checkpoint.load(tmp_path / "checkpoints", {})
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(FileNotFoundError, match="no whole checkpoint"):
+        checkpoint.load(tmp_path / "checkpoints", {})
+
+
+def test_metrics_survive_a_line_cut_short(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    assert metrics.read(path) == []
+    metrics.rewind(path, 0)
+    for step in (1, 2, 3):
+        metrics.append(path, step, {"loss": 1.0 / step})
+    with path.open("a") as file:
+        file.write('{"step": 4, "lo')
+    assert [line["step"] for line in metrics.read(path)] == [1, 2, 3]
+    metrics.rewind(path, 2)
+    assert path.read_text() == '{"step": 1, "loss": 1.0}\n{"step": 2, "loss": 0.5}\n'

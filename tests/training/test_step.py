@@ -1,0 +1,149 @@
+"""The train step on one device and on eight: the same clips, the same gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.sharding import AxisType
+from ml_collections import ConfigDict
+
+import stylegan2_flax as sg2
+from disentangle_jax.latents import ClipSource, Directions, Recipe
+from disentangle_jax.latents import sample_clip as sample_real_clip
+from disentangle_jax.model import Autoencoder
+from disentangle_jax.training import parallel
+from disentangle_jax.training.objective import objective
+from disentangle_jax.training.optimizer import make_optimizer, make_schedule, update_ema
+from disentangle_jax.training.state import graphdef, init_state, streams
+from disentangle_jax.training.step import make_loss, make_train_step, sample_clips
+
+
+@pytest.fixture(scope="module")
+def generator():
+    synthesis = {"channel_base": 64, "channel_max": 16}
+    build = jax.jit(lambda key: sg2.Generator(16, 0, 8, 8, synthesis_kwargs=synthesis, rngs=nnx.Rngs(key)))
+    return build(jax.random.key(0))
+
+
+def mesh_of(devices):
+    return jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
+
+
+def creator(config, mean, std):
+    return lambda: Autoencoder(mean, std, **config.model, rngs=nnx.Rngs(jax.random.key(0)))
+
+
+def real_source(generator):
+    vectors = jax.random.normal(jax.random.key(3), (2, generator.num_ws, generator.w_dim)) / 8
+    directions = Directions(vectors, vectors, jnp.zeros(vectors.shape[1:]), ("up", "down"))
+    recipe = Recipe(8, 3, ("sinusoid", "random_walk"), 1.0, 1.0, 0.5, 3, 0.5)
+    return sample_real_clip, ClipSource.create(generator, directions, recipe)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "real"])
+def test_clips_have_the_same_bits_on_one_device_and_on_eight(world, generator, kind):
+    sample_clip, source = world[:2] if kind == "gaussian" else real_source(generator)
+    indices = jnp.arange(1000, 1016, dtype=jnp.uint32)
+
+    def clips(devices):
+        mesh = mesh_of(devices)
+        sharding = parallel.over_clips(mesh)
+        there = jax.device_put(source, parallel.replicated(mesh))
+        make = jax.jit(lambda source: sample_clips(sample_clip, source, streams(0).clips, indices, sharding))
+        return make(there)
+
+    one, eight = clips(1), clips(8)
+    assert len(eight.ws.sharding.device_set) == 8
+    for a, b in zip(one, eight, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_loss_and_raw_gradient_are_the_same_on_one_device_and_on_eight(config, world):
+    sample_clip, source, mean, std = world
+    create = creator(config, mean, std)
+    state = jax.jit(lambda: init_state(create, make_optimizer(config.optimizer, lambda step: 0.0)))()
+    # Away from the start, where the zeros of the decoder hide most gradients.
+    kernel = state.params["decoder"]["unembed"]["kernel"]
+    state.params["decoder"]["unembed"]["kernel"] = jax.random.normal(jax.random.key(5), kernel.shape)
+
+    def value_and_grad(devices):
+        mesh = mesh_of(devices)
+        loss = make_loss(config, graphdef(create), sample_clip, mesh)
+        there = jax.device_put((state.params, state.buffers, state.step, source), parallel.replicated(mesh))
+        step = jax.jit(jax.value_and_grad(lambda p, b, step, source: loss(p, b, step, source, None)[0]))
+        return step(*there)
+
+    (value, grads), (value8, grads8) = value_and_grad(1), value_and_grad(8)
+    np.testing.assert_allclose(value, value8, rtol=1e-6)
+    for one, eight in zip(jax.tree.leaves(grads), jax.tree.leaves(grads8), strict=True):
+        np.testing.assert_allclose(one, eight, atol=1e-6 * max(1.0, float(jnp.abs(one).max())))
+
+
+def make_step(config, world, devices=8):
+    sample_clip, source, mean, std = world
+    create, mesh = creator(config, mean, std), mesh_of(devices)
+    schedule = make_schedule(config.optimizer, config.train.num_steps)
+    optimizer = make_optimizer(config.optimizer, schedule)
+    init = jax.jit(lambda: init_state(create, optimizer), out_shardings=parallel.replicated(mesh))
+    step = make_train_step(config, graphdef(create), optimizer, schedule, sample_clip, mesh)
+    return step, init(), jax.device_put(source, parallel.replicated(mesh))
+
+
+def test_step_compiles_once_gives_up_its_state_and_learns(config, world):
+    """Ten steps on the clips of the first, over and over."""
+    step, state, source = make_step(config, world)
+    old, losses = state, []
+    for _ in range(config.train.num_steps):
+        state, metrics = step(state._replace(step=jnp.zeros_like(state.step)), source, None)
+        losses.append(metrics["loss"])
+    assert step._cache_size() == 1
+    assert old.params["decoder"]["spread"]["kernel"].is_deleted()
+    assert int(state.step) == 1
+    assert losses[-1] < 0.95 * losses[0]
+
+
+def test_generator_is_compiled_into_the_step_only_when_asked_for(config, world, generator):
+    step, state, source = make_step(config, world)
+    assert "convolution" not in step.lower(state, source, None).as_text()
+    config.loss.weights.image = 1.0
+    assert "convolution" in step.lower(state, source, generator.synthesis).as_text()
+
+
+def test_image_loss_reaches_the_decoder_through_the_generator(config, generator):
+    config.loss.weights = ConfigDict({name: float(name == "image") for name in config.loss.weights})
+    ws = jax.random.normal(jax.random.key(0), (2, 2, generator.num_ws, generator.w_dim))
+    create = creator(config, ws.mean((0, 1)), ws.std((0, 1)))
+    state = jax.jit(lambda: init_state(create, make_optimizer(config.optimizer, lambda step: 0.0)))()
+
+    def loss(params, synthesis):
+        autoencoder = nnx.merge(graphdef(create), params, state.buffers)
+        return objective(autoencoder, ws, ws, ws[..., 0, :2], jnp.array(1), config.loss, synthesis)
+
+    (value, parts), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(state.params, generator.synthesis)
+    assert value == parts["image"] > 0
+    assert jnp.abs(grads["decoder"]["unembed"]["kernel"]).max() > 0
+
+
+def test_clips_of_one_frame_are_refused(config, world):
+    def sample_frame(source, key):
+        return jax.tree.map(lambda x: x[:1], world[0](source, key))
+
+    step, state, source = make_step(config, (sample_frame, *world[1:]))
+    with pytest.raises(ValueError, match="at least 2 frames"):
+        step(state, source, None)
+
+
+def test_batch_that_does_not_spread_over_the_devices_is_refused():
+    with pytest.raises(ValueError, match=r"batch_size is 12 clips.*8 devices.*multiple of 8"):
+        parallel.make_mesh(12)
+
+
+def test_average_forgets_its_start():
+    average, step = jnp.zeros(()), jnp.zeros((), jnp.int32)
+    for _ in range(50):
+        average = update_ema(average, jnp.ones(()), step, 0.999)
+        step += 1
+    assert average > 0.99
+    late = update_ema(jnp.zeros(()), jnp.ones(()), jnp.asarray(10**6, jnp.int32), 0.999)
+    np.testing.assert_allclose(late, 0.001, rtol=1e-3)
