@@ -1,24 +1,34 @@
 # make demo   train, evaluate and report on the bundled faces: runs/demo/report.html
 # make test   style, types and tests
+# make pictures   train and evaluate the full run; make the README's picture from it
 PYTHON ?= python3.11
 BIN := .venv/bin
 RUN := runs/demo
 CONFIG := experiments/configs/faces64.py
 
-.PHONY: demo test clean
+.PHONY: demo test pictures clean
 
 demo: .venv/ready
 	$(BIN)/python -m disentangle_jax.train --config=$(CONFIG):demo --workdir=$(RUN)
-	$(BIN)/python -m disentangle_jax.train --config=$(CONFIG):demo,no_contrast --workdir=$(RUN)/without_contrast \
-		--config.directions.source=$(RUN)/directions.safetensors
+	for baseline in no_contrast plain; do \
+		$(BIN)/python -m disentangle_jax.train --config=$(CONFIG):demo,$$baseline --workdir=$(RUN)/$$baseline \
+			--config.directions.source=$(RUN)/directions.safetensors || exit; \
+	done
 	$(BIN)/python -m disentangle_jax.evaluate --workdir=$(RUN) \
-		--compare="autoencoder without contrast=$(RUN)/without_contrast"
+		--compare="without contrast=$(RUN)/no_contrast" --compare="plain autoencoder=$(RUN)/plain"
 
 test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 	$(BIN)/pytest
+
+# The README's picture, from the full run, which is trained first if it is not there.
+pictures: .venv/ready
+	$(BIN)/python -m disentangle_jax.train --config=$(CONFIG) --workdir=runs/faces64
+	$(BIN)/python -m disentangle_jax.evaluate --workdir=runs/faces64
+	mkdir -p experiments/pictures
+	cp runs/faces64/eval/transfer_grid.png experiments/pictures/
 
 # uv where there is one, else venv and pip. The stamp is newer than what it was made from, so a second call installs nothing.
 .venv/ready: setup.py constraints.txt

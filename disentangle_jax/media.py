@@ -1,5 +1,6 @@
 """Pictures and videos in and out, and grids of them. Float images [..., h, w, c] in [-1, 1] inside, uint8 in files."""
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 VIDEO_SUFFIXES = (".gif", ".mp4")
 
 _WHITE = 1.0
+_PALETTE_PIXELS = 2**15
 _INK = (70, 70, 78)  # of titles: legible on white, quieter than black
 
 
@@ -130,6 +132,8 @@ def save_video(frames: Float[Array | np.ndarray, "t h w 3"], path: str | Path, *
     path = Path(path)
     require_suffix(path, VIDEO_SUFFIXES)
     pixels = to_uint8(frames)
+    if len(pixels) == 0:
+        raise ValueError("a video needs at least one frame")
     with atomic(path) as temporary:
         (_write_gif if path.suffix.lower() == ".gif" else _write_mp4)(pixels, temporary, fps)
 
@@ -156,9 +160,10 @@ def _to_pillow(pixels: UInt8[np.ndarray, "h w c"]) -> Image.Image:
 
 
 def _write_gif(pixels: UInt8[np.ndarray, "t h w 3"], path: Path, fps: int) -> None:
-    # One palette for all frames, read off a few of them laid side by side: a palette a frame would flicker.
-    sample = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), 8)).astype(int)]
-    palette = Image.fromarray(np.concatenate(sample)).quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=3)
+    # One palette for all frames, as one for each would flicker; from a sample of the pixels, as all would take long.
+    flat = pixels.reshape(1, -1, 3)
+    sample = flat[:, np.random.default_rng(0).integers(flat.shape[1], size=_PALETTE_PIXELS)]
+    palette = Image.fromarray(sample).quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
     first, *rest = [
         Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in pixels
     ]
@@ -175,10 +180,11 @@ def _write_mp4(pixels: UInt8[np.ndarray, "t h w 3"], path: Path, fps: int) -> No
     # The codec halves the colour planes, so both sides must be even: repeat the last row or column where one is odd.
     _, h, w, _ = pixels.shape
     pixels = np.pad(pixels, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
-    writer = imageio_ffmpeg.write_frames(
-        str(path), (pixels.shape[2], pixels.shape[1]), fps=fps, codec="libx264", macro_block_size=2, quality=8
-    )
-    writer.send(None)
-    for frame in pixels:
-        writer.send(np.ascontiguousarray(frame))
-    writer.close()
+    size = f"{pixels.shape[2]}x{pixels.shape[1]}"
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(fps), "-i", "-"]
+    coded = ["-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-y", str(path)]
+    # Not by imageio_ffmpeg's own writer: it forks, which a process with JAX's threads should not do.
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *raw, *coded]
+    result = subprocess.run(command, input=pixels.tobytes(), capture_output=True, check=False)
+    if result.returncode != 0:
+        raise OSError(f"ffmpeg could not write the video: {result.stderr.decode(errors='replace').strip()}")

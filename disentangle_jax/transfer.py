@@ -86,7 +86,7 @@ def _latents(model: Disentangler, name: str, psi: float) -> Float[Array, "*t l d
 def _reference(
     model: Disentangler, source_ws: Float[Array, "*m l d"], driving_ws: Float[Array, "*n l d"], choice: str
 ) -> int:
-    """The frame of the driving clip that `choice` means; the best is the one whose structure is nearest the source's."""
+    """The frame of the driving clip that `choice` means; the best has the structure nearest to the source's."""
     if choice == "best":
         source, driving = (model.encode(ws.reshape(-1, *ws.shape[-2:])).structure for ws in (source_ws, driving_ws))
         return int(jnp.argmin(jnp.linalg.norm(driving - source[:1], axis=-1)))

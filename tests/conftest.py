@@ -4,9 +4,8 @@ import os
 import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Tests compile much and compute little: XLA need not optimise.
-FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"  # tests compile much and compute little
 
 import jax
 

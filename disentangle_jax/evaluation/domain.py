@@ -11,6 +11,7 @@ from disentangle_jax import faces
 from disentangle_jax.faces import Factors
 from disentangle_jax.faces.judge import Judge
 from disentangle_jax.faces.truth import Truth
+from disentangle_jax.generators import BUNDLED
 
 
 class Domain(NamedTuple):
@@ -32,11 +33,8 @@ class Domain(NamedTuple):
 
 
 def load_truth(generator: str) -> Truth | None:
-    """The truth of a bundled generator; None for any other."""
-    try:
-        return Truth.load(generator)
-    except FileNotFoundError:
-        return None
+    """The truth of a bundled generator; None for a user's."""
+    return Truth.load(generator) if generator in BUNDLED else None
 
 
 def load_domain(generator: str, judge: str, resolution: int) -> Domain | None:

@@ -1,6 +1,6 @@
 """The pictures of a report, from a model and what it was tested on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def draw(
     methods: Mapping[str, Method],
     domain: Domain | None,
     metrics: Mapping[str, Any],
-    losses: list[dict[str, float]],
+    losses: Sequence[Mapping[str, float | int]],
     folder: Path,
 ) -> None:
     """Draw and write them all: transfer_grid.png, methods.png, motion.gif, motion.png, trade_off.png, training.png."""

@@ -29,7 +29,7 @@ _MARKERS = "sD^vP"
 _PANELS = 4  # a row
 
 
-def training_curves(lines: Sequence[Mapping[str, float]], path: Path) -> None:
+def training_curves(lines: Sequence[Mapping[str, float | int]], path: Path) -> None:
     """Draw every number of `metrics.jsonl` over the steps, one panel each."""
     names = [name for name in lines[-1] if name != "step"]
     num_rows = -(-len(names) // _PANELS)

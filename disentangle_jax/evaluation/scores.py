@@ -42,5 +42,5 @@ def in_batches(function: Callable[..., Any], batch_size: int, *arrays: Any) -> A
     outputs = []
     for start in range(0, n, batch_size):
         rows = np.minimum(np.arange(start, start + batch_size), n - 1)
-        outputs.append(jax.device_get(function(*(array[rows] for array in arrays))))
+        outputs.append(jax.device_get(function(*(jnp.asarray(array[rows]) for array in arrays))))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *outputs)

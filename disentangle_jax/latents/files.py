@@ -1,6 +1,7 @@
 """Latents in files of the user."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -38,16 +39,15 @@ def read_ws(path: str | Path, num_ws: int, w_dim: int) -> Float[np.ndarray, "*t 
 
 def _read_array(path: Path) -> np.ndarray:
     try:
-        content = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no .npy or .npz file, or is cut short ({error})") from None
-    if isinstance(content, np.ndarray):
-        return content
-    with content:
-        name = content.files[0] if len(content.files) == 1 else "ws"
-        if name not in content.files:
-            raise ValueError(f"{path} holds {len(content.files)} arrays, but none named ws; which is it?")
-        try:
-            return content[name]
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return content
+            names = content.files
+            name = names[0] if len(names) == 1 else "ws"
+            array = content[name] if name in names else None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is no .npy or .npz file, or is damaged or cut short ({error})") from None
+    if array is None:
+        raise ValueError(f"{path} holds {len(names)} arrays, but none named ws; which is it?")
+    return array

@@ -10,11 +10,12 @@
 Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
     demo         a short run for two CPU cores: TODO(measure) minutes, structure R^2 / appearance R^2 TODO(measure)
     no_contrast  the baseline without both contrastive losses
+    plain        the baseline that only rebuilds its input: no contrast, no swaps
 """
 
 from ml_collections import ConfigDict
 
-SWITCHES = ("demo", "no_contrast")
+SWITCHES = ("demo", "no_contrast", "plain")
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -45,7 +46,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.clips.trajectories = ("sinusoid", "random_walk")  # one kind a direction, drawn at random
     config.clips.amplitude = 1.0  # of the motion, in standard deviations of the population's own structure
     config.clips.truncation_psi = 1.0  # spread of the faces; below 1 they come closer to the mean face
-    config.clips.style_mixing = 0.5  # share of faces that are mixed from two
+    config.clips.style_mixing = 0.0  # share of faces that are mixed from two
     config.clips.mix_from = 5  # augmentation: the first layer that may come from another face
     config.clips.change_face = 0.5  # augmentation: share of frames put on another face altogether, in the same motion
 
@@ -85,7 +86,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.train = ConfigDict()
     config.train.batch_size = 64  # clips a step, over all devices
-    config.train.num_steps = 20_000
+    config.train.num_steps = 6000
     config.train.log_every = 50  # steps between lines of metrics.jsonl
     config.train.checkpoint_every = 1000
     config.train.keep_checkpoints = 3  # the latest ones
@@ -117,7 +118,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.model.width = 256
         config.optimizer.warmup_steps = 100
         config.train.batch_size = 32
-        config.train.num_steps = 2000
+        config.train.num_steps = 1500
         config.train.log_every = 20
         config.train.checkpoint_every = 500
         config.evaluation.num_pairs = 256
@@ -128,7 +129,10 @@ def get_config(arg: str = "") -> ConfigDict:
         config.evaluation.probes.num_faces = 256
         config.evaluation.retrieval.num_faces = 64
         config.evaluation.retrieval.num_frames = 16
-    if "no_contrast" in switches:
+    if "plain" in switches:
+        config.loss.weights.swap = 0.0
+        config.loss.weights.cross_swap = 0.0
+    if "no_contrast" in switches or "plain" in switches:
         config.loss.weights.appearance_contrast = 0.0
         config.loss.weights.structure_contrast = 0.0
     return config

@@ -1,4 +1,4 @@
-"""Two small worlds: one with a truth, where a perfect model exists, and a really trained model (for three steps) without one."""
+"""Two small worlds: one with a truth and an all but perfect model, one without and with a model trained for 3 steps."""
 
 import runpy
 from dataclasses import replace
@@ -24,7 +24,7 @@ from disentangle_jax.model import Codes
 from disentangle_jax.training import experiment
 
 CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"
-LAYERS, W_DIM, SIDE = 10, 24, 8
+LAYERS, W_DIM, SIDE = 10, 64, 8
 SIZES = {
     "batch_size": 16,
     "num_pairs": 60,
@@ -60,7 +60,7 @@ def perfect(domain):
 
 
 class Perfect(Disentangler):
-    """Takes a latent for its appearance code and its true structure for its structure code, and decodes by the truth."""
+    """The latent is the appearance code, its true structure the structure code, and the truth decodes."""
 
     def __init__(self, domain):
         self.domain = domain

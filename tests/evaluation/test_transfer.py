@@ -17,15 +17,16 @@ def exam(domain, perfect):
     return Exam(domain, perfect.render, *held_out(perfect, truth_puppeteer(domain.truth)).pairs, 16), perfect
 
 
-def test_a_perfect_transfer_gets_full_marks(exam):
+def test_a_good_transfer_gets_high_marks_and_the_exact_pictures_full_ones(exam):
     exam, model = exam
     output_ws, marks = exam.take(baselines.autoencoder(model))
     assert output_ws.shape == exam.source_ws.shape
-    assert marks.structure.min() > 0.999
-    assert marks.appearance.min() > 0.999
-    assert marks.psnr > 40
-    assert marks.mean() == pytest.approx(1, abs=1e-3)
-    assert exam.ceiling().mean() == pytest.approx(1, abs=1e-3)
+    assert marks.structure.min() > 0.9
+    assert marks.appearance.min() > 0.97
+    assert marks.psnr > 20
+    ceiling = exam.ceiling()
+    assert np.allclose(np.concatenate([ceiling.structure, ceiling.appearance]), 1, atol=1e-4)
+    assert marks.mean() < ceiling.mean() == pytest.approx(1, abs=1e-4)
 
 
 def test_copies_get_full_marks_on_one_side_only(exam):

@@ -76,7 +76,7 @@ def test_file_round_trip_is_exact(ws, tmp_path):
 def test_file_of_another_form_is_refused(tmp_path):
     path = tmp_path / "model.safetensors"
     weights.save(create(0.0, 1.0, 0), path)
-    with pytest.raises(ValueError, match=r"decoder/trunk/dense/kernel has shape \(9, 16\).* gives \(10, 16\)"):
+    with pytest.raises(ValueError, match=r"has shape \(9, \d+\) there; the config gives \(10, \d+\)"):
         weights.load(nnx.eval_shape(lambda: init(0.0, 1.0, 0, structure_dim=4)), path)
     with pytest.raises(ValueError, match=r"blocks/2/.*has shape none"):
         weights.load(nnx.eval_shape(lambda: init(0.0, 1.0, 0, num_blocks=3)), path)

@@ -1,0 +1,56 @@
+"""python -m disentangle_jax.evaluate, on a run of a generator that nothing is known about."""
+
+import json
+import shutil
+
+import pytest
+from absl import app
+
+from disentangle_jax import evaluate
+
+
+@pytest.fixture
+def run(workdir, tmp_path):
+    return shutil.copytree(workdir, tmp_path / "run")
+
+
+def call(monkeypatch, workdir, compare=()):
+    monkeypatch.setattr(evaluate, "WORKDIR", Flag(None if workdir is None else str(workdir)))
+    monkeypatch.setattr(evaluate, "COMPARE", Flag(list(compare)))
+    evaluate.main(["evaluate"])
+
+
+class Flag:
+    def __init__(self, value):
+        self.value = value
+
+
+def test_a_report_and_its_numbers_are_written(monkeypatch, capsys, run):
+    call(monkeypatch, run, [f"another={run}"])
+    metrics = json.loads((run / "eval" / "metrics.json").read_text())
+    assert set(metrics["motion"]["methods"]) == {"copy source", "copy driving", "linear transfer", "another", "ours"}
+    assert "transfer" not in metrics
+    page = (run / "report.html").read_text()
+    assert "data:image/gif;base64," in page
+    assert "training" in page
+    assert capsys.readouterr().out.rstrip().endswith(f"Open {run / 'report.html'}")
+    assert not [path for path in (run / "eval").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("compare", "message"),
+    [("nothing", "NAME=WORKDIR"), ("ours=here", "none of copy source"), ("x=/nowhere/at/all", "/nowhere/at/all")],
+)
+def test_wrong_comparisons_are_told_and_write_nothing(monkeypatch, run, compare, message):
+    with pytest.raises(SystemExit, match=message) as stop:
+        call(monkeypatch, run, [compare])
+    assert isinstance(stop.value.code, str)
+    assert "\n" not in stop.value.code
+    assert not (run / "report.html").exists()
+
+
+def test_a_workdir_is_asked_for(monkeypatch, tmp_path):
+    with pytest.raises(app.UsageError, match="--workdir"):
+        call(monkeypatch, None)
+    with pytest.raises(SystemExit, match=r"config\.json"):
+        call(monkeypatch, tmp_path)
