@@ -1,6 +1,6 @@
 # make demo   train, evaluate and report on the bundled faces: runs/demo/report.html
 # make test   style, types and tests
-# make pictures   train and evaluate the full run; make the README's picture from it
+# make pictures   the same as demo, and the README's picture from it
 PYTHON ?= python3.11
 BIN := .venv/bin
 RUN := runs/demo
@@ -23,12 +23,10 @@ test: .venv/ready
 	$(BIN)/basedpyright
 	$(BIN)/pytest
 
-# The README's picture, from the full run, which is trained first if it is not there.
-pictures: .venv/ready
-	$(BIN)/python -m disentangle_jax.train --config=$(CONFIG) --workdir=runs/faces64
-	$(BIN)/python -m disentangle_jax.evaluate --workdir=runs/faces64
+# The README's picture.
+pictures: demo
 	mkdir -p experiments/pictures
-	cp runs/faces64/eval/transfer_grid.png experiments/pictures/
+	cp $(RUN)/eval/transfer_grid.png experiments/pictures/
 
 # uv where there is one, else venv and pip. The stamp is newer than what it was made from, so a second call installs nothing.
 .venv/ready: setup.py constraints.txt

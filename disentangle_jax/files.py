@@ -18,6 +18,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
+        temporary.chmod(0o644)  # safetensors writes for the owner alone
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -60,28 +60,30 @@ def direction_puppeteer(directions: Directions) -> Puppeteer:
 def pose_by_truth(truth: Truth, ws: Float[Array, "l d"], structure: Float[Array, "k"]) -> Float[Array, "l d"]:
     """Give a face another structure and change nothing else about it, by the smallest change of its latent.
 
-    With v the change in whitened coordinates and m(v) what is missing of the wanted factors, before their error
-    function, Gauss-Newton minimises |m(v)|^2 + c |v|^2 from v = 0. The small c keeps latents from running off where no
-    latent stands for the wanted face; there the result comes as near as is sensible.
+    All layers change alike, so that a latent of W stays in W: the face moves as the generator's population does. With v
+    the change in whitened coordinates and m(v) what is missing of the wanted factors, before their error function,
+    Gauss-Newton minimises |m(v)|^2 + c |v|^2 from v = 0. The small c keeps latents from running off where none stands
+    for the wanted face; there the result comes as near as is sensible.
     """
     unwhiten = jnp.linalg.inv(truth.whiten)
     wanted = _linear(Factors(truth(ws).appearance, structure))
 
-    def shifted(v: Float[Array, "l d"]) -> Float[Array, "l d"]:
-        return ws + v @ unwhiten.T
+    def shifted(v: Float[Array, "d"]) -> Float[Array, "l d"]:
+        return ws + (unwhiten @ v)[None]
 
-    def missing(v: Float[Array, "l d"]) -> Float[Array, "f"]:
+    def missing(v: Float[Array, "d"]) -> Float[Array, "f"]:
         return wanted - _linear(truth(shifted(v)))
 
-    def step(v: Float[Array, "l d"], _: None) -> tuple[Float[Array, "l d"], None]:
-        slope = jax.jacrev(missing)(v).reshape(len(wanted), -1)
+    def step(v: Float[Array, "d"], _: None) -> tuple[Float[Array, "d"], None]:
+        slope = jax.jacrev(missing)(v)
         gram = slope @ slope.T + _RESTRAINT * jnp.eye(len(wanted))
-        goal = -slope.T @ jnp.linalg.solve(gram, missing(v) - slope @ v.reshape(-1))
-        strides = v[None] + _STRIDES[:, None, None] * (goal.reshape(v.shape) - v)[None]
+        goal = -slope.T @ jnp.linalg.solve(gram, missing(v) - slope @ v)
+        strides = v[None] + _STRIDES[:, None] * (goal - v)[None]
         costs = jax.vmap(lambda v: jnp.sum(missing(v) ** 2) + _RESTRAINT * jnp.sum(v**2))(strides)
         return strides[jnp.argmin(costs)], None
 
-    return shifted(jax.lax.scan(step, jnp.zeros_like(ws), length=_STEPS)[0])
+    start = jnp.zeros(ws.shape[1])
+    return shifted(jax.lax.scan(step, start, length=_STEPS)[0])
 
 
 def loops(key: Key[Array, ""], num_frames: int, num_coordinates: int) -> Float[Array, "t k"]:

@@ -79,7 +79,8 @@ class Judge(nnx.Module):
             raise ValueError(f"{path} is damaged or no safetensors file ({error}); get or train it anew") from error
         if sizes is None:
             raise ValueError(f"{path} holds no judge: its metadata lack the entry 'judge'")
-        abstract = nnx.eval_shape(lambda: cls(**sizes, rngs=nnx.Rngs(0)))
+        widths, hidden = tuple(sizes["widths"]), sizes["hidden"]
+        abstract = nnx.eval_shape(lambda: cls(widths, hidden, rngs=nnx.Rngs(0)))
         graphdef, state = nnx.split(abstract)
         weights = {tuple(int(p) if p.isdigit() else p for p in name.split("/")): v for name, v in flat.items()}
         for parts, variable in nnx.to_flat_state(state):

@@ -1,7 +1,7 @@
 """Synthetic latent videos: one pure function of one key makes one clip.
 
-Batches are `vmap` of it over keys fold_in(key, global index), so a clip's bits do not depend on how many devices made
-it.
+Batches are `vmap` of it over keys fold_in(key, global index), so a clip's random draws do not depend on the number of
+devices that share the batch.
 """
 
 from dataclasses import dataclass, field

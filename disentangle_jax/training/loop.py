@@ -69,11 +69,13 @@ def train(
 
         # 3. The steps. Nothing waits for the devices except where a line or a checkpoint is due.
         pending: dict[int, Metrics] = {}
+        stopped_by = None
         with _progress(start, last) as progress:
             for step in range(start + 1, last + 1):
                 state, pending[step] = train_step(state, source, synthesis)
+                stopped_by = interrupt.name  # once: a signal after this line waits for the next step
                 log = step % plan.log_every == 0 or step == last
-                save = step % plan.checkpoint_every == 0 or step == last or interrupt.name
+                save = step % plan.checkpoint_every == 0 or step == last or stopped_by is not None
                 if log or save:
                     values = _fetch(pending)
                 if log:
@@ -82,11 +84,11 @@ def train(
                 if save:
                     checkpoints.save(step, state)
                 progress.update()
-                if interrupt.name:
+                if stopped_by:
                     break
-    if interrupt.name and step < last:
+    if stopped_by and step < last:
         raise SystemExit(
-            f"Stopped by {interrupt.name} after step {step} of {last}; a checkpoint is saved in {workdir}. "
+            f"Stopped by {stopped_by} after step {step} of {last}; a checkpoint is saved in {workdir}. "
             "The same command goes on from there."
         )
     return state

@@ -31,10 +31,10 @@ def get_config(arg: str = "") -> ConfigDict:
 
     # Directions of the latent space that move structure.
     config.directions = ConfigDict()
-    config.directions.source = "scorer"  # who finds them: "scorer", "sefa" or "pca"; or another run's directions.safetensors
+    config.directions.source = "scorer"  # "scorer", "sefa", "pca", or another run's directions.safetensors
     config.directions.scorer = "judge_a"  # the judge that scores samples; another one, judge_b, scores results
     config.directions.num_samples = 8192  # samples to score, or to take the principal axes of
-    config.directions.style_mixing = 0.9  # share of them with two faces mixed at a random layer, to tell the layers apart
+    config.directions.style_mixing = 0.9  # share of them mixed from two faces, to tell the layers apart
     config.directions.ridge = 1e-2  # penalty of the regression of scores on latents, relative to the latents' variance
     config.directions.layers = (0, 6)  # first and last layer that "sefa" and "pca" move; a scorer finds them by itself
     config.directions.num = 7  # directions that "sefa" and "pca" give; a scorer gives one for each structure factor
@@ -46,13 +46,15 @@ def get_config(arg: str = "") -> ConfigDict:
     config.clips.trajectories = ("sinusoid", "random_walk")  # one kind a direction, drawn at random
     config.clips.amplitude = 1.0  # of the motion, in standard deviations of the population's own structure
     config.clips.truncation_psi = 1.0  # spread of the faces; below 1 they come closer to the mean face
-    config.clips.style_mixing = 0.0  # share of faces that are mixed from two
+    config.clips.style_mixing = (
+        0.9  # share of faces mixed from two: without it the encoder reads layers that edits leave alone
+    )
     config.clips.mix_from = 5  # augmentation: the first layer that may come from another face
     config.clips.change_face = 0.5  # augmentation: share of frames put on another face altogether, in the same motion
 
     # The autoencoder.
     config.model = ConfigDict()
-    config.model.appearance_dim = 128
+    config.model.appearance_dim = 256  # wide enough for two faces mixed
     config.model.structure_dim = 32  # narrow: what does not fit cannot leak in
     config.model.embed_dim = 32  # of each latent layer, before the layers meet
     config.model.width = 512  # of the trunks
@@ -118,7 +120,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.model.width = 256
         config.optimizer.warmup_steps = 100
         config.train.batch_size = 32
-        config.train.num_steps = 1500
+        config.train.num_steps = 2000
         config.train.log_every = 20
         config.train.checkpoint_every = 500
         config.evaluation.num_pairs = 256
@@ -126,7 +128,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.evaluation.num_readout_faces = 2048
         config.evaluation.motion.num_clips = 16
         config.evaluation.motion.num_frames = 16
-        config.evaluation.probes.num_faces = 256
+        config.evaluation.probes.num_faces = 512
         config.evaluation.retrieval.num_faces = 64
         config.evaluation.retrieval.num_frames = 16
     if "plain" in switches:

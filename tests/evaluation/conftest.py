@@ -1,4 +1,4 @@
-"""Two small worlds: one with a truth and an all but perfect model, one without and with a model trained for 3 steps."""
+"""Two small worlds: one with a truth and an all but perfect model, one without, for an untrained one."""
 
 import runpy
 from dataclasses import replace
@@ -19,9 +19,10 @@ from disentangle_jax.evaluation.held_out import sample_faces
 from disentangle_jax.evaluation.motion import pose_by_truth
 from disentangle_jax.faces import NAMES, STRUCTURE, unstack
 from disentangle_jax.faces.truth import Truth
+from disentangle_jax.latents import Directions
 from disentangle_jax.latents.directions import from_scores
-from disentangle_jax.model import Codes
-from disentangle_jax.training import experiment
+from disentangle_jax.model import Autoencoder, Codes
+from disentangle_jax.training import metrics
 
 CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"
 LAYERS, W_DIM, SIDE = 10, 64, 8
@@ -82,21 +83,34 @@ class Perfect(Disentangler):
 
 @pytest.fixture(scope="session")
 def workdir(tmp_path_factory):
-    """The workdir of a run on a tiny generator that nothing is known about."""
+    """A folder with a model of a tiny generator that nothing is known about, and the record of its training."""
     folder = tmp_path_factory.mktemp("run")
-    sizes = {"channel_base": 64, "channel_max": 8}
-    build = jax.jit(lambda key: sg2.Generator(16, 0, 8, 8, synthesis_kwargs=sizes, rngs=nnx.Rngs(key)))
-    sg2.save(build(jax.random.key(0)), folder / "tiny.safetensors")
     config = runpy.run_path(str(CONFIG))["get_config"]("demo")
-    config.generator = str(folder / "tiny.safetensors")
-    config.directions.update(source="pca", num_samples=64, layers=(0, 2), num=2)
-    config.clips.mix_from = 3
+    config.generator = "a user's own"
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
-    config.optimizer.update(warmup_steps=1)
-    config.train.update(batch_size=8, num_steps=3, log_every=1)
     config.evaluation.update(SIZES)
-    experiment.run(config, folder)
+    autoencoder, generator, directions = _untrained(config.model.to_dict())
+    Disentangler(autoencoder, generator, directions, config).export(folder)
+    for step in (1, 2, 3):
+        metrics.append(folder / "metrics.jsonl", step, {"loss": 1 / step, "swap": 0.5})
     return folder
+
+
+def _untrained(sizes):
+    """An autoencoder, its generator and two directions."""
+    layers, w_dim = 4, 8
+    mean, std = jnp.zeros((layers, w_dim)), jnp.ones((layers, w_dim))
+    channels = {"channel_base": 64, "channel_max": 8}
+
+    @jax.jit
+    def build(key):
+        rngs = nnx.Rngs(key)
+        return Autoencoder(mean, std, **sizes, rngs=rngs), sg2.Generator(
+            16, 0, w_dim, 8, synthesis_kwargs=channels, rngs=rngs
+        )
+
+    vectors = jnp.eye(layers * w_dim).reshape(-1, layers, w_dim)[:2]
+    return *build(jax.random.key(0)), Directions(vectors, vectors, mean, ("x", "y"))
 
 
 @jax.jit

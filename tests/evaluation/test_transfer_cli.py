@@ -7,9 +7,21 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from disentangle_jax import transfer
+from disentangle_jax.disentangler import Disentangler
 
 LAYERS, W_DIM = 4, 8
 RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def loaded_once(monkeypatch, model, workdir):
+    load = Disentangler.load
+    monkeypatch.setattr(Disentangler, "load", lambda folder: model if folder == workdir else load(folder))
+
+
+@pytest.fixture(scope="module")
+def model(workdir):
+    return Disentangler.load(workdir)
 
 
 def call(workdir, folder, source, driving, out="out.png", **options):

@@ -27,7 +27,7 @@ def ws(generator):
 
 def test_factors_fill_their_range(ws):
     values = Truth.load("faces64")(ws).stack()
-    assert float(jnp.abs(values).max()) < 1.0
+    assert float(jnp.abs(values).max()) <= 1.0
     np.testing.assert_allclose(values.std(0), 1 / np.sqrt(3), atol=0.1)
 
 
@@ -46,8 +46,8 @@ def test_the_bundled_generator_draws_its_truth(generator, ws):
     error = jnp.mean((images - faces.render(truth(ws[:128]))) ** 2)
     card = json.loads((resources.files("disentangle_jax") / "assets" / "faces64.json").read_text())
     np.testing.assert_allclose(10 * np.log10(4 / float(error)), card["psnr_held_out"], atol=1.0)
-    scores = r_squared(read(Judge.load("judge_a"), images).stack(), truth(ws[:128]).stack())
-    assert float(scores.mean()) > 0.9
+    scores = r_squared(read(Judge.load("judge_b"), images).stack(), truth(ws[:128]).stack())
+    np.testing.assert_allclose(scores.mean(), card["r_squared_read_by_judge_b"], atol=0.04)
 
 
 def test_saving_and_loading_is_exact(tmp_path, ws):
