@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-VIDEO = ["imageio>=2.34", "imageio-ffmpeg>=0.5"]
+VIDEO = ["imageio-ffmpeg>=0.5"]
 
 setup(
     name="disentangle_jax",
@@ -31,8 +31,9 @@ setup(
         "importlib_resources>=6",  # tensorflow-datasets imports it without declaring it
         "array_record>=0.5",
         "scikit-learn>=1.4",
+        "threadpoolctl>=3",
         "matplotlib>=3.8",
-        "pillow>=10",
+        "pillow>=10.1",
         "absl-py>=2",
         "tqdm>=4.66",
     ],
@@ -43,11 +44,11 @@ setup(
         "dev": [
             *VIDEO,
             "pytest>=8",
-            "pytest-xdist>=3.6",
             "ruff>=0.8",
             "basedpyright>=1.20",
             "beartype>=0.19",
             "build>=1.2",
+            "setuptools>=77",
         ],
     },
 )

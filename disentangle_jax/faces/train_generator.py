@@ -13,6 +13,7 @@ import json
 import math
 import os
 import time
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -186,8 +187,11 @@ def _store(path: Path, state: dict) -> None:
 
 def _restore(path: Path, like: dict) -> dict:
     leaves, structure = jax.tree.flatten(like)
-    with np.load(path) as file:
-        stored = [jnp.asarray(file[f"arr_{i}"]) for i in range(len(leaves))]
+    try:
+        with np.load(path) as file:
+            stored = [jnp.asarray(file[f"arr_{i}"]) for i in range(len(leaves))]
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        raise SystemExit(f"error: {path} is damaged ({error}); delete it to train this stage anew") from None
     return jax.tree.unflatten(structure, stored)
 
 

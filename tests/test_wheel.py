@@ -1,0 +1,60 @@
+"""The built wheel holds both packages and the bundled networks, and works without the checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+USE = """
+import stylegan2_flax, disentangle_jax
+from disentangle_jax.faces import Judge, Truth
+from disentangle_jax.generators import load_generator
+assert "site" in disentangle_jax.__file__ and "site" in stylegan2_flax.__file__, disentangle_jax.__file__
+generator = load_generator("faces64")
+import jax.numpy as jnp
+images = generator.synthesis(generator.mapping(jnp.ones((1, generator.z_dim))))
+print(Judge.load("judge_a")(images).structure.shape, Truth.load("faces64").mean.shape)
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The wheel, built from a copy of the sources and unpacked."""
+    folder = tmp_path_factory.mktemp("wheel")
+    names = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "disentangle_jax", "third_party"]
+    (folder / "source").mkdir()
+    for name in names:
+        subprocess.run(["cp", "-r", str(ROOT / name), str(folder / "source")], check=True)
+    build = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(folder),
+        str(folder / "source"),
+    ]
+    subprocess.run(build, check=True, capture_output=True)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_the_wheel_works_without_the_checkout(site, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run(
+        [sys.executable, "-c", USE], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(1, 7) (64,)" in done.stdout
+
+
+def test_the_wheel_holds_the_cards_and_the_licence(site):
+    assets = {path.name for path in (site / "disentangle_jax" / "assets").iterdir()}
+    assert {"faces64.json", "judge_a.json", "judge_b.json"} <= assets
+    assert list(site.glob("*.dist-info/**/LICENSE"))
