@@ -46,9 +46,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.clips.trajectories = ("sinusoid", "random_walk")  # one kind a direction, drawn at random
     config.clips.amplitude = 1.0  # of the motion, in standard deviations of the population's own structure
     config.clips.truncation_psi = 1.0  # spread of the faces; below 1 they come closer to the mean face
-    config.clips.style_mixing = (
-        0.9  # share of faces mixed from two: without it the encoder reads layers that edits leave alone
-    )
+    config.clips.style_mixing = 0.9  # share of faces mixed from two, so that no layer can stand for another
     config.clips.mix_from = 5  # augmentation: the first layer that may come from another face
     config.clips.change_face = 0.5  # augmentation: share of frames put on another face altogether, in the same motion
 
