@@ -5,6 +5,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 VIDEO = ["imageio-ffmpeg>=0.5"]
+# Published StyleGAN2 checkpoints: URLs of any kind, flaxmodels' HDF5 files, files on the Hugging Face hub.
+CHECKPOINTS = ["fsspec[http]>=2024.2", "h5py>=3.10", "huggingface_hub>=0.24"]
 
 setup(
     name="disentangle_jax",
@@ -41,9 +43,12 @@ setup(
         "cuda": ["jax[cuda13]"],
         "tpu": ["jax[tpu]"],
         "video": VIDEO,
+        "checkpoints": CHECKPOINTS,
         "dev": [
             *VIDEO,
+            *CHECKPOINTS,
             "pytest>=8",
+            "hypothesis>=6.100",
             "ruff>=0.8",
             "basedpyright>=1.20",
             "beartype>=0.19",
