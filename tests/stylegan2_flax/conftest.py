@@ -1,12 +1,16 @@
-"""Goldens: the arrays of one file, and generators built from them."""
+"""Goldens: the arrays of one file, and networks built from them."""
 
 import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import stylegan2_flax as sg2
 
@@ -20,8 +24,8 @@ def _read(name: str) -> dict[str, np.ndarray]:
 
 
 @cache
-def _build(name: str) -> sg2.Generator:
-    return sg2.from_state_dict(_parameters(name), **_arguments(name))
+def _build(name: str, kind: str) -> Any:
+    return sg2.from_state_dict(_parameters(name), kind=kind, **_arguments(name))
 
 
 def _parameters(name: str) -> dict[str, np.ndarray]:
@@ -31,6 +35,18 @@ def _parameters(name: str) -> dict[str, np.ndarray]:
 def _arguments(name: str) -> dict:
     config = json.loads(str(_read(name)["config_json"]))
     return {key: value for key, value in config.items() if key not in ("kind", "truncation_cutoff_used")}
+
+
+def _randomized(build: Callable[[], nnx.Module]) -> Any:
+    graphdef, state = nnx.split(nnx.eval_shape(build))
+    rng = np.random.default_rng(0)
+    return nnx.merge(graphdef, jax.tree.map(lambda x: jnp.asarray(rng.standard_normal(x.shape, np.float32)), state))
+
+
+@pytest.fixture(scope="session")
+def randomized() -> Callable[[Callable[[], nnx.Module]], Any]:
+    """The network that a function builds, with random numbers in every parameter and buffer; nothing is compiled."""
+    return _randomized
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +67,13 @@ def arguments() -> Callable[[str], dict]:
 @pytest.fixture(scope="session")
 def generator() -> Callable[[str], sg2.Generator]:
     """Generators of golden files, built once: tests must not change them."""
-    return _build
+    return lambda name: _build(name, "generator")
+
+
+@pytest.fixture(scope="session")
+def discriminator() -> Callable[[str], sg2.Discriminator]:
+    """Discriminators of golden files, built once: tests must not change them."""
+    return lambda name: _build(name, "discriminator")
 
 
 @pytest.fixture(scope="session")

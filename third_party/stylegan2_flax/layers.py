@@ -1,7 +1,11 @@
-"""The layers of StyleGAN2. Attribute names are those of published checkpoints; arrays keep torch's layout."""
+"""The layers of StyleGAN2. Attribute names are those of published checkpoints; arrays keep torch's layout.
+
+Weights and styles are float32; a layer computes in the dtype of the activations it is given.
+"""
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +15,9 @@ from jaxtyping import Float, PRNGKeyArray
 
 from stylegan2_flax import ops
 from stylegan2_flax.resample import Number
+
+FILTER = (1, 3, 3, 1)
+"""The published networks' resampling filter. Layers that do not resample hold it too, unused, as in ADA's files."""
 
 
 class Buffer(nnx.Variable):
@@ -32,10 +39,48 @@ class FullyConnectedLayer(nnx.Module):
     ):
         self.activation, self.lr_multiplier = activation, lr_multiplier
         self.weight = nnx.Param(jax.random.normal(rngs.params(), (out_features, in_features)) / lr_multiplier)
-        self.bias = nnx.Param(jnp.full((out_features,), bias_init))
+        self.bias = nnx.Param(jnp.full((out_features,), float(bias_init)))
 
     def __call__(self, x: Float[Array, "b i"]) -> Float[Array, "b o"]:
         return ops.fully_connected(x, self.weight[...], self.bias[...], self.activation, self.lr_multiplier)
+
+
+class Conv2dLayer(nnx.Module):
+    """Convolution with equalised learning rate, up- or downsampling, bias and activation."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        bias: bool = True,
+        activation: str = "linear",
+        up: int = 1,
+        down: int = 1,
+        resample_filter: Sequence[Number] | None = FILTER,
+        conv_clamp: Number | None = None,
+        rngs: nnx.Rngs,
+    ):
+        self.activation, self.up, self.down, self.conv_clamp = activation, up, down, conv_clamp
+        self.weight = nnx.Param(jax.random.normal(rngs.params(), (out_channels, in_channels, kernel_size, kernel_size)))
+        self.bias = nnx.Param(jnp.zeros((out_channels,))) if bias else None
+        self.resample_filter = Buffer(ops.setup_filter(resample_filter))
+
+    def __call__(self, x: Float[Array, "b h w i"], gain: Number = 1.0) -> Float[Array, "b h2 w2 o"]:
+        """gain multiplies the result and its clamp."""
+        weight = self.weight[...]
+        x = ops.conv2d_resample(
+            x,
+            weight / math.sqrt(math.prod(weight.shape[1:])),
+            self.resample_filter[...],
+            up=self.up,
+            down=self.down,
+            padding=weight.shape[-1] // 2,
+            flip_weight=self.up == 1,
+        )
+        bias = None if self.bias is None else self.bias[...]
+        return _activate(x, bias, self.activation, gain, self.conv_clamp)
 
 
 class SynthesisLayer(nnx.Module):
@@ -52,7 +97,7 @@ class SynthesisLayer(nnx.Module):
         up: int = 1,
         use_noise: bool = True,
         activation: str = "lrelu",
-        resample_filter: Sequence[Number] | None = (1, 3, 3, 1),
+        resample_filter: Sequence[Number] | None = FILTER,
         conv_clamp: Number | None = None,
         rngs: nnx.Rngs,
     ):
@@ -68,28 +113,26 @@ class SynthesisLayer(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "b h w i"],
-        w: Float[Array, "b d"],
+        styles: Float[Array, "b i"],
         noise_mode: str = "const",
         key: PRNGKeyArray | None = None,
         gain: Number = 1.0,
     ) -> Float[Array, "b h2 w2 o"]:
+        """styles: the affine layer's output for this layer's w. gain multiplies the result and its clamp."""
+        weight, noise = self.weight[...], self._noise(x, noise_mode, key)
+        if x.dtype == jnp.float16:
+            weight, styles = ops.normalize_for_float16(weight, styles)
         x = ops.modulated_conv2d(
             x,
-            self.weight[...],
-            self.affine(w),
-            noise=self._noise(x, noise_mode, key),
+            weight,
+            styles,
+            noise=None if noise is None else noise.astype(x.dtype),
             up=self.up,
-            padding=self.weight.shape[-1] // 2,
+            padding=weight.shape[-1] // 2,
             resample_filter=self.resample_filter[...],
             flip_weight=self.up == 1,
         )
-        return ops.bias_act(
-            x,
-            self.bias[...],
-            act=self.activation,
-            gain=ops.activation_gain(self.activation) * gain,
-            clamp=None if self.conv_clamp is None else self.conv_clamp * gain,
-        )
+        return _activate(x, self.bias[...], self.activation, gain, self.conv_clamp)
 
     def _noise(self, x: Array, noise_mode: str, key: Array | None) -> Array | None:
         if not self.use_noise or noise_mode == "none":
@@ -103,7 +146,7 @@ class SynthesisLayer(nnx.Module):
 
 
 class ToRGBLayer(nnx.Module):
-    """Modulated 1×1 convolution to image channels, without demodulation."""
+    """Modulated 1×1 convolution to image channels, without demodulation; always float32."""
 
     def __init__(
         self,
@@ -119,21 +162,30 @@ class ToRGBLayer(nnx.Module):
         self.weight = nnx.Param(jax.random.normal(rngs.params(), (out_channels, in_channels, 1, 1)))
         self.bias = nnx.Param(jnp.zeros((out_channels,)))
 
-    def __call__(self, x: Float[Array, "b h w i"], w: Float[Array, "b d"]) -> Float[Array, "b h w o"]:
-        styles = self.affine(w) / math.sqrt(x.shape[-1])
-        x = ops.modulated_conv2d(x, self.weight[...], styles, demodulate=False)
+    def __call__(self, x: Float[Array, "b h w i"], styles: Float[Array, "b i"]) -> Float[Array, "b h w o"]:
+        styles = styles / math.sqrt(x.shape[-1])
+        x = ops.modulated_conv2d(x.astype(jnp.float32), self.weight[...], styles, demodulate=False)
         return ops.bias_act(x, self.bias[...], clamp=self.conv_clamp)
 
 
-class SkipLayer(nnx.Module):
-    """The residual path of a resnet block: 1×1 convolution, upsampled."""
+def call_block(block: nnx.Module, remat: bool, *arrays: Any, **options: Any) -> Any:
+    """block(*arrays, **options). remat: the block's activations are not kept for the gradient but computed again."""
+    if not remat:
+        return block(*arrays, **options)  # pyright: ignore[reportCallIssue]
+    graphdef, state = nnx.split(block)
+    return jax.checkpoint(lambda state, *arrays: nnx.merge(graphdef, state)(*arrays, **options))(state, *arrays)
 
-    def __init__(
-        self, in_channels: int, out_channels: int, *, resample_filter: Sequence[Number] | None, rngs: nnx.Rngs
-    ):
-        self.weight = nnx.Param(jax.random.normal(rngs.params(), (out_channels, in_channels, 1, 1)))
-        self.resample_filter = Buffer(ops.setup_filter(resample_filter))
 
-    def __call__(self, x: Float[Array, "b h w i"], gain: Number) -> Float[Array, "b h2 w2 o"]:
-        weight = self.weight[...] / math.sqrt(x.shape[-1])
-        return ops.conv2d_resample(x, weight, self.resample_filter[...], up=2, flip_weight=False) * gain
+def half_precision_from(img_resolution: int, num_fp16_res: int) -> int:
+    """The lowest resolution that may run in half precision: so that num_fp16_res do (0: 4), but none below 8 px."""
+    return max(2 * img_resolution >> (num_fp16_res or 4), 8)
+
+
+def _activate(x: Array, bias: Array | None, activation: str, gain: Number, clamp: Number | None) -> Array:
+    return ops.bias_act(
+        x,
+        bias,
+        act=activation,
+        gain=ops.activation_gain(activation) * gain,
+        clamp=None if clamp is None else clamp * gain,
+    )

@@ -31,6 +31,7 @@ __all__ = [
     "minibatch_stddev",
     "modulated_conv2d",
     "normalize_2nd_moment",
+    "normalize_for_float16",
     "setup_filter",
     "upfirdn2d",
     "upsample2d",
@@ -51,14 +52,30 @@ def modulated_conv2d(
     """Convolution with input channels scaled by each sample's styles, outputs scaled back to unit size; plus noise.
 
     Section 2.2 of the paper scales the weights. Scaling the activations before and after one shared convolution gives
-    the same numbers, and needs no kernel per sample.
+    the same numbers, and needs no kernel per sample. The result has the dtype of x; weight and styles are float32.
     """
-    x = x * styles[:, None, None, :]
+    x = x * styles.astype(x.dtype)[:, None, None, :]
     x = conv2d_resample(x, weight, resample_filter, up=up, padding=padding, flip_weight=flip_weight)
     if demodulate:
         energy = jnp.matmul(jnp.square(styles), jnp.sum(jnp.square(weight), axis=(2, 3)).T, precision="highest")
-        x = x * lax.rsqrt(energy + 1e-8)[:, None, None, :]
+        x = x * lax.rsqrt(energy + 1e-8).astype(x.dtype)[:, None, None, :]
     return x if noise is None else x + noise
+
+
+def normalize_for_float16(
+    weight: Float[Array, "o i kh kw"], styles: Float[Array, "n i"]
+) -> tuple[Float[Array, "o i kh kw"], Float[Array, "n i"]]:
+    """Weight and styles of a demodulated convolution, scaled so that it stays within the range of float16.
+
+    Demodulation undoes any factor of an output channel's weights and of a sample's styles, so the factors need no
+    gradient. The largest weight of each output channel becomes 1 / sqrt(i kh kw), the largest style of each sample 1:
+    no sum exceeds sqrt(i kh kw) max|x|. NVIDIA's networks do the same (Karras et al. 2020, arXiv:2006.06676).
+    """
+    fan_in = weight.shape[1] * weight.shape[2] * weight.shape[3]
+    largest_weight = lax.stop_gradient(jnp.max(jnp.abs(weight), axis=(1, 2, 3), keepdims=True))
+    largest_style = lax.stop_gradient(jnp.max(jnp.abs(styles), axis=1, keepdims=True))
+    tiny = 1e-30  # channels of zeros stay zeros
+    return weight / (fan_in**0.5 * jnp.maximum(largest_weight, tiny)), styles / jnp.maximum(largest_style, tiny)
 
 
 # name: (function of x and alpha, default alpha, default gain)
@@ -95,7 +112,7 @@ def bias_act(
     default_gain = activation_gain(act)
     function, default_alpha, _ = _ACTIVATIONS[act]
     if b is not None:
-        x = x + b.reshape([-1 if i == dim % x.ndim else 1 for i in range(x.ndim)])
+        x = x + b.astype(x.dtype).reshape([-1 if i == dim % x.ndim else 1 for i in range(x.ndim)])
     x = function(x, default_alpha if alpha is None else alpha)
     gain = default_gain if gain is None else gain
     x = x if gain == 1.0 else x * gain
@@ -111,7 +128,7 @@ def fully_connected(
 ) -> Float[Array, "n o"]:
     """Linear layer with equalised learning rate: weight * lr_multiplier / sqrt(in), bias * lr_multiplier."""
     weight = weight * (lr_multiplier / weight.shape[1] ** 0.5)
-    return bias_act(x @ weight.T, None if b is None else b * lr_multiplier, act=act)
+    return bias_act(jnp.matmul(x, weight.T, precision="highest"), None if b is None else b * lr_multiplier, act=act)
 
 
 def normalize_2nd_moment(x: Float[Array, "..."], axis: int = -1) -> Float[Array, "..."]:
@@ -124,12 +141,15 @@ def minibatch_stddev(
 ) -> Float[Array, "n {num_channels}"]:
     """How much the samples of a group differ: one number per sample and feature group, to be tiled over the image.
 
-    A group is every (n / group_size)-th sample; None takes the whole batch. n must be a multiple of the group's size.
+    A group is every (n / group_size)-th sample; None takes the whole batch, and so does a size above n. Otherwise n
+    must be a multiple of group_size, and c of num_channels: ValueError if not.
     """
     n, h, w, c = x.shape
     size = n if group_size is None else min(group_size, n)
-    if n % size or c % num_channels:
-        raise ValueError(f"minibatch_stddev cannot split a batch of {n} by {size}, or {c} channels by {num_channels}")
+    if n % size:
+        raise ValueError(f"a batch of {n} is no multiple of the {size} samples that minibatch_stddev compares")
+    if c % num_channels:
+        raise ValueError(f"{c} channels cannot be split into {num_channels} features")
     y = x.reshape(size, n // size, h, w, num_channels, c // num_channels)
     deviation = jnp.sqrt(jnp.var(y, axis=0) + 1e-8)
     return jnp.tile(jnp.mean(deviation, axis=(1, 2, 4)), (size, 1))
