@@ -1,26 +1,29 @@
 """Generators by name: those that come with the package, and files of the user."""
 
-from importlib import resources
 from pathlib import Path
 
 import stylegan2_flax as sg2
+from disentangle_jax import arrays
 
 BUNDLED = ("faces64",)
 """Names of the generators in `assets/`."""
 
 
-def load_generator(name_or_path: str | Path) -> sg2.Generator:
-    """Load a bundled generator by its name, or any file that `stylegan2_flax.load` reads.
+def load_generator(source: str | Path) -> sg2.Generator:
+    """Load a bundled generator by its name, or one from any path or URL that `stylegan2_flax.load` reads.
 
     Raises:
-        FileNotFoundError: it is neither.
+        FileNotFoundError: there is none.
+        ValueError: the file cannot be read, or holds no generator.
     """
-    if name_or_path in BUNDLED:
-        with resources.as_file(resources.files("disentangle_jax") / "assets" / f"{name_or_path}.safetensors") as path:
-            return sg2.load(path)
-    if not Path(name_or_path).is_file():
-        raise FileNotFoundError(
-            f"there is no generator {str(name_or_path)!r}: "
-            f"it is neither a file nor one of the bundled ones ({', '.join(BUNDLED)})"
-        )
-    return sg2.load(name_or_path)
+    missing = (
+        f"there is no generator {str(source)!r}: it is neither a file, nor the URL of one, "
+        f"nor one of the bundled ones ({', '.join(BUNDLED)})"
+    )
+    try:
+        network = sg2.load(arrays.find(source, missing) if source in BUNDLED else source)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(missing) from error
+    if not isinstance(network, sg2.Generator):
+        raise ValueError(f"{source} holds a discriminator alone: a generator is needed")
+    return network

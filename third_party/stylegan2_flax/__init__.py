@@ -3,15 +3,29 @@
 import stylegan2_flax as sg2
 generator = sg2.load("generator.safetensors")
 images = generator(z, truncation_psi=0.7)
+logits = sg2.load("network.pkl", which="D")(images)
 """
 
 from stylegan2_flax import ops
-from stylegan2_flax.checkpoints import from_state_dict, load, save, to_state_dict
+from stylegan2_flax.checkpoints import (
+    CheckpointError,
+    from_state_dict,
+    load,
+    save,
+    save_rosinality,
+    to_rosinality,
+    to_state_dict,
+)
+from stylegan2_flax.discriminator import Discriminator
+from stylegan2_flax.generator import Generator
 from stylegan2_flax.layers import Buffer
-from stylegan2_flax.networks import Generator, MappingNetwork, SynthesisNetwork
+from stylegan2_flax.mapping import MappingNetwork
+from stylegan2_flax.synthesis import SynthesisNetwork
 
 __all__ = [
     "Buffer",
+    "CheckpointError",
+    "Discriminator",
     "Generator",
     "MappingNetwork",
     "SynthesisNetwork",
@@ -19,5 +33,7 @@ __all__ = [
     "load",
     "ops",
     "save",
+    "save_rosinality",
+    "to_rosinality",
     "to_state_dict",
 ]

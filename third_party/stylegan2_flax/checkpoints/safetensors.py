@@ -1,65 +1,76 @@
-"""This package's own format: a safetensors file of the state dict, with the generator's arguments in its metadata."""
+"""This package's own format: a safetensors file of the state dict, with the network's arguments in its metadata."""
 
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.numpy import load as deserialize
 from safetensors.numpy import save as serialize
 
-from stylegan2_flax.checkpoints.state_dict import from_state_dict, to_state_dict
-from stylegan2_flax.networks import Generator
+from stylegan2_flax.checkpoints.network_data import CheckpointError, NetworkData
+from stylegan2_flax.checkpoints.state_dict import to_state_dict
+from stylegan2_flax.discriminator import Discriminator
+from stylegan2_flax.files import atomic
+from stylegan2_flax.generator import Generator
 
 FORMAT = "stylegan2_flax"
+_KIND_OF = {"G_ema": "generator", "G": "generator", "D": "discriminator"}
 
 
 def save(
-    generator: Generator,
+    network: Generator | Discriminator,
     path: str | os.PathLike[str],
     metadata: Mapping[str, str] | None = None,
     dtype: Literal["float32", "float16"] = "float32",
 ) -> None:
-    """Writes a generator to a file, whole or not at all.
+    """Writes a network to a file, whole or not at all.
 
     metadata: further entries of the file's header. dtype: float16 halves the file and rounds the weights, once: a
-    generator loaded from it and saved again gives the same values. Raises ValueError where a weight exceeds float16.
+    network loaded from it and saved again gives the same values. Raises ValueError where a weight exceeds float16.
     """
-    own = {"format": FORMAT, "kind": "generator", "init_kwargs": json.dumps(generator.init_kwargs)}
+    own = {"format": FORMAT, "kind": network.kind, "init_kwargs": json.dumps(network.init_kwargs)}
     if clash := sorted(own.keys() & (metadata or {}).keys()):
         raise ValueError(f"metadata must not use the format's own entries: {', '.join(clash)}")
-    arrays = {name: _cast(name, array, dtype) for name, array in to_state_dict(generator).items()}
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(serialize(arrays, {**own, **(metadata or {})}))
-    partial.replace(path)
+    arrays = {name: _cast(name, array, dtype) for name, array in to_state_dict(network).items()}
+    with atomic(path) as temporary:
+        temporary.write_bytes(serialize(arrays, {**own, **(metadata or {})}))
 
 
-def load(path: str | os.PathLike[str]) -> Generator:
-    """Reads a generator that `save` wrote; weights become float32.
+def recognises(head: bytes) -> bool:
+    """Whether a file that begins with these bytes, 9 at least, is a safetensors file: a size, then a JSON object."""
+    return len(head) > 8 and int.from_bytes(head[:8], "little") < 2**32 and head[8:9] == b"{"
 
-    Raises FileNotFoundError, or ValueError for a damaged file, one of another format, or weights that do not fit.
+
+def read(data: bytes, which: str | None = None) -> NetworkData:
+    """Reads what `save` wrote. which: "G_ema" or "G" for a generator, "D" for a discriminator, None for either.
+
+    Raises CheckpointError for a damaged file, one of another program, or the other kind of network.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no generator at {path}: there is no such file")
-    metadata, arrays = _read(path)
-    if metadata.get("format") != FORMAT or metadata.get("kind") != "generator":
-        raise ValueError(f"{path} is a safetensors file, but not one that stylegan2_flax.save wrote for a generator")
     try:
-        return from_state_dict(arrays, **json.loads(metadata["init_kwargs"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} does not describe a generator: {error}") from error
+        arrays = deserialize(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"not a readable safetensors file, perhaps cut short: {error}") from error
+    metadata = header.get("__metadata__") or {}
+    kind = metadata.get("kind")
+    if metadata.get("format") != FORMAT or kind not in ("generator", "discriminator"):
+        raise CheckpointError("a safetensors file, but not one that stylegan2_flax.save wrote for a network")
+    if which is not None and _KIND_OF.get(which) != kind:
+        raise CheckpointError(f"which={which!r} is not in this file: it holds a {kind}")
+    return NetworkData(kind, _init_kwargs(metadata, kind), arrays)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _init_kwargs(metadata: Mapping[str, str], kind: str) -> dict:
     try:
-        with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a readable safetensors file, perhaps cut short: {error}") from error
+        init_kwargs = json.loads(metadata["init_kwargs"])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"the file does not describe a {kind}: init_kwargs: {error!r}") from error
+    if not isinstance(init_kwargs, dict):
+        raise CheckpointError(f"the file does not describe a {kind}: init_kwargs must be a JSON object")
+    return init_kwargs
 
 
 def _cast(name: str, array: np.ndarray, dtype: str) -> np.ndarray:

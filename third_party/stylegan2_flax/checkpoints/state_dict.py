@@ -1,39 +1,61 @@
 """Networks from and to flat dictionaries of numpy arrays under NVIDIA's names, in torch's layout."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, overload
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from stylegan2_flax.networks import Generator
+from stylegan2_flax.discriminator import Discriminator
+from stylegan2_flax.generator import Generator
+
+KINDS: dict[str, type[Generator] | type[Discriminator]] = {"generator": Generator, "discriminator": Discriminator}
 
 
-def from_state_dict(arrays: Mapping[str, np.ndarray], kind: str = "generator", **init_kwargs: Any) -> Generator:
+@overload
+def from_state_dict(
+    arrays: Mapping[str, np.ndarray], kind: Literal["generator"] = "generator", **init_kwargs: Any
+) -> Generator: ...
+
+
+@overload
+def from_state_dict(
+    arrays: Mapping[str, np.ndarray], kind: Literal["discriminator"], **init_kwargs: Any
+) -> Discriminator: ...
+
+
+@overload
+def from_state_dict(arrays: Mapping[str, np.ndarray], kind: str, **init_kwargs: Any) -> Generator | Discriminator: ...
+
+
+def from_state_dict(
+    arrays: Mapping[str, np.ndarray], kind: str = "generator", **init_kwargs: Any
+) -> Generator | Discriminator:
     """Builds a network from its parameters and buffers, converted to float32.
 
-    arrays: exactly the network's names, as in `synthesis.b8.conv0.affine.weight`.
-    init_kwargs: the arguments of `Generator`.
+    arrays: exactly the network's names: `synthesis.b8.conv0.affine.weight` of a generator, `b8.conv0.weight` of a
+    discriminator.
+    init_kwargs: the arguments of `Generator` or `Discriminator`.
     Raises ValueError that lists every missing or unexpected name and every wrong shape.
     """
-    if kind != "generator":
-        raise ValueError(f"cannot build a network of kind {kind!r}: only 'generator' is supported")
-    abstract = nnx.eval_shape(lambda: Generator(**init_kwargs, rngs=nnx.Rngs(0)))
+    if kind not in KINDS:
+        raise ValueError(f"cannot build a network of kind {kind!r}: choose one of {', '.join(KINDS)}")
+    abstract = nnx.eval_shape(lambda: KINDS[kind](**init_kwargs, rngs=nnx.Rngs(0)))
     graphdef, state = nnx.split(abstract)
     wanted = {name: np.shape(leaf) for name, leaf in _flat(abstract).items()}
     problems = _differences(wanted, {name: np.shape(array) for name, array in arrays.items()})
     if problems:
-        raise ValueError("these arrays do not fit the generator of these arguments: " + "; ".join(problems))
+        raise ValueError(f"these arrays do not fit the {kind} of these arguments: " + "; ".join(problems))
     values = {tuple(name.split(".")): jnp.asarray(np.asarray(arrays[name], np.float32)) for name in wanted}
     nnx.replace_by_pure_dict(state, unflatten_dict(values))
     return nnx.merge(graphdef, state)
 
 
-def to_state_dict(generator: Generator) -> dict[str, np.ndarray]:
-    """The generator's parameters and buffers as numpy arrays, under the names that `from_state_dict` takes."""
-    return {name: np.asarray(array) for name, array in _flat(generator).items()}
+def to_state_dict(network: Generator | Discriminator) -> dict[str, np.ndarray]:
+    """The network's parameters and buffers as numpy arrays, under the names that `from_state_dict` takes."""
+    return {name: np.asarray(array) for name, array in _flat(network).items()}
 
 
 def _flat(network: nnx.Module) -> dict[str, Any]:

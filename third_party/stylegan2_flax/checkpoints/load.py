@@ -1,0 +1,145 @@
+"""One call that loads any published checkpoint, from a file or a URL; what it is, its content tells."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, overload
+
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as deserialize
+
+from stylegan2_flax.checkpoints import flaxmodels, npz, nvidia_tf, nvidia_torch, rosinality, safetensors, torch_files
+from stylegan2_flax.checkpoints.layout import listed
+from stylegan2_flax.checkpoints.network_data import CheckpointError, NetworkData
+from stylegan2_flax.checkpoints.source import Source, fetch
+from stylegan2_flax.discriminator import Discriminator
+from stylegan2_flax.generator import Generator
+
+NETWORKS = ("G_ema", "G", "D")
+_HEAD = 2**16
+
+
+@overload
+def load(source: Source, which: Literal["G_ema", "G"]) -> Generator: ...
+
+
+@overload
+def load(source: Source, which: Literal["D"]) -> Discriminator: ...
+
+
+@overload  # a generator, but for files of a discriminator alone
+def load(source: Source, which: None = None) -> Generator | Any: ...
+
+
+@overload
+def load(source: Source, which: str | None) -> Generator | Discriminator: ...
+
+
+def load(source: Source, which: str | None = None) -> Generator | Discriminator:
+    """Loads a network from a checkpoint; weights become float32.
+
+    source: a path; a URL of any kind that fsspec knows (https://, s3://, gs://, simplecache::https://, ...), which
+    needs fsspec; or hf://owner/name/file or hf://owner/name@revision/file, which needs huggingface_hub.
+    Its content, not its name, tells the format: NVIDIA's pickles (PyTorch, TensorFlow), rosinality's state dicts (.pt,
+    .npz, safetensors), flaxmodels' HDF5 files, which need h5py, and files of `stylegan2_flax.save`.
+    which: "G_ema", the generator with averaged weights, "G" or "D"; None: the first of these that there is.
+    Raises FileNotFoundError, ImportError that says what to install, or CheckpointError (a ValueError) that says what is
+    wrong: with the file, the connection, or `which`.
+    """
+    return load_as(source, which)[1]
+
+
+def load_as(source: Source, which: str | None = None) -> tuple[str, Generator | Discriminator]:
+    """The name of the source's format, and the network. Arguments and errors are those of `load`."""
+    if which is not None and which not in NETWORKS:
+        raise ValueError(f"which must be one of {', '.join(NETWORKS)}, got {which!r}")
+    try:
+        name, network = _read(fetch(source), which)
+        _check_numbers(network)
+        return name, network.build()
+    except CheckpointError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+
+
+def _read(data: bytes, which: str | None) -> tuple[str, NetworkData]:
+    head = data[:_HEAD]
+    for name, recognises, read in _FORMATS:
+        if recognises(head):
+            return name, read(data, which)
+    raise CheckpointError(f"it is no checkpoint: {_description(head)}")
+
+
+def _read_safetensors(data: bytes, which: str | None) -> NetworkData:
+    """A file of this package, or a state dict in rosinality's layout: the names of the arrays tell."""
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (ValueError, RecursionError):
+        header = None
+    if not rosinality.recognises(header):
+        return safetensors.read(data, which)
+    try:
+        arrays = deserialize(data)
+    except KeyError as error:
+        raise CheckpointError(f"its arrays are of type {error}, which NumPy lacks: save them as float32") from error
+    except (SafetensorError, TypeError, ValueError) as error:
+        raise CheckpointError(f"it is not a readable safetensors file, perhaps cut short: {error}") from error
+    return _read_arrays(arrays, which)
+
+
+def _read_torch(data: bytes, which: str | None) -> NetworkData:
+    return _read_arrays(torch_files.read_torch(data), which)
+
+
+def _read_npz(data: bytes, which: str | None) -> NetworkData:
+    return _read_arrays(npz.read_npz(data), which)
+
+
+def _read_arrays(content: Any, which: str | None) -> NetworkData:
+    if not rosinality.recognises(content):
+        held = f": it holds {listed(content)}" if isinstance(content, Mapping) else ""
+        raise CheckpointError(f"it has no state dict of StyleGAN2 in rosinality's layout{held}")
+    return rosinality.read(content, which)
+
+
+def _check_numbers(network: NetworkData) -> None:
+    """Every array must hold finite numbers: one NaN makes all images NaN."""
+    for name, array in network.arrays.items():
+        if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
+            raise CheckpointError(f"{name} is no array of real numbers, but of {array.dtype}")
+    with np.errstate(over="ignore"):
+        bad = [name for name, array in network.arrays.items() if not np.isfinite(np.asarray(array, np.float32)).all()]
+    if bad:
+        raise CheckpointError(f"its weights are of no use: there is NaN or infinity in {listed(bad)}")
+
+
+def _description(head: bytes) -> str:
+    """What else a file that is no checkpoint may be, and what to do about it."""
+    text = head[:512].lstrip().lower()
+    if not head:
+        return "the file is empty"
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "the file is a web page; the link may lead to a page about the file, or the site may ask to log in"
+    if head.startswith(b"version https://git-lfs"):
+        return "the file is a Git LFS pointer: run git lfs pull to get what it points to"
+    if head.startswith(b"\x80"):
+        return "the file is a pickle, but not one of NVIDIA's StyleGAN2"
+    for kind, beginnings in _OTHERS.items():
+        if head.startswith(beginnings):
+            return f"the file is {kind}"
+    return f"the file begins with {head[:8]!r}, as no known format does"
+
+
+_OTHERS = {
+    "a picture": (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM"),
+    "an archive: unpack it and give a file of it": (b"PK", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!"),
+    "text": (b"{", b"[", b"#"),
+}
+_FORMATS: tuple[tuple[str, Callable[[bytes], bool], Callable[[bytes, str | None], NetworkData]], ...] = (
+    ("safetensors", safetensors.recognises, _read_safetensors),
+    ("flaxmodels, HDF5", flaxmodels.recognises, flaxmodels.read),
+    ("rosinality, torch.save", torch_files.recognises, _read_torch),
+    ("rosinality, npz", npz.recognises, _read_npz),
+    ("NVIDIA, PyTorch", nvidia_torch.recognises, nvidia_torch.read),
+    ("NVIDIA, TensorFlow", nvidia_tf.recognises, nvidia_tf.read),
+)
