@@ -1,0 +1,178 @@
+"""The command `python -m stylegan2_flax.sample`: what it writes, and what it says when it cannot."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+import stylegan2_flax as sg2
+from stylegan2_flax import media, sample
+from stylegan2_flax.sampling import Sampler
+
+
+def build(img_resolution=8, img_channels=3, c_dim=0):
+    return sg2.Generator(
+        8,
+        c_dim,
+        12,
+        img_resolution,
+        img_channels,
+        mapping_kwargs={"num_layers": 1},
+        synthesis_kwargs={"channel_max": 8},
+        rngs=nnx.Rngs(0),
+    )
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return build()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(generator, tmp_path_factory):
+    path = tmp_path_factory.mktemp("generator") / "tiny.safetensors"
+    sg2.save(generator, path)
+    return path
+
+
+def run(checkpoint, options, out):
+    sample.main([str(checkpoint), *options.split(), "--out", str(out)])
+
+
+def read(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture).astype(int)
+
+
+def pictures(generator, seeds, **options):
+    sampler = Sampler(generator, **options)
+    return np.stack(list(sampler.images(sampler.ws(sampler.z(seeds)), seeds))).astype(int)
+
+
+def test_a_grid_holds_its_seeds_in_order(tmp_path, generator, checkpoint, capsys):
+    run(checkpoint, "--seeds 5,0-2,9 --psi 0.5 --noise-mode none", tmp_path / "new" / "grid.png")
+    grid, expected = (
+        read(tmp_path / "new" / "grid.png"),
+        pictures(generator, [5, 0, 1, 2, 9], psi=0.5, noise_mode="none"),
+    )
+    assert grid.shape == (18, 28, 3)  # 3 x 2, with gaps of two
+    for place, picture in enumerate(expected):
+        y, x = 10 * (place // 3), 10 * (place % 3)
+        assert np.abs(grid[y : y + 8, x : x + 8] - picture).max() <= 1
+    assert np.all(grid[10:, 20:] == 255)
+    assert capsys.readouterr().out == f"Wrote {tmp_path / 'new' / 'grid.png'}\n"
+
+
+def test_a_grid_has_the_shape_that_is_asked_for(tmp_path, checkpoint):
+    run(checkpoint, "--seeds 0-3 --grid 5x1 --numpy-seeds --dtype bfloat16", tmp_path / "a.jpg")
+    assert read(tmp_path / "a.jpg").shape == (8, 48, 3)
+
+
+def test_a_folder_holds_a_file_for_each_seed(tmp_path, generator, checkpoint, monkeypatch):
+    monkeypatch.setattr(sample, "_PART", 2)
+    run(checkpoint, "--seeds 8-10,12345 --batch 2 --numpy-seeds", tmp_path / "pictures")
+    names = ["seed0008.png", "seed0009.png", "seed0010.png", "seed12345.png"]
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == names
+    expected = pictures(generator, [8, 9, 10, 12345], numpy_seeds=True)
+    for name, picture in zip(names, expected, strict=True):
+        assert np.abs(read(tmp_path / "pictures" / name) - picture).max() <= 1
+
+
+def test_a_table_mixes_the_layers_of_two_seeds(tmp_path, generator, checkpoint):
+    run(checkpoint, "--mix 1,2 3-5 0,2-3 --psi 0.8", tmp_path / "mix.png")
+    table, sampler = read(tmp_path / "mix.png"), Sampler(generator, psi=0.8)
+    assert table.shape == (8 + 8 + 18, 8 + 8 + 28, 3)  # headers, their wider gap, and 3 x 2 cells
+    heads = sampler.ws(sampler.z([1, 2, 3, 4, 5]))
+    mixed = heads[1].copy()
+    mixed[[0, 2, 3]] = heads[4][[0, 2, 3]]
+    row_two, column_three, cell = np.stack(list(sampler.images(np.stack([heads[1], heads[4], mixed]), [0] * 3)))
+    assert np.abs(table[26:34, :8] - row_two).max() <= 1
+    assert np.abs(table[:8, 36:44] - column_three).max() <= 1
+    assert np.abs(table[26:34, 36:44] - cell).max() <= 1
+    assert np.all(table[:16, :16] == 255)
+
+
+@pytest.mark.parametrize("path", ["", "--video slerp"])
+def test_a_video_passes_through_every_seed(tmp_path, generator, checkpoint, path):
+    run(checkpoint, f"--seeds 0-2 --frames 4 --fps 10 {path}", tmp_path / "loop.gif")
+    expected = pictures(generator, [0, 1, 2])
+    with Image.open(tmp_path / "loop.gif") as clip:
+        assert getattr(clip, "n_frames", 1) == 12
+        assert clip.info["duration"] == 100
+        for i, picture in enumerate(expected):
+            clip.seek(4 * i)
+            assert np.abs(np.asarray(clip.convert("RGB")).astype(int) - picture).mean() < 12  # 256 colours, dithered
+
+
+def test_a_grey_generator_makes_videos_too(tmp_path):
+    sg2.save(build(img_resolution=4, img_channels=1), tmp_path / "grey.safetensors")
+    run(tmp_path / "grey.safetensors", "--seeds 0,1 --frames 2", tmp_path / "a.gif")
+    run(tmp_path / "grey.safetensors", "--seeds 0", tmp_path / "a.png")
+    assert read(tmp_path / "a.png").shape == (4, 4)
+
+
+def test_a_conditional_generator_draws_the_class(tmp_path):
+    generator = build(img_resolution=4, c_dim=2)
+    sg2.save(generator, tmp_path / "two.safetensors")
+    run(tmp_path / "two.safetensors", "--seeds 0 --class 1", tmp_path / "a.png")
+    assert np.abs(read(tmp_path / "a.png") - pictures(generator, [0], label=1)[0]).max() <= 1
+    with pytest.raises(SystemExit, match=r"^error: this generator is conditional"):
+        run(tmp_path / "two.safetensors", "--seeds 0", tmp_path / "b.png")
+
+
+def test_a_discriminator_draws_nothing(tmp_path):
+    discriminator = sg2.Discriminator(img_resolution=8, channel_max=8, rngs=nnx.Rngs(0))
+    sg2.save(discriminator, tmp_path / "d.safetensors")
+    with pytest.raises(SystemExit, match=r"^error: .*d\.safetensors holds a discriminator"):
+        run(tmp_path / "d.safetensors", "--seeds 0", tmp_path / "a.png")
+
+
+def test_what_is_there_stays_unless_forced(tmp_path, checkpoint):
+    media.save_image(np.zeros((2, 2, 3), np.uint8), tmp_path / "seed0001.png")
+    for out in (tmp_path / "seed0001.png", tmp_path):
+        with pytest.raises(SystemExit, match=r"^error: .*seed0001\.png exists already: .*--force"):
+            run(checkpoint, "--seeds 0-2", out)
+    assert read(tmp_path / "seed0001.png").shape == (2, 2, 3)
+    run(checkpoint, "--seeds 0-2 --force", tmp_path)
+    assert read(tmp_path / "seed0001.png").shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "out", "message"),
+    [
+        ("--seeds 0-", "a.png", "seeds '0-': write .* such as 0-15"),
+        ("--seeds 5-2", "a.png", "seeds '5-2': write"),
+        ("--seeds 1,,2", "a.png", "seeds '1,,2': write"),
+        ("--seeds 0-99999999999", "a.png", "at most 100000 numbers"),
+        ("--seeds 4294967296", "a.png", "a seed is at most 4294967295"),
+        ("--seeds 0 --class 1", "a.png", "has no classes"),
+        ("--seeds 0", "a.bmp", r"the file type must be one of \.png"),
+        ("--seeds 0-8 --grid 2x4", "a.png", "a place for each of the 9 seeds"),
+        ("--seeds 0-8 --grid 3", "a.png", "write COLSxROWS"),
+        ("--seeds 0-3 --grid 2x2", "a.gif", "--grid is for pictures"),
+        ("--seeds 0-3 --frames 9", "a.png", "--frames is for videos"),
+        ("--seeds 0", "a.mp4", "at least two seeds"),
+        ("--seeds 0-1 --frames 0", "a.gif", "--frames and --fps of at least 1"),
+        ("--mix 0 1 0-3", "folder", "--mix makes one picture"),
+        ("--mix 0 1 4", "a.png", "has the layers 0 to 3; --mix has 4"),
+        ("--mix 0 1 0-3 --seeds 2", "a.png", "either --seeds or --mix"),
+        ("--psi 0.5", "a.png", "either --seeds or --mix"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(tmp_path, checkpoint, options, out, message):
+    with pytest.raises(SystemExit, match=f"^error: .*{message}") as stop:
+        run(checkpoint, options, tmp_path / out)
+    assert "\n" not in str(stop.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_fails_with_code_one(tmp_path):
+    command = [sys.executable, "-m", "stylegan2_flax.sample", str(tmp_path / "absent.pkl"), "--seeds", "0"]
+    done = subprocess.run([*command, "--out", str(tmp_path / "a.png")], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert "absent.pkl" in done.stderr

@@ -1,0 +1,158 @@
+"""How far two sets of pictures are apart, judged by a network's features [n, f] of them.
+
+    real, fake = FeatureStatistics(2048), FeatureStatistics(2048)
+    real.add(features); ...          # batch by batch; merge() joins what several processes counted
+    frechet_distance(real, fake)     # the FID, where the features are those of `inception`
+
+A distance depends on the number of pictures (fewer: larger), so compare only distances of equal counts.
+"""
+
+import os
+import zipfile
+import zlib
+
+import numpy as np
+from jaxtyping import Array, Float, Float64
+
+from stylegan2_flax.files import atomic
+
+
+class FeatureStatistics:
+    """Count, mean and covariance of features, gathered in float64 and in one pass."""
+
+    def __init__(self, size: int):
+        """size: the number of features f of one picture."""
+        self.count = 0
+        self.mean: Float64[np.ndarray, " f"] = np.zeros(size)
+        self._scatter = np.zeros((size, size))  # sum of outer products of the deviations from the mean
+
+    @property
+    def size(self) -> int:
+        """The number of features f."""
+        return len(self.mean)
+
+    @property
+    def covariance(self) -> Float64[np.ndarray, "f f"]:
+        """The unbiased covariance, over count - 1. Raises ValueError for fewer than two samples."""
+        if self.count < 2:
+            raise ValueError(f"a covariance needs at least 2 samples, and there are {self.count}")
+        return self._scatter / (self.count - 1)
+
+    def add(self, features: Float[Array | np.ndarray, "n f"]) -> None:
+        """Take in the features of n more pictures. Raises ValueError for another size f, NaN or infinity."""
+        values = np.asarray(features, np.float64)
+        if values.shape[1] != self.size:
+            raise ValueError(f"these statistics are of {self.size} features, got {values.shape[1]}")
+        if not np.isfinite(values).all():
+            raise ValueError("the features contain NaN or infinity")
+        if len(values) == 0:
+            return
+        mean = values.mean(0)
+        centred = values - mean
+        self._join(len(values), mean, centred.T @ centred)
+
+    def merge(self, other: "FeatureStatistics") -> None:
+        """Take in what another has counted. Raises ValueError for another size."""
+        _require_same_size(self, other)
+        if other.count:
+            self._join(other.count, other.mean, other._scatter)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write an .npz with `mu`, `sigma` (the names other FID programs use) and `count`."""
+        arrays = {"mu": self.mean, "sigma": self.covariance, "count": np.asarray(self.count)}
+        with atomic(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "FeatureStatistics":
+        """Read what `save` wrote. Raises ValueError for any other file."""
+        try:
+            with open(path, "rb") as file:  # by hand: np.load leaves a damaged file open
+                arrays = np.load(file, allow_pickle=False)
+                mean, covariance = (np.asarray(arrays[name], np.float64) for name in ("mu", "sigma"))
+                count = int(arrays["count"])
+        except KeyError as error:
+            raise ValueError(f"{path} has no entry {error}: feature statistics hold mu, sigma and count") from None
+        except (ValueError, TypeError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{path} holds no feature statistics (.npz): {error}") from None
+        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or count < 2:
+            raise ValueError(f"{path} must hold mu [f], sigma [f, f] and a count of at least 2")
+        if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+            raise ValueError(f"{path} contains NaN or infinity")
+        statistics = cls(len(mean))
+        statistics.count, statistics.mean, statistics._scatter = count, mean, covariance * (count - 1)
+        return statistics
+
+    def _join(
+        self, count: int, mean: Float64[np.ndarray, " f"], scatter: Float64[np.ndarray, "f f"]
+    ) -> None:  # Chan et al. 1979: exact, and stable where a sum of squares would cancel
+        total = self.count + count
+        step = mean - self.mean
+        self._scatter = self._scatter + scatter + np.outer(step, step) * (self.count * count / total)
+        self.mean = self.mean + step * (count / total)
+        self.count = total
+
+
+def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
+    """The squared Fréchet distance of two Gaussians (Heusel et al. 2017, arXiv:1706.08500, equation 6).
+
+    |mean_a - mean_b|^2 + trace(A + B - 2 (A B)^(1/2)), A and B the covariances. With A = F F' and B = G G', the last
+    trace is the sum of the singular values of F' G; the factors come from eigenvectors, so singular covariances (fewer
+    samples than features) need no care. Raises ValueError for different sizes or fewer than two samples.
+    """
+    _require_same_size(a, b)
+    shift = float(np.sum((a.mean - b.mean) ** 2))
+    shared = np.linalg.svd(_factor(a.covariance).T @ _factor(b.covariance), compute_uv=False).sum()
+    spread = float(np.trace(a.covariance) + np.trace(b.covariance) - 2 * shared)
+    return max(shift + spread, 0.0)  # rounding alone can take it below
+
+
+def kernel_distance(
+    a: Float[Array | np.ndarray, "n f"],
+    b: Float[Array | np.ndarray, "m g"],
+    *,
+    subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 0,
+) -> float:
+    """The kernel distance KID (Bińkowski et al. 2018, arXiv:1801.01401): unbiased whatever the number of pictures.
+
+    The squared maximum mean discrepancy under the kernel (x.y / f + 1)^3, averaged over random subsets of each side;
+    about zero for two samples of one distribution, so it may be negative. Raises ValueError for different numbers of
+    features, NaN, infinity, or fewer samples than subset_size.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"the two sides have {a.shape[1]} and {b.shape[1]} features: use one network for both")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("the features contain NaN or infinity")
+    if not 2 <= subset_size <= min(len(a), len(b)):
+        raise ValueError(f"subset_size must be from 2 to {min(len(a), len(b))}, the smaller sample; got {subset_size}")
+    rng = np.random.default_rng(seed)
+    picks = [[rng.choice(len(side), subset_size, replace=False) for side in (a, b)] for _ in range(subsets)]
+    return float(np.mean([_squared_mmd(a[i], b[j]) for i, j in picks]))
+
+
+def _squared_mmd(a: Float64[np.ndarray, "n f"], b: Float64[np.ndarray, "n f"]) -> float:
+    """The unbiased estimate: no picture is compared with itself."""
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    def within(x: np.ndarray) -> float:
+        values = kernel(x, x)
+        return (values.sum() - np.trace(values)) / (len(x) * (len(x) - 1))
+
+    return within(a) + within(b) - 2 * kernel(a, b).mean()
+
+
+def _factor(covariance: Float64[np.ndarray, "f f"]) -> Float64[np.ndarray, "f f"]:
+    """F with F F' = covariance."""
+    values, vectors = np.linalg.eigh(covariance)
+    noise = values[-1] * len(values) * np.finfo(values.dtype).eps  # zeros to rounding, whose roots would be large
+    return vectors * np.sqrt(np.where(values > noise, values, 0.0))
+
+
+def _require_same_size(a: FeatureStatistics, b: FeatureStatistics) -> None:
+    if a.size != b.size:
+        raise ValueError(f"the two sides have {a.size} and {b.size} features: use one network for both")
