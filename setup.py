@@ -39,6 +39,11 @@ setup(
         "absl-py>=2",
         "tqdm>=4.66",
     ],
+    entry_points={  # what stylegan2_flax's trainer finds by name
+        "stylegan2_flax.images": ["parametric_faces = disentangle_jax.faces.offers:parametric_faces"],
+        "stylegan2_flax.features": ["faces_judge = disentangle_jax.faces.offers:faces_judge"],
+        "stylegan2_flax.generators": ["faces64 = disentangle_jax.faces.offers:faces64"],
+    },
     extras_require={
         "cuda": ["jax[cuda13]"],
         "tpu": ["jax[tpu]"],
@@ -48,6 +53,7 @@ setup(
             *VIDEO,
             *CHECKPOINTS,
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "ruff>=0.8",
             "basedpyright>=1.20",

@@ -1,1 +1,1 @@
-"""Training: state, optimiser, step, loop and checkpoints. `loop.train` is the way in."""
+"""Training: state, optimiser, step and loop; checkpoints are stylegan2_flax's. `loop.train` is the way in."""

@@ -7,8 +7,9 @@ from ml_collections import ConfigDict
 from disentangle_jax import config as records
 from disentangle_jax.generators import load_generator
 from disentangle_jax.latents import build_clip_source, sample_clip
-from disentangle_jax.training import loop, parallel
+from disentangle_jax.training import loop
 from disentangle_jax.training.state import TrainState
+from stylegan2_flax.training import parallel
 
 
 def run(config: ConfigDict, workdir: str | Path) -> TrainState:

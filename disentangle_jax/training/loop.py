@@ -12,12 +12,13 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from disentangle_jax.model import Autoencoder
-from disentangle_jax.training import metrics, parallel
-from disentangle_jax.training.checkpoint import Checkpoints
-from disentangle_jax.training.interrupt import Interrupt
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
 from disentangle_jax.training.state import TrainState, graphdef, init_state, streams
 from disentangle_jax.training.step import Metrics, SampleClip, make_train_step
+from stylegan2_flax.training import metrics, parallel
+from stylegan2_flax.training.arrays import abstract
+from stylegan2_flax.training.checkpoint import Checkpoints
+from stylegan2_flax.training.interrupt import Interrupt
 
 SHOWN = ("loss", "swap", "appearance_contrast", "structure_contrast")
 
@@ -64,7 +65,7 @@ def train(
         # 2. Where it stands: the newest checkpoint, else step 0, straight onto the devices.
         init = jax.jit(functools.partial(init_state, create, optimizer), out_shardings=replicated)
         start = step = checkpoints.latest_step or 0
-        state = checkpoints.restore(_abstract(jax.eval_shape(init), replicated)) if start else init()
+        state = checkpoints.restore(abstract(jax.eval_shape(init), replicated)) if start else init()
         metrics.rewind(workdir / "metrics.jsonl", start)
 
         # 3. The steps. Nothing waits for the devices except where a line or a checkpoint is due.
@@ -96,10 +97,6 @@ def train(
 
 def _create(config: ConfigDict, mean: Float[Array, "l d"], std: Float[Array, "l d"]) -> Autoencoder:
     return Autoencoder(mean, std, **config.model, rngs=nnx.Rngs(streams(config.seed).init))
-
-
-def _abstract(tree: PyTree, sharding: jax.sharding.Sharding) -> PyTree:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
 
 
 def _fetch(pending: dict[int, Metrics]) -> dict[str, float]:

@@ -8,6 +8,8 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.model import Autoencoder, losses
 
+CONTRASTS = ("appearance_contrast", "structure_contrast")
+
 
 def objective(
     autoencoder: Autoencoder,
@@ -38,23 +40,33 @@ def objective(
         synthesize: the frozen generator, for the image loss of the first frame of each clip; None leaves it out.
 
     Returns:
-        The loss, and its parts by name, each without its weight.
+        The loss, and its parts by name, each without its weight; and the temperatures of the contrasts, if they are
+        learnt.
     """
     appearance, structure = autoencoder.encode(jnp.stack([ws, augmented]))
     own, other = appearance[0], jnp.roll(appearance[0], shift, axis=1)
     structure, its_augmented = structure
     decoded = autoencoder.decode(jnp.stack([own, other, other]), jnp.stack([structure, structure, its_augmented]))
-    std = autoencoder.std[...]
+    std, learnt = autoencoder.std[...], _learnt_temperatures(autoencoder, config)
+    faces, frames = ({**config[name], "temperature": learnt.get(name, config[name].temperature)} for name in CONTRASTS)
     parts = {
         "reconstruction": losses.reconstruction(decoded[0], ws, std),
         "swap": losses.reconstruction(decoded[1], ws, std),
         "cross_swap": losses.reconstruction(decoded[2], ws, std),
-        "appearance_contrast": losses.appearance_contrast(own, **config.appearance_contrast),
-        "structure_contrast": losses.structure_contrast(
-            structure, its_augmented, coefficients, **config.structure_contrast
-        ),
+        "appearance_contrast": losses.appearance_contrast(own, **faces),
+        "structure_contrast": losses.structure_contrast(structure, its_augmented, coefficients, **frames),
     }
     if synthesize is not None:
         parts["image"] = losses.image_reconstruction(synthesize(decoded[0, :, 0]), synthesize(ws[:, 0]))
     total = sum((config.weights[name] * value for name, value in parts.items()), start=jnp.zeros(()))
-    return total, parts
+    return total, parts | {f"{name}_temperature": value for name, value in learnt.items()}
+
+
+def _learnt_temperatures(autoencoder: Autoencoder, config: ConfigDict) -> dict[str, Float[Array, ""]]:
+    """Those of the contrasts, if they are learnt: from the config's on, but not below 0.01, where CLIP stops them too
+    (Radford et al. 2021, arXiv:2103.00020, section 2.5).
+    """
+    if autoencoder.log_temperature is None:
+        return {}
+    given = jnp.array([config[name].temperature for name in CONTRASTS])
+    return dict(zip(CONTRASTS, jnp.maximum(given * jnp.exp(autoencoder.log_temperature[...]), 0.01), strict=True))

@@ -11,10 +11,10 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt
 from ml_collections import ConfigDict
 
-from disentangle_jax.training import parallel
 from disentangle_jax.training.objective import objective
 from disentangle_jax.training.optimizer import update_ema
 from disentangle_jax.training.state import TrainState, streams
+from stylegan2_flax.training import parallel
 
 Metrics = dict[str, Float[Array, ""]]
 SampleClip = Callable[[Any, Key[Array, ""]], Any]
@@ -43,7 +43,7 @@ def make_loss(
 
     def loss(params, buffers, step, source, synthesis):
         indices = step.astype(jnp.uint32) * jnp.uint32(batch) + jnp.arange(batch, dtype=jnp.uint32)
-        clips = sample_clips(sample_clip, source, key, indices, parallel.over_clips(mesh))
+        clips = sample_clips(sample_clip, source, key, indices, parallel.over_batch(mesh))
         frames = clips.ws.shape[1]
         if frames < 2:
             raise ValueError(f"swapping needs clips of at least 2 frames; these have {frames}")

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from disentangle_jax.training import checkpoint, loop, metrics
-from disentangle_jax.training.checkpoint import Checkpoints
+from disentangle_jax.training import loop
+from stylegan2_flax.training import checkpoint, metrics
+from stylegan2_flax.training.checkpoint import Checkpoints
 
 
 def train(config, workdir, world):

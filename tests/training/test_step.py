@@ -12,11 +12,11 @@ import stylegan2_flax as sg2
 from disentangle_jax.latents import ClipSource, Directions, Recipe
 from disentangle_jax.latents import sample_clip as sample_real_clip
 from disentangle_jax.model import Autoencoder
-from disentangle_jax.training import parallel
 from disentangle_jax.training.objective import objective
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule, update_ema
 from disentangle_jax.training.state import graphdef, init_state, streams
 from disentangle_jax.training.step import make_loss, make_train_step, sample_clips
+from stylegan2_flax.training import parallel
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def real_source(generator):
 def clips_of(devices, sample_clip, source):
     indices = jnp.arange(1000, 1016, dtype=jnp.uint32)
     mesh = mesh_of(devices)
-    sharding = parallel.over_clips(mesh)
+    sharding = parallel.over_batch(mesh)
     make = jax.jit(lambda source: sample_clips(sample_clip, source, streams(0).clips, indices, sharding))
     clips = make(jax.device_put(source, parallel.replicated(mesh)))
     assert len(clips.ws.sharding.device_set) == devices
@@ -108,6 +108,38 @@ def test_step_compiles_once_gives_up_its_state_and_learns(config, world):
     assert losses[-1] < 0.95 * losses[0]
 
 
+@pytest.mark.parametrize("block_size", [0, 8])
+def test_devices_exchange_codes_and_gradients_and_nothing_else(config, world, block_size, collectives):
+    for name in ("appearance_contrast", "structure_contrast"):
+        config.loss[name].block_size = block_size
+    step, state, source = make_step(config, world)
+    sent = collectives(step.lower(state, source, None).compile())
+    frames, width = config.train.batch_size * 3, config.model.appearance_dim + 2 * config.model.structure_dim
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    gathered = [size for name, size in sent if name == "all-gather"]
+    summed = [size for name, size in sent if name == "all-reduce"]
+    assert len(sent) == len(gathered) + len(summed)  # none of another kind, nor within a loop
+    # Of each frame both codes, the augmented one's structure, twice its two coefficients; in blocks, three numbers for
+    # each of the three.
+    assert sum(gathered) <= frames * (width + 2 * 2 + (3 * 3 if block_size else 0))
+    # Every gradient once, that by the gathered codes unless in blocks, and a handful of losses.
+    assert sum(summed) <= parameters + (0 if block_size else frames * width) + 20
+    assert (len(gathered), len(summed)) <= ((9, 4) if block_size else (3, 4))
+
+
+def test_learnt_temperatures_start_from_the_config_and_move(config, world):
+    config.model.learn_temperature = True
+    config.loss.structure_contrast.temperature = 0.005
+    step, state, source = make_step(config, world)
+    assert state.params["log_temperature"].shape == (2,)
+    state, first = step(state, source, None)
+    for _ in range(config.train.num_steps):
+        state, last = step(state, source, None)
+    assert first["appearance_contrast_temperature"] == pytest.approx(0.1)
+    assert abs(last["appearance_contrast_temperature"] - 0.1) > 1e-3
+    assert last["structure_contrast_temperature"] == pytest.approx(0.01)  # the least
+
+
 def test_generator_is_compiled_into_the_step_only_when_asked_for(config, world, generator):
     step, state, source = make_step(config, world)
     assert "convolution" not in step.lower(state, source, None).as_text()
@@ -140,7 +172,7 @@ def test_clips_of_one_frame_are_refused(config, world):
 
 
 def test_batch_that_does_not_spread_over_the_devices_is_refused():
-    with pytest.raises(ValueError, match=r"batch_size is 12 clips.*8 devices.*multiple of 8"):
+    with pytest.raises(ValueError, match=r"batch_size is 12,.*8 devices.*multiple of 8"):
         parallel.make_mesh(12)
 
 

@@ -7,7 +7,7 @@ one.
 import json
 from pathlib import Path
 
-from disentangle_jax import files
+from stylegan2_flax.files import atomic
 
 
 def append(path: Path, step: int, values: dict[str, float]) -> None:
@@ -26,4 +26,5 @@ def rewind(path: Path, step: int) -> None:
     """Drop what was written after `step`: those steps will run again."""
     if path.exists():
         kept = [line for line in read(path) if line["step"] <= step]
-        files.write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        with atomic(path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")

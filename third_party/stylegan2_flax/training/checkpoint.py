@@ -1,17 +1,19 @@
-"""Checkpoints of the train state: the only file that knows Orbax.
+"""Checkpoints of a train state, which is a named tuple: the only file that knows Orbax.
 
 Each field of the state is an item of its own in a checkpoint, so that a reader takes what it needs: a user of the model
 wants the averaged parameters and the buffers, not the optimiser's memory.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
 
-from disentangle_jax.model.weights import check_shapes, named
-from disentangle_jax.training.state import TrainState
+from stylegan2_flax.training.arrays import check_shapes, named
+
+State = TypeVar("State", bound=Any)
+"""A NamedTuple of trees of arrays."""
 
 
 class Checkpoints:
@@ -41,14 +43,14 @@ class Checkpoints:
         latest = self._checkpointer.latest
         return None if latest is None else latest.step
 
-    def save(self, step: int, state: TrainState) -> None:
+    def save(self, step: int, state: Any) -> None:
         """Save the state after `step` steps, unless it is there. Returns as soon as the state may be donated."""
         if step != self.latest_step:
             self._checkpointer.save_checkpointables_async(step, state._asdict(), force=True)
 
-    def restore(self, target: TrainState) -> TrainState:
+    def restore(self, target: State) -> State:
         """The newest checkpoint, with the shapes, dtypes and shardings of `target` (jax.ShapeDtypeStruct)."""
-        return TrainState(**_load(self._checkpointer, target._asdict()))
+        return type(target)(**_load(self._checkpointer, target._asdict()))
 
 
 def load(folder: Path, target: dict[str, PyTree]) -> dict[str, PyTree]:

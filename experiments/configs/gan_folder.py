@@ -1,0 +1,42 @@
+"""Your own images: a StyleGAN2 from scratch, or from one that was trained before, with adaptive augmentation.
+
+    python -m stylegan2_flax.train --config=experiments/configs/gan_folder.py:256 --workdir=runs/mine \
+        --config.data.source=FOLDER
+
+    hardware   a GPU; the batch is sharded over the devices there are
+    minutes    days at 256 px from scratch, hours from --config.init=FILE; not measured yet
+    expect     not measured yet
+
+After the colon: the resolution, then a preset of stylegan2_flax.training.presets ("auto" unless said):
+gan_folder.py:256,paper256. What the fields mean stands in gan_faces64.py. Useful ones:
+    --config.data.source=tfds:oxford_flowers102:train      any TFDS dataset with images
+    --config.data.mirror                                   where a mirrored image is as good as the image
+    --config.init=ffhq.pkl --config.ema.rampup=0 --config.augment.kimg=100
+                                                           from any file that stylegan2_flax.load reads
+    --config.score.features=inception:PATH                 the FID, by your copy of Inception's weights
+"""
+
+import runpy
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from stylegan2_flax.training import presets
+
+
+def get_config(arg: str = "256") -> ConfigDict:
+    """The experiment of "RESOLUTION" or "RESOLUTION,PRESET"."""
+    resolution, _, preset = arg.partition(",")
+    if not resolution.isdigit():
+        raise ValueError(f"say gan_folder.py:RESOLUTION or :RESOLUTION,PRESET, as in gan_folder.py:256; got {arg!r}")
+    config = runpy.run_path(str(Path(__file__).with_name("gan_faces64.py")))["get_config"]()
+    config.init = ""
+    config.resolution = int(resolution)
+    config.data.source = "give a folder with --config.data.source=FOLDER"
+    presets.apply(config, preset or "auto")
+    config.augment.mode = "ada"
+    config.train.dtype = "bfloat16"
+    config.train.update(log_kimg=4.0, checkpoint_kimg=200.0)
+    config.snapshot.kimg = 200.0
+    config.score.update(features="", kimg=200.0, num_samples=50_000, batch_size=100)
+    return config

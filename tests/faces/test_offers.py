@@ -1,0 +1,34 @@
+"""What the faces offer to the trainer of stylegan2_flax, found as it finds them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from disentangle_jax.faces.judge import Judge
+from disentangle_jax.generators import load_generator
+from stylegan2_flax.training import plugins
+from stylegan2_flax.training.score import open_features
+
+
+def test_faces_are_drawn_from_one_key():
+    factory = plugins.find(plugins.IMAGES, "parametric_faces")
+    assert factory is not None
+    draw = jax.jit(factory(32), static_argnums=1)
+    images = draw(jax.random.key(0), 3)
+    assert images.shape == (3, 32, 32, 3)
+    assert jnp.abs(images).max() <= 1
+    assert not np.array_equal(images[0], images[1])
+    np.testing.assert_array_equal(draw(jax.random.key(0), 3), images)
+
+
+def test_the_judge_gives_features_from_which_it_reads():
+    judge = Judge.load("judge_b")
+    images = jax.random.uniform(jax.random.key(1), (2, 64, 64, 3), minval=-1.0)
+    features = jax.jit(lambda network, images: network(images))(open_features("faces_judge"), images)
+    np.testing.assert_allclose(judge.head(features), judge(images).stack(), atol=1e-5)
+
+
+def test_the_bundled_generator_is_offered():
+    factory = plugins.find(plugins.GENERATORS, "faces64")
+    assert factory is not None
+    assert factory().init_kwargs == load_generator("faces64").init_kwargs

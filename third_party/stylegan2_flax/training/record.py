@@ -1,0 +1,50 @@
+"""The config as a record: `config.json` in the workdir says what was run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from stylegan2_flax.files import atomic
+
+
+def record(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...]) -> None:
+    """Write the config into a new workdir, or make sure that it continues the run that is there.
+
+    Args:
+        config: the experiment.
+        workdir: its folder; made if missing.
+        may_change: beginnings of the dotted names of fields that a resumed run may set anew.
+
+    Raises:
+        ValueError: the workdir belongs to a run with another config; the message names the fields that differ.
+    """
+    path = Path(workdir) / "config.json"
+    if path.exists():
+        before, now = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(json.loads(config.to_json()))
+        differing = [
+            f"  {name}: {before.get(name, 'absent')} there, {now.get(name, 'absent')} now"
+            for name in sorted(before.keys() | now.keys())
+            if before.get(name) != now.get(name) and not name.startswith(may_change)
+        ]
+        if differing:
+            raise ValueError(
+                f"{workdir} holds a run with another config:\n" + "\n".join(differing) + "\n"
+                "Give another --workdir, delete this one to start over, or take these settings back to continue it."
+            )
+    write(config, workdir)
+
+
+def write(config: ConfigDict, folder: str | Path) -> None:
+    """Write `config.json`."""
+    with atomic(Path(folder) / "config.json") as temporary:
+        temporary.write_text(json.dumps(json.loads(config.to_json()), indent=2) + "\n", encoding="utf-8")
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Fields by dotted name."""
+    leaves: dict[str, Any] = {}
+    for name, child in config.items():
+        leaves |= _flat(child, f"{prefix}{name}.") if isinstance(child, dict) else {prefix + name: child}
+    return leaves
