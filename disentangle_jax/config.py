@@ -6,7 +6,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from disentangle_jax import files
+from stylegan2_flax.training import record as records
+from stylegan2_flax.training.record import write
+
+__all__ = ["MAY_CHANGE", "read", "record", "write"]
 
 MAY_CHANGE = (
     "train.num_steps",
@@ -28,45 +31,13 @@ def read(folder: str | Path) -> ConfigDict:
     return ConfigDict(_tuples(json.loads(path.read_text(encoding="utf-8"))))
 
 
-def write(config: ConfigDict, folder: str | Path) -> None:
-    """Write `config.json`."""
-    files.write_text(Path(folder) / "config.json", json.dumps(json.loads(config.to_json()), indent=2) + "\n")
-
-
 def record(config: ConfigDict, workdir: str | Path) -> None:
     """Write the config into a new workdir, or make sure that it continues the run that is there.
 
     Raises:
         ValueError: the workdir belongs to a run with another config; the message names the fields that differ.
     """
-    if (Path(workdir) / "config.json").exists():
-        before, now = _flat(read(workdir)), _flat(config)
-        differing = [
-            f"  {name}: {before.get(name, 'absent')} there, {now.get(name, 'absent')} now"
-            for name in sorted(before.keys() | now.keys())
-            if before.get(name) != now.get(name) and not name.startswith(MAY_CHANGE)
-        ]
-        if differing:
-            raise ValueError(
-                f"{workdir} holds a run with another config:\n" + "\n".join(differing) + "\n"
-                "Give another --workdir, delete this one to start over, or take these settings back to continue it."
-            )
-    write(config, workdir)
-
-
-def _flat(config: ConfigDict) -> dict[str, Any]:
-    """Fields by dotted name, as they look after a journey through JSON."""
-    leaves: dict[str, Any] = {}
-
-    def visit(prefix: str, node: Any) -> None:
-        if isinstance(node, dict):
-            for name, child in node.items():
-                visit(f"{prefix}.{name}" if prefix else name, child)
-        else:
-            leaves[prefix] = node
-
-    visit("", json.loads(config.to_json()))
-    return leaves
+    records.record(config, workdir, MAY_CHANGE)
 
 
 def _tuples(node: Any) -> Any:

@@ -1,6 +1,8 @@
 """Eight virtual CPU devices, and JAX at its strictest: no silent promotion of dtypes or ranks."""
 
+import math
 import os
+import re
 import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -8,6 +10,7 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"  # tests compile much and compute little
 
 import jax
+import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -16,3 +19,24 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 _cache = tempfile.TemporaryDirectory(prefix="disentangle_jax_tests_")
 jax.config.update("jax_compilation_cache_dir", _cache.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@pytest.fixture
+def collectives():
+    """What a compiled program sends between devices: the name of each operation and how many numbers it yields."""
+
+    def find(compiled):
+        text = compiled.as_text()
+        loops = set(re.findall(r"body=(%[\w.-]+)", text))
+        found = []
+        for computation in text.split("\n\n"):
+            inside = " in a loop" if computation.split(" ")[0] in loops else ""
+            for shape, name in re.findall(rf" = (\(.*?\)|\S+) ({_COLLECTIVES})(?:-start)?\(", computation):
+                sizes = re.findall(r"\w\[([\d,]*)\]", shape)
+                found.append((name + inside, sum(math.prod(map(int, filter(None, s.split(",")))) for s in sizes)))
+        return found
+
+    return find
+
+
+_COLLECTIVES = "all-gather|all-reduce|all-to-all|reduce-scatter|collective-permute|collective-broadcast"

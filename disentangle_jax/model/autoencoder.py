@@ -127,6 +127,8 @@ class Autoencoder(nnx.Module):
         appearance_dim, structure_dim: sizes of the two codes. A narrow structure code keeps appearance out of it.
         embed_dim: what each latent layer is embedded to before the layers meet.
         width, num_blocks: size of the trunk of the encoder, and of the decoder's.
+        learn_temperature: train the temperatures of both contrasts too, `log_temperature` [2] being the logarithms of
+            what multiplies those of the config: the appearance's, the structure's.
     """
 
     def __init__(
@@ -139,6 +141,7 @@ class Autoencoder(nnx.Module):
         embed_dim: int,
         width: int,
         num_blocks: int,
+        learn_temperature: bool = False,
         rngs: nnx.Rngs,
     ):
         layers, w_dim = mean.shape
@@ -147,6 +150,7 @@ class Autoencoder(nnx.Module):
         self.std = Buffer(std)
         self.encoder = Encoder(sizes, rngs=rngs)
         self.decoder = Decoder(sizes, rngs=rngs)
+        self.log_temperature = nnx.Param(jnp.zeros((2,))) if learn_temperature else None
 
     def encode(self, ws: Float[Array, "*n l d"]) -> Codes:
         """Split latents of any leading shape into their codes, [..., a] and [..., s]."""

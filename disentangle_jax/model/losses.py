@@ -1,17 +1,22 @@
 """The losses: pure functions of arrays.
 
-A contrast is one matrix product of all embeddings of the global batch, with masks over it: a batch sharded over
-devices gives the value and the gradient that one device would. Swapping needs no loss of its own: it is
-`reconstruction` of what was decoded from exchanged codes (see `training/objective.py`).
+A contrast goes over all embeddings of the global batch: a batch sharded over devices gives the value and the gradient
+that one device would. What counts as a positive and as a negative is said here, what is made of them in `contrast.py`.
+Swapping needs no loss of its own: it is `reconstruction` of what was decoded from exchanged codes (see
+`training/objective.py`).
 
-Axes: b clips, t frames, a appearance, s structure, k directions, n embeddings.
+Axes: b clips, t frames, a appearance, s structure, k directions, n embeddings, r of them as anchors.
 """
+
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
 
-Scalar = float | Float[Array, ""]
+from disentangle_jax.model.contrast import Scalar, contrast
 
 
 def reconstruction(
@@ -33,51 +38,32 @@ def image_reconstruction(predicted: Float[Array, "*n h w c"], images: Float[Arra
     return jnp.mean(jnp.square(predicted - images))
 
 
-def info_nce(
-    embeddings: Float[Array, "n c"],
-    positives: Bool[Array, "n n"],
-    negatives: Bool[Array, "n n"],
-    temperature: Scalar,
+class Places(NamedTuple):
+    """Where embeddings come from: what makes two of them a pair."""
+
+    clip: Int[Array, "n"]
+    frame: Int[Array, "n"]
+    view: Int[Array, "n"]  # of the frame: itself or its augmented version
+    coefficients: Float[Array, "n k"]  # where they stand along the directions; k is 0 where that is of no matter
+
+
+def appearance_contrast(
+    appearance: Float[Array, "b t a"], temperature: Scalar, form: str, block_size: int
 ) -> Float[Array, ""]:
-    r"""Cosine InfoNCE with any number of positives: the "out" form of supervised contrast.
-
-    With s_ij = cosine(x_i, x_j) / temperature, P(i) the positives and N(i) the negatives of anchor i,
-
-        L = mean_i  1/|P(i)|  sum_{p in P(i)}  [ log sum_{j in P(i) or N(i)} exp(s_ij)  -  s_ip ]
-
-    over the anchors that have a positive. The masks leave out the anchor itself. With one positive each and all other
-    rows as negatives it is NT-Xent (`optax.losses.ntxent`).
-
-    Source: Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, equation 2 (L_out); for NT-Xent, Chen et
-    al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020.
-
-    >>> x = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    >>> pairs = jnp.kron(jnp.eye(2), 1 - jnp.eye(2)) == 1
-    >>> others = jnp.kron(1 - jnp.eye(2), jnp.ones((2, 2))) == 1
-    >>> round(float(info_nce(x, pairs, others, temperature=1.0)), 4)  # log(e^1 + 2 e^0) - 1
-    0.5514
-    """
-    squares = jnp.sum(jnp.square(embeddings), axis=-1, keepdims=True)
-    unit = embeddings * jax.lax.rsqrt(jnp.maximum(squares, 1e-24))
-    logits = _gram(unit) / temperature
-    # Rows without any candidate are masked out below; the finite stand-in keeps their gradient from being NaN.
-    log_sum = jax.nn.logsumexp(jnp.where(positives | negatives, logits, -1e9), axis=-1, keepdims=True)
-    count = jnp.sum(positives, axis=-1, dtype=logits.dtype)
-    loss = jnp.sum(jnp.where(positives, log_sum - logits, 0.0), axis=-1) / jnp.maximum(count, 1.0)
-    return jnp.sum(loss) / jnp.maximum(jnp.sum(count > 0, dtype=logits.dtype), 1.0)
-
-
-def appearance_contrast(appearance: Float[Array, "b t a"], temperature: Scalar) -> Float[Array, ""]:
     """Pull the frames of one clip together and push those of different clips apart.
 
-    `info_nce` over all b*t frames: the positives are the other frames of the anchor's clip, the negatives all frames of
-    other clips.
+    A contrast over all b*t frames: the positives are the other frames of the anchor's clip, the negatives all frames
+    of other clips.
+
+    Args:
+        appearance: codes of the frames.
+        temperature: of the similarities.
+        form: of the contrast; see `contrast.py`.
+        block_size: how many anchors to treat at a time; 0 treats them all at once.
     """
     b, t, _ = appearance.shape
-    clip, frame = _places(b, t)
-    same_clip = _same(clip)
-    positives = same_clip & ~_same(frame)
-    return info_nce(appearance.reshape(b * t, -1), positives, ~same_clip, temperature)
+    places = _places(jnp.zeros((b, 1, t, 0)))
+    return contrast(appearance.reshape(b * t, -1), _face_pairs, places, temperature, form, block_size)
 
 
 def structure_contrast(
@@ -85,12 +71,14 @@ def structure_contrast(
     augmented: Float[Array, "b t s"],
     coefficients: Float[Array, "b t k"],
     temperature: Scalar,
+    form: str,
+    block_size: int,
     negatives: str,
-    min_gap: Scalar,
+    min_gap: float,
 ) -> Float[Array, ""]:
     """Pull the two views of one frame together and push different frames apart.
 
-    `info_nce` over all 2*b*t views, a frame and its augmented version: the positive is the other view of the anchor's
+    A contrast over all 2*b*t views, a frame and its augmented version: the positive is the other view of the anchor's
     frame, so the loss is symmetric in the views. `negatives` says which frames, in both views, are pushed away:
 
         "clip"   the other frames of the same clip. They show the same face, so identity cannot tell them apart.
@@ -105,40 +93,54 @@ def structure_contrast(
         structure: codes of the frames.
         augmented: codes of the same frames after an augmentation that keeps structure.
         coefficients: where each frame stands along the directions that move the clips.
-        temperature: of the softmax.
+        temperature: of the similarities.
+        form: of the contrast; see `contrast.py`.
+        block_size: how many anchors to treat at a time; 0 treats them all at once.
         negatives: the policy above.
         min_gap: smallest distance of a negative; 0 keeps them all.
     """
-    b, t, k = coefficients.shape
+    if negatives not in NEGATIVES:
+        raise ValueError(f"negatives must be one of {', '.join(NEGATIVES)}; got {negatives!r}")
+    b, t, s = structure.shape
     # The views lie beside the frames, behind the clips: a batch sharded over clips stays where it is.
-    views = jnp.stack([structure, augmented], axis=1).reshape(2 * b * t, -1)
-    clip, frame = _places(b, 2 * t)
-    same_clip, same_frame = _same(clip), _same(clip) & _same(frame % t)
-    candidates = {"clip": same_clip, "batch": ~same_clip, "both": jnp.ones_like(same_clip)}
-    if negatives not in candidates:
-        raise ValueError(f"negatives must be one of {', '.join(candidates)}; got {negatives!r}")
-    gaps = _squared_distances(jnp.stack([coefficients, coefficients], axis=1).reshape(2 * b * t, k)) / k
-    far = gaps >= min_gap**2
-    positives = same_frame & ~_same(frame)
-    return info_nce(views, positives, candidates[negatives] & ~same_frame & far, temperature)
+    views = jnp.stack([structure, augmented], axis=1).reshape(2 * b * t, s)
+    places = _places(jnp.stack([coefficients, coefficients], axis=1))
+    return contrast(views, partial(_frame_pairs, negatives, min_gap), places, temperature, form, block_size)
 
 
-def _gram(x: Float[Array, "n c"]) -> Float[Array, "n n"]:
-    """All inner products, in full precision: a temperature of 0.1 makes ten times of any rounding."""
-    return jnp.matmul(x, x.T, precision=jax.lax.Precision.HIGHEST)
+NEGATIVES = ("clip", "batch", "both")
+"""The policies of `structure_contrast`."""
 
 
-def _squared_distances(x: Float[Array, "n k"]) -> Float[Array, "n n"]:
-    products = _gram(x)
-    squares = jnp.diagonal(products)
-    return jnp.maximum(squares[:, None] + squares[None, :] - 2 * products, 0.0)
+def _face_pairs(one: Places, other: Places) -> tuple[Bool[Array, "r n"], Bool[Array, "r n"]]:
+    same_clip = _same(one.clip, other.clip)
+    return same_clip & ~_same(one.frame, other.frame), ~same_clip
 
 
-def _places(b: int, t: int):
-    """Clip and place in the clip of each of b*t rows."""
-    index = jnp.arange(b * t)
-    return index // t, index % t
+def _frame_pairs(
+    negatives: str, min_gap: float, one: Places, other: Places
+) -> tuple[Bool[Array, "r n"], Bool[Array, "r n"]]:
+    same_clip = _same(one.clip, other.clip)
+    same_frame = same_clip & _same(one.frame, other.frame)
+    among = {"clip": same_clip, "batch": ~same_clip, "both": jnp.ones_like(same_clip)}[negatives]
+    far = _mean_squared_distances(one.coefficients, other.coefficients) >= min_gap**2
+    return same_frame & ~_same(one.view, other.view), among & ~same_frame & far
 
 
-def _same(labels):
-    return labels[:, None] == labels[None, :]
+def _mean_squared_distances(x: Float[Array, "r k"], y: Float[Array, "n k"]) -> Float[Array, "r n"]:
+    """mean_k (x_rk - y_nk)^2, by products, so that no array of r x n x k is needed."""
+    squares = jnp.sum(jnp.square(x), axis=1)[:, None] + jnp.sum(jnp.square(y), axis=1)[None, :]
+    products = jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
+    return jnp.maximum(squares - 2 * products, 0.0) / x.shape[1]
+
+
+def _places(coefficients: Float[Array, "b views t k"]) -> Places:
+    """Those of the embeddings of b clips of t frames in one view or two, with these coefficients."""
+    *shape, k = coefficients.shape
+    # Constants: XLA would spread a computation of them over the devices and gather the outcome.
+    clip, view, frame = (jnp.asarray(index.reshape(-1)) for index in np.indices(shape, np.int32))
+    return Places(clip, frame, view, coefficients.reshape(len(clip), k))
+
+
+def _same(labels: Int[Array, "r"], others: Int[Array, "n"]) -> Bool[Array, "r n"]:
+    return labels[:, None] == others[None, :]

@@ -57,6 +57,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.embed_dim = 32  # of each latent layer, before the layers meet
     config.model.width = 512  # of the trunks
     config.model.num_blocks = 3  # residual blocks in the encoder, and in the decoder
+    config.model.learn_temperature = False  # train the temperatures of the contrasts too, from those below on
 
     # The objective: weights of its parts, and what shapes the contrasts.
     config.loss = ConfigDict()
@@ -69,8 +70,12 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.weights.image = 0.0  # pixels through the frozen generator; at 0 it is not even compiled
     config.loss.appearance_contrast = ConfigDict()
     config.loss.appearance_contrast.temperature = 0.1
+    config.loss.appearance_contrast.form = "supcon_out"  # "supcon_in", "nt_xent", "decoupled", "triplet": contrast.py
+    config.loss.appearance_contrast.block_size = 0  # frames at a time, when all pairs outgrow the memory; 0: all
     config.loss.structure_contrast = ConfigDict()
     config.loss.structure_contrast.temperature = 0.1
+    config.loss.structure_contrast.form = "supcon_out"  # as above; with one positive each, the first three are the same
+    config.loss.structure_contrast.block_size = 0  # as above, of frames and augmented frames together
     config.loss.structure_contrast.negatives = "clip"  # frames pushed away: of the same "clip", of the "batch", "both"
     config.loss.structure_contrast.min_gap = 0.3  # nearer frames are no negatives; RMS over directions, in their std
 
