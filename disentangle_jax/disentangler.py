@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from disentangle_jax.generators import BUNDLED, load_generator
 from disentangle_jax.latents import Directions
 from disentangle_jax.model import Autoencoder, Codes, weights
 from disentangle_jax.model.autoencoder import Buffer
-from disentangle_jax.training import checkpoint
+from stylegan2_flax.training import checkpoint
 
 RENDERED_PIXELS = 2**18
 """How many pixels are rendered at once, at most: 64 images of 64 px, or 1 of 512 px and more."""
@@ -104,8 +105,7 @@ class Disentangler:
             reference: that frame, along t.
             strength: scales the change of structure: 0 keeps the source's own, 1 is the transfer, above 1 exaggerates.
         """
-        options = self._options(driving_ws, relative, reference, strength)
-        return _transfer(self.autoencoder, *self._pair(source_ws, driving_ws), **options)
+        return _transfer(self.autoencoder, *self._checked(source_ws, driving_ws, relative, reference, strength))
 
     def render(self, ws: Latents) -> Float[Array, "*n h w c"]:
         """Draw latents: images in [-1, 1], a bounded number at a time."""
@@ -117,37 +117,39 @@ class Disentangler:
         images = [_synthesize(self.generator.synthesis, padded[start : start + batch]) for start in starts]
         return jnp.concatenate(images)[: len(flat)].reshape(*ws.shape[:-2], *images[0].shape[1:])
 
-    def transfer_and_render(
-        self,
-        source_ws: Latents,
-        driving_ws: Latents,
-        *,
-        relative: bool = False,
-        reference: int = 0,
-        strength: float = 1.0,
-    ) -> Float[Array, "*p h w c"]:
-        """`render(transfer(...))`: up to a batch, one compiled function: encode, swap, decode, synthesise."""
-        options = self._options(driving_ws, relative, reference, strength)
-        pair = self._pair(source_ws, driving_ws)
-        *leading, _, _ = jnp.broadcast_shapes(*(ws.shape for ws in pair))
+    def transfer_and_render(self, source_ws: Latents, driving_ws: Latents, **options: Any) -> Float[Array, "*p h w c"]:
+        """`render(transfer(...))`: up to a batch, one compiled function: encode, swap, decode, synthesise.
+
+        Args:
+            source_ws, driving_ws, options: as in `transfer`.
+        """
+        arguments = self._checked(source_ws, driving_ws, **options)
+        *leading, _, _ = jnp.broadcast_shapes(*(ws.shape for ws in arguments[:2]))
         if math.prod(leading) > self._render_batch:
-            return self.render(_transfer(self.autoencoder, *pair, **options))
-        return _transfer_and_render(self.autoencoder, self.generator.synthesis, *pair, **options)
+            return self.render(_transfer(self.autoencoder, *arguments))
+        return _transfer_and_render(self.autoencoder, self.generator.synthesis, *arguments)
 
     @property
     def _render_batch(self) -> int:
         return max(1, RENDERED_PIXELS // self.generator.img_resolution**2)
 
-    def _pair(self, source_ws, driving_ws):
+    def _checked(self, source_ws, driving_ws, relative: bool = False, reference: int = 0, strength: float = 1.0):
+        """What `_transfer` takes behind the autoencoder, of what `transfer` was given."""
         source_ws, driving_ws = self._latents(source_ws, "source_ws"), self._latents(driving_ws, "driving_ws")
+        shape = driving_ws.shape
         try:
-            jnp.broadcast_shapes(source_ws.shape, driving_ws.shape)
+            jnp.broadcast_shapes(source_ws.shape, shape)
         except ValueError:
             raise ValueError(
-                f"the leading axes of source_ws {source_ws.shape} and driving_ws {driving_ws.shape} do not broadcast; "
+                f"the leading axes of source_ws {source_ws.shape} and driving_ws {shape} do not broadcast; "
                 "a face [l, d] goes with any clip"
             ) from None
-        return source_ws, driving_ws
+        if relative and (len(shape) < 3 or not -shape[-3] <= reference < shape[-3]):
+            raise ValueError(
+                f"relative transfer measures motion from frame {reference} of a clip [..., t, l, d]; "
+                f"driving_ws has shape {shape}"
+            )
+        return source_ws, driving_ws, reference % shape[-3] if relative else None, jnp.float32(strength)
 
     def _latents(self, ws, name: str) -> Float[Array, "*n l d"]:
         expected = (self.generator.num_ws, self.generator.w_dim)
@@ -157,15 +159,6 @@ class Disentangler:
                 f"got shape {jnp.shape(ws)}"
             )
         return jnp.asarray(ws, jnp.float32)
-
-    def _options(self, driving_ws, relative: bool, reference: int, strength: float) -> dict:
-        shape = jnp.shape(driving_ws)
-        if relative and (len(shape) < 3 or not -shape[-3] <= reference < shape[-3]):
-            raise ValueError(
-                f"relative transfer measures motion from frame {reference} of a clip [..., t, l, d]; "
-                f"driving_ws has shape {shape}"
-            )
-        return {"reference": reference % shape[-3] if relative else None, "strength": jnp.float32(strength)}
 
 
 def _from_checkpoint(abstract: Autoencoder, folder: Path) -> Autoencoder:

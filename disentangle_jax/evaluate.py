@@ -5,13 +5,12 @@ the same with --compare "autoencoder without contrast=runs/no_contrast", as ofte
 """
 
 import json
-import sys
 import time
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, flags
 
-from disentangle_jax import files
+from disentangle_jax import command, files
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.domain import load_domain
 from disentangle_jax.evaluation.gallery import draw
@@ -19,22 +18,16 @@ from disentangle_jax.evaluation.held_out import held_out
 from disentangle_jax.evaluation.motion import direction_puppeteer, truth_puppeteer
 from disentangle_jax.evaluation.report import summary, write_report
 from disentangle_jax.evaluation.suite import METHODS, measure
-from disentangle_jax.training import metrics as records
+from stylegan2_flax.training import metrics as records
 
 WORKDIR = flags.DEFINE_string("workdir", None, "the training workdir to judge", allow_override=True)
 COMPARE = flags.DEFINE_multi_string("compare", [], "NAME=WORKDIR of a model to compare with; may be repeated")
 
 
-def main(argv: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}: options are written --name=value")
+def main() -> None:
     if WORKDIR.value is None:
         raise app.UsageError("judge what? Say --workdir=runs/NAME")
-    try:
-        evaluate(Path(WORKDIR.value), dict(map(_named_workdir, COMPARE.value)))
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    evaluate(Path(WORKDIR.value), dict(map(_named_workdir, COMPARE.value)))
 
 
 def evaluate(workdir: Path, compare: dict[str, str]) -> None:
@@ -77,4 +70,4 @@ def _named_workdir(text: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -9,15 +9,14 @@ l, d] (a clip). The driving may also be clip:N, a random face in motion. The out
 side by side.
 """
 
-import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags, logging
+from absl import app, flags
 from jaxtyping import Array, Float
 
-from disentangle_jax import media
+from disentangle_jax import command, media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.domain import load_truth
 from disentangle_jax.evaluation.held_out import sample_faces
@@ -40,17 +39,11 @@ PSI = flags.DEFINE_float("psi", None, "truncation of seed:N and clip:N (default:
 _SIZE = 256  # of one face in the output, at least
 
 
-def main(argv: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}: options are written --name=value")
+def main() -> None:
     workdir, source, driving, out = WORKDIR.value, SOURCE.value, DRIVING.value, OUT.value
     if workdir is None or source is None or driving is None or out is None:
         raise app.UsageError("--workdir, --source, --driving and --out are all needed")
-    try:
-        transfer(Path(workdir), source, driving, Path(out))
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    transfer(Path(workdir), source, driving, Path(out))
     print(f"Wrote {out}")
 
 
@@ -111,4 +104,4 @@ def _write(model: Disentangler, latents: dict[str, Float[Array, "*t l d"]], out:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

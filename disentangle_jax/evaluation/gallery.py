@@ -14,8 +14,8 @@ from disentangle_jax.evaluation import pictures, plots
 from disentangle_jax.evaluation.baselines import Method
 from disentangle_jax.evaluation.domain import Domain
 from disentangle_jax.evaluation.held_out import HeldOut
-from disentangle_jax.evaluation.scores import in_batches
 from disentangle_jax.evaluation.suite import COPIES, OURS
+from disentangle_jax.scores import in_batches
 
 _STILLS = 9
 

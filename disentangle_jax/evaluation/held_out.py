@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 import stylegan2_flax as sg2
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.motion import Puppeteer, loops
-from disentangle_jax.evaluation.scores import in_batches
+from disentangle_jax.scores import in_batches
 
 _BATCH = 64
 _STREAM = int.from_bytes(b"eval")  # apart from training's streams, even under the same seed

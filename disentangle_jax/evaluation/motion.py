@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from disentangle_jax.evaluation.scores import in_batches
 from disentangle_jax.faces import STRUCTURE, Factors
 from disentangle_jax.faces.truth import Truth
 from disentangle_jax.latents import Directions
+from disentangle_jax.scores import in_batches
 
 _STEPS = 6  # of Gauss-Newton, which is at rounding error by then
 _STRIDES = np.array([1.0, 0.5, 0.2, 0.05], np.float32)  # the best is taken: far from the goal a full step overshoots

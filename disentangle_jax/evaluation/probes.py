@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 from sklearn.neural_network import MLPRegressor
 from threadpoolctl import threadpool_limits
 
-from disentangle_jax.evaluation.scores import r2
+from disentangle_jax.scores import r2
 
 KINDS = ("ridge", "mlp")
 

@@ -13,8 +13,8 @@ from disentangle_jax.evaluation.domain import Domain
 from disentangle_jax.evaluation.held_out import Clips, HeldOut, Pairs
 from disentangle_jax.evaluation.probes import probe, probe_matrix
 from disentangle_jax.evaluation.retrieval import same_face, same_motion
-from disentangle_jax.evaluation.scores import in_batches
 from disentangle_jax.evaluation.transfer import Exam, best_split, jitter_ratio
+from disentangle_jax.scores import in_batches
 
 COPIES = ("copy source", "copy driving")
 LAYER_SWAP = "best layer swap"

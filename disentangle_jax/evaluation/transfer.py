@@ -8,8 +8,8 @@ from jaxtyping import Array, Float
 
 from disentangle_jax.evaluation.baselines import Method, layer_swap
 from disentangle_jax.evaluation.domain import Domain
-from disentangle_jax.evaluation.scores import in_batches, psnr, r2
 from disentangle_jax.faces import APPEARANCE, STRUCTURE, Factors
+from disentangle_jax.scores import in_batches, psnr, r2
 
 Render = Callable[[Float[Array, "n l d"]], Float[Array, "n h w c"]]
 

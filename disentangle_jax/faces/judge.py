@@ -4,18 +4,16 @@ Two are bundled, of other seeds and widths, so that the one that scores directio
 scores results (`judge_b`). What each of them reads, and how well, stands in its card beside it in `assets/`.
 """
 
-import json
-from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from disentangle_jax import arrays
 from disentangle_jax.faces.factors import NAMES, Factors, unstack
 
 RESOLUTION = 64
@@ -42,12 +40,16 @@ class Judge(nnx.Module):
 
     def __call__(self, images: Float[Array, "n h w 3"]) -> Factors:
         """Read the factors of images in [-1, 1] of 64 x 64 pixels."""
+        return unstack(self.head(self.features(images)))
+
+    def features(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n f"]:
+        """What the hidden layer makes of such images, before the factors are read from it."""
         if images.shape[1:] != (RESOLUTION, RESOLUTION, 3):
             raise ValueError(f"the judge reads images of {RESOLUTION} x {RESOLUTION} x 3; got {images.shape[1:]}")
         x = images
         for conv in self.convs:
             x = nnx.silu(conv(x))
-        return unstack(self.head(nnx.silu(self.dense(x.reshape(len(x), -1)))))
+        return nnx.silu(self.dense(x.reshape(len(x), -1)))
 
     def save(self, path: Path) -> None:
         """Write the weights, in half precision, and the sizes that rebuild the module."""
@@ -55,7 +57,7 @@ class Judge(nnx.Module):
             "/".join(map(str, name)): np.asarray(value[...], np.float16)
             for name, value in nnx.to_flat_state(nnx.state(self, nnx.Param))
         }
-        save_file(flat, path, {"judge": json.dumps({"widths": self.widths, "hidden": self.hidden})})
+        arrays.save(path, flat, judge={"widths": self.widths, "hidden": self.hidden})
 
     @classmethod
     def load(cls, name: str | Path) -> "Judge":
@@ -65,35 +67,19 @@ class Judge(nnx.Module):
             FileNotFoundError: there is no such judge or file.
             ValueError: the file is damaged or holds something else.
         """
-        path = Path(str(resources.files("disentangle_jax") / "assets" / f"{name}.safetensors"))
-        path = path if path.exists() else Path(name)
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"no judge {str(name)!r}: give 'judge_a', 'judge_b' or a file written by Judge.save"
-            )
-        try:
-            with safe_open(path, framework="numpy") as file:
-                sizes = json.loads((file.metadata() or {}).get("judge", "null"))
-                flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
-        except SafetensorError as error:
-            raise ValueError(f"{path} is damaged or no safetensors file ({error}); get or train it anew") from error
-        if sizes is None:
-            raise ValueError(f"{path} holds no judge: its metadata lack the entry 'judge'")
+        path = arrays.find(name, f"no judge {str(name)!r}: give 'judge_a', 'judge_b' or a file written by Judge.save")
+        flat, sizes = arrays.load(path, "judge")
         widths, hidden = tuple(sizes["widths"]), sizes["hidden"]
         abstract = nnx.eval_shape(lambda: cls(widths, hidden, rngs=nnx.Rngs(0)))
         graphdef, state = nnx.split(abstract)
-        weights = {tuple(int(p) if p.isdigit() else p for p in name.split("/")): v for name, v in flat.items()}
+        weights: dict[Any, np.ndarray] = {
+            tuple(int(p) if p.isdigit() else p for p in name.split("/")): v for name, v in flat.items()
+        }
         for parts, variable in nnx.to_flat_state(state):
             if parts not in weights or weights[parts].shape != variable.shape:
                 raise ValueError(f"{path} does not fit its own sizes {sizes} at {'/'.join(map(str, parts))}")
             variable.set_value(jnp.asarray(weights[parts], jnp.float32))
         return nnx.merge(graphdef, state)
-
-
-def r_squared(predicted: Float[Array, "n f"], true: Float[Array, "n f"]) -> Float[Array, "f"]:
-    """Share of each factor's variance that is predicted, 1 - SSE / SST; negative if worse than the mean."""
-    errors = jnp.sum((predicted - true) ** 2, axis=0)
-    return 1.0 - errors / jnp.sum((true - jnp.mean(true, axis=0, keepdims=True)) ** 2, axis=0)
 
 
 def read(judge: Judge, images: Float[Array, "n h w 3"], batch_size: int = 256) -> Factors:

@@ -8,9 +8,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from disentangle_jax import media
+from disentangle_jax import command, media
 from disentangle_jax.faces.factors import NAMES, sample, unstack
 from disentangle_jax.faces.renderer import render
 
@@ -21,9 +21,7 @@ _RESOLUTION = flags.DEFINE_integer("resolution", 64, "pixels of a face", lower_b
 _COLUMNS, _ROWS = 12, 3
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}")
+def main() -> None:
     steps = np.linspace(-1.0, 1.0, _COLUMNS // 2, dtype=np.float32)
     mean_face = np.zeros(len(NAMES), np.float32)
     mean_face[NAMES.index("hair_color")] = -0.4
@@ -39,4 +37,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

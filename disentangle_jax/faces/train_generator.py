@@ -22,24 +22,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import app, flags
+from absl import flags
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
 import stylegan2_flax as sg2
-from disentangle_jax import media
+from disentangle_jax import command, files, media
 from disentangle_jax.faces.factors import NAMES
-from disentangle_jax.faces.judge import Judge, r_squared, read
+from disentangle_jax.faces.judge import Judge, read
 from disentangle_jax.faces.renderer import render
 from disentangle_jax.faces.truth import CUTS, Truth
+from disentangle_jax.scores import r2
 
-_OUT = flags.DEFINE_string("out", "runs/generator", "folder of the checkpoint, the generator, its truth and its card")
-_SEED = flags.DEFINE_integer("seed", 0, "seed of weights and faces")
+_OUT = flags.DEFINE_string(
+    "out", "runs/generator", "folder of the checkpoint, the generator, its truth and its card", allow_override=True
+)
+_SEED = flags.DEFINE_integer("seed", 0, "seed of weights and faces", allow_override=True)
 _SCALE = flags.DEFINE_float("scale", 1.0, "length of the training, relative to the recipe's", lower_bound=1e-4)
 
 _BATCH = 8
 _EMA = 0.998
+_SAVE_EVERY = 1000  # steps
 _DIM = 64  # of z and w
 _CHANNELS: dict[str, Any] = {"channel_base": 1024, "channel_max": 96}
 
@@ -73,7 +77,7 @@ def _loss(drawn: Float[Array, "n h w 3"], target: Float[Array, "n h w 3"]) -> Fl
 
     The gradient terms keep small features alive: a plain L1 leaves faces without eyes.
     """
-    ticks = (jnp.arange(drawn.shape[1]) + 0.5) / drawn.shape[1] * 2.0 - 1.0
+    ticks = (jnp.arange(drawn.shape[1], dtype=jnp.float32) + 0.5) / drawn.shape[1] * 2.0 - 1.0
     weight = 1.0 + 2.0 * jnp.exp(-(ticks[:, None] ** 2 + ticks[None, :] ** 2) / 0.3)[None, :, :, None]
     error = drawn - target
     down, right = error[:, 1:] - error[:, :-1], error[:, :, 1:] - error[:, :, :-1]
@@ -99,7 +103,8 @@ def _make_step(
             return _loss(synthesis(shown(truth, ws)[:, : synthesis.num_ws], noise_mode="none"), target)
 
         loss, gradients = jax.value_and_grad(loss_fn)(state["params"])
-        updates, opt_state = optimizer.update(gradients, state["opt_state"])
+        with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts and floats
+            updates, opt_state = optimizer.update(gradients, state["opt_state"])
         params = optax.apply_updates(state["params"], updates)
         ema = optax.incremental_update(params, state["ema"], 1.0 - _EMA)
         return {"params": params, "ema": ema, "opt_state": opt_state, "step": state["step"] + 1}, loss
@@ -174,15 +179,14 @@ def _train_stage(mapping, truth: Truth, stage: _Stage, start: dict, folder: Path
         state, loss = step(state)
         if i % 100 == 99:
             progress.set_postfix(loss=f"{float(loss):.4f}")
-        if i % 1000 == 999 or i == steps - 1:
+        if i % _SAVE_EVERY == _SAVE_EVERY - 1 or i == steps - 1:
             _store(checkpoint, state)
     return nnx.to_pure_dict(state["ema"])
 
 
 def _store(path: Path, state: dict) -> None:
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, *[np.asarray(leaf) for leaf in jax.tree.leaves(state)])
-    temporary.replace(path)
+    with files.atomic(path) as temporary:
+        np.savez(temporary, *[np.asarray(leaf) for leaf in jax.tree.leaves(state)])
 
 
 def _restore(path: Path, like: dict) -> dict:
@@ -191,15 +195,12 @@ def _restore(path: Path, like: dict) -> dict:
         with np.load(path) as file:
             stored = [jnp.asarray(file[f"arr_{i}"]) for i in range(len(leaves))]
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        raise SystemExit(f"error: {path} is damaged ({error}); delete it to train this stage anew") from None
+        raise ValueError(f"{path} is damaged ({error}); delete it to train this stage anew") from None
     return jax.tree.unflatten(structure, stored)
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}")
+def main() -> None:
     out, seed = Path(_OUT.value), _SEED.value
-    out.mkdir(parents=True, exist_ok=True)
     k_w, k_truth, k_test = jax.random.split(jax.random.key(seed), 3)
     generator = sg2.Generator(
         z_dim=_DIM,
@@ -235,7 +236,7 @@ def bundle(generator: sg2.Generator, truth: Truth, weights: dict, key: PRNGKeyAr
         "batch": _BATCH,
         **assess(generator, truth, key),
     }
-    (out / "faces64.json").write_text(json.dumps(card, indent=2) + "\n")
+    files.write_text(out / "faces64.json", json.dumps(card, indent=2) + "\n")
     ws = latents(generator.mapping, key, 24, generator.num_ws, crossover=0.0)
     pairs = jnp.stack([render(truth(ws)), generator.synthesis(ws)], axis=1)
     media.save_image(media.image_grid(pairs.reshape(4, 12, 64, 64, 3)), out / "faces64.png")
@@ -250,14 +251,14 @@ def assess(generator: sg2.Generator, truth: Truth, key: PRNGKeyArray, n: int = 1
     images, target = _draw(generator, ws), render(truth(ws))
     mixed = latents(mapping, k_mixed, n, num_ws, crossover=1.0)
     readings, factors = read(Judge.load("judge_b"), images).stack(), truth(ws).stack()
-    scores = r_squared(readings, factors)
+    scores = r2(readings, factors)
     w = jnp.concatenate([ws[:, 0], jnp.ones((n, 1))], axis=1)
     linear = w @ jnp.linalg.lstsq(w[: n // 2], factors[: n // 2])[0]
     return {
         "psnr_held_out": round(_psnr(images, target), 2),
         "psnr_held_out_crossovers": round(_psnr(_draw(generator, mixed), render(truth(mixed))), 2),
-        "r_squared_of_a_linear_readout_of_w": round(float(jnp.mean(r_squared(linear[n // 2 :], factors[n // 2 :]))), 3),
-        "r_squared_read_by_judge_b": round(float(jnp.mean(scores)), 3),
+        "r_squared_of_a_linear_readout_of_w": round(float(r2(linear[n // 2 :], factors[n // 2 :]).mean()), 3),
+        "r_squared_read_by_judge_b": round(float(scores.mean()), 3),
         "r_squared_per_factor": {name: round(float(score), 3) for name, score in zip(NAMES, scores, strict=True)},
     }
 
@@ -273,4 +274,4 @@ def _psnr(images: Float[Array, "n h w 3"], target: Float[Array, "n h w 3"]) -> f
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -12,14 +12,16 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import optax
-from absl import app, flags
+from absl import flags
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
+from disentangle_jax import command, files
 from disentangle_jax.faces import factors as fac
-from disentangle_jax.faces.judge import Judge, r_squared, read
+from disentangle_jax.faces.judge import Judge, read
 from disentangle_jax.faces.renderer import render
+from disentangle_jax.scores import r2
 
 _NAME = flags.DEFINE_string("name", "judge_a", "name of the files written: NAME.safetensors and its card NAME.json")
 _OUT = flags.DEFINE_string("out", "runs/judges", "folder for them")
@@ -66,15 +68,12 @@ def evaluate(judge: Judge, seed: int) -> dict[str, float]:
     images = jnp.concatenate(
         [render(fac.unstack(part), supersampling=2) for part in jnp.split(faces.stack(), _HELD_OUT // 256)]
     )
-    scores = r_squared(read(judge, images).stack(), faces.stack())
+    scores = r2(read(judge, images).stack(), faces.stack())
     return {name: round(float(score), 4) for name, score in zip(fac.NAMES, scores, strict=True)}
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}")
+def main() -> None:
     out = Path(_OUT.value)
-    out.mkdir(parents=True, exist_ok=True)
     graphdef, params = nnx.split(Judge(tuple(_WIDTHS.value), 160, rngs=nnx.Rngs(_SEED.value)))
     schedule = optax.warmup_cosine_decay_schedule(0.0, 1.5e-3, 200, _STEPS.value, end_value=0.0)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-3))
@@ -98,9 +97,9 @@ def main(argv: list[str]) -> None:
             Judge.load(out / f"{_NAME.value}.safetensors"), 10_000 + _SEED.value
         ),
     }
-    (out / f"{_NAME.value}.json").write_text(json.dumps(card, indent=2) + "\n")
+    files.write_text(out / f"{_NAME.value}.json", json.dumps(card, indent=2) + "\n")
     print(json.dumps(card, indent=2))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -1,18 +1,15 @@
 """What the bundled generator was taught to draw: the factors that a latent stands for, layer by layer."""
 
-import json
 import math
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from disentangle_jax import arrays
 from disentangle_jax.faces.factors import NAMES, Factors, unstack
 
 # Which of the ten w of a 64 px generator own which factors: the first and last layer of a group, and its factors. As in
@@ -74,8 +71,7 @@ class Truth:
 
     def save(self, path: Path) -> None:
         """Write the arrays as safetensors."""
-        arrays = {name: np.asarray(value) for name, value in vars(self).items()}
-        save_file(arrays, path, {"truth": json.dumps(NAMES)})
+        arrays.save(path, {name: np.asarray(value) for name, value in vars(self).items()}, truth=NAMES)
 
     @classmethod
     def load(cls, name: str | Path) -> "Truth":
@@ -85,18 +81,9 @@ class Truth:
             FileNotFoundError: there is none of that name.
             ValueError: the file is damaged, or of other factors than this version's.
         """
-        path = Path(str(resources.files("disentangle_jax") / "assets" / f"{name}_truth.safetensors"))
-        path = path if path.exists() else Path(name)
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"no truth {str(name)!r}: give the name of a bundled generator or a file of Truth.save"
-            )
-        try:
-            with safe_open(path, framework="numpy") as file:
-                names = json.loads((file.metadata() or {}).get("truth", "null"))
-                arrays = {key: jnp.asarray(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118, not a dict
-        except SafetensorError as error:
-            raise ValueError(f"{path} is damaged or no safetensors file ({error})") from error
+        missing = f"no truth {str(name)!r}: give the name of a bundled generator or a file of Truth.save"
+        path = arrays.find(name, missing, "_truth.safetensors")
+        values, names = arrays.load(path, "truth")
         if names != list(NAMES):
             raise ValueError(f"{path} speaks of the factors {names}, this version of {list(NAMES)}")
-        return cls(**arrays)
+        return cls(**{name: jnp.asarray(value) for name, value in values.items()})

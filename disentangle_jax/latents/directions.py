@@ -1,6 +1,5 @@
 """Directions in W+ that move structure: one interface, whatever found them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 import stylegan2_flax as sg2
-from disentangle_jax import files
+from disentangle_jax import arrays
 
 
 @jax.tree_util.register_dataclass
@@ -40,9 +37,8 @@ class Directions:
 
     def save(self, path: Path) -> None:
         """Write the arrays and names as safetensors, whole or not at all."""
-        arrays = {name: np.asarray(getattr(self, name)) for name in ("vectors", "normals", "mean")}
-        with files.atomic(path) as temporary:
-            save_file(arrays, temporary, {"directions": json.dumps(self.names)})
+        values = {name: np.asarray(getattr(self, name)) for name in ("vectors", "normals", "mean")}
+        arrays.save(path, values, directions=self.names)
 
     @classmethod
     def load(cls, path: Path) -> "Directions":
@@ -51,15 +47,8 @@ class Directions:
         Raises:
             ValueError: the file is damaged or holds something else.
         """
-        try:
-            with safe_open(path, framework="numpy") as file:
-                names = json.loads((file.metadata() or {})["directions"])
-                arrays = {name: jnp.asarray(file.get_tensor(name)) for name in ("vectors", "normals", "mean")}
-        except (SafetensorError, KeyError) as error:
-            raise ValueError(
-                f"{path} holds no directions, or is damaged ({error}); delete it to find them anew"
-            ) from error
-        return cls(**arrays, names=tuple(names))
+        values, names = arrays.load(path, "directions")
+        return cls(**{name: jnp.asarray(value) for name, value in values.items()}, names=tuple(names))
 
 
 def from_scores(

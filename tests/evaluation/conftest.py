@@ -22,7 +22,7 @@ from disentangle_jax.faces.truth import Truth
 from disentangle_jax.latents import Directions
 from disentangle_jax.latents.directions import from_scores
 from disentangle_jax.model import Autoencoder, Codes
-from disentangle_jax.training import metrics
+from stylegan2_flax.training import metrics
 
 CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"
 LAYERS, W_DIM, SIDE = 10, 64, 8

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from absl import app
 
-from disentangle_jax import evaluate
+from disentangle_jax import command, evaluate
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def run(workdir, tmp_path):
 def call(monkeypatch, workdir, compare=()):
     monkeypatch.setattr(evaluate, "WORKDIR", Flag(None if workdir is None else str(workdir)))
     monkeypatch.setattr(evaluate, "COMPARE", Flag(list(compare)))
-    evaluate.main(["evaluate"])
+    command.call(evaluate.main, ["evaluate"])
 
 
 class Flag:

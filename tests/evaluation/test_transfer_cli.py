@@ -6,7 +6,7 @@ from absl import app, flags
 from absl.testing import flagsaver
 from PIL import Image
 
-from disentangle_jax import transfer
+from disentangle_jax import command, transfer
 from disentangle_jax.disentangler import Disentangler
 
 LAYERS, W_DIM = 4, 8
@@ -30,7 +30,7 @@ def call(workdir, folder, source, driving, out="out.png", **options):
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(workdir=str(workdir), source=source, driving=driving, out=str(path), **options):
-        transfer.main(["transfer"])
+        command.call(transfer.main, ["transfer"])
     return path
 
 

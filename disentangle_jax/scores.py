@@ -9,12 +9,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 
-def r2(predicted: Float[np.ndarray, "n f"], target: Float[np.ndarray, "n f"]) -> Float[np.ndarray, "f"]:
+def r2(predicted: Float[Array | np.ndarray, "n f"], target: Float[Array | np.ndarray, "n f"]) -> Float[np.ndarray, "f"]:
     """Coefficient of determination of each factor: 1 - sum((target - predicted)^2) / sum((target - mean target)^2).
 
     1 is exact, 0 is as good as always saying the mean, and there is no lower bound. It is not a squared correlation: a
     shift or a wrong scale costs. ValueError if a target does not vary, for then there is nothing to explain.
     """
+    predicted, target = np.asarray(predicted), np.asarray(target)
     residual = np.sum(np.square(target - predicted), axis=0)
     total = np.sum(np.square(target - target.mean(axis=0, keepdims=True)), axis=0)
     if not np.all(total > 0):

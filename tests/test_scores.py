@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from disentangle_jax.evaluation.scores import in_batches, psnr, r2
+from disentangle_jax.scores import in_batches, psnr, r2
 
 RNG = np.random.default_rng(0)
 
