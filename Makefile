@@ -21,7 +21,7 @@ test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 # The README's picture.
 pictures: demo
