@@ -31,7 +31,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.resolution = 64  # of images, in pixels
     config.channels = 3  # 3 for colour, 1 for grey
     config.init = (
-        "faces64"  # a generator to start from: a file that stylegan2_flax.load reads, or a name; "" for a new one
+        "faces64"  # a generator to start from: a name, or a file that stylegan2_flax.load reads; "": a new one
     )
     config.init_discriminator = ""  # a file with a discriminator to start from; "" for a new one
 
@@ -62,7 +62,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.r1.gamma = 0.05  # weight of the discriminator's gradient penalty; 0: none
     config.loss.r1.interval = 16  # steps from one to the next
     config.loss.path_length = ConfigDict()
-    config.loss.path_length.weight = 2.0  # of the generator's path length penalty; 0: none
+    config.loss.path_length.weight = 0.0  # of the generator's path length penalty; 0: none
     config.loss.path_length.interval = 4
     config.loss.path_length.decay = 0.01  # of the running mean of path lengths
     config.loss.path_length.batch_shrink = 2  # it is taken on a batch smaller by this
@@ -71,7 +71,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.optimizer = ConfigDict()
     config.optimizer.b1 = 0.0
     config.optimizer.b2 = 0.99
-    config.optimizer.generator = ConfigDict({"learning_rate": 0.001})
+    config.optimizer.generator = ConfigDict({"learning_rate": 0.0003})
     config.optimizer.discriminator = ConfigDict({"learning_rate": 0.002})
 
     # The average of the generator, which is what is used.
@@ -93,6 +93,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.train.dtype = "float32"  # what the high resolutions compute in: "float32", "bfloat16", "float16"
     config.train.remat = False  # compute activations again for gradients: slower, in less memory
     config.train.total_kimg = 24.0  # thousands of images to learn from
+    config.train.alone_kimg = 8.0  # thousands of images during which a new discriminator learns alone
     config.train.max_minutes = 0.0  # stop after so many, with a checkpoint to go on from; 0: no such bound
     config.train.log_kimg = 0.5  # between lines of metrics.jsonl
     config.train.checkpoint_kimg = 4.0
@@ -121,6 +122,8 @@ def get_config(arg: str = "") -> ConfigDict:
         config.score.update(kimg=200.0, num_samples=16384, batch_size=512)
     if "scratch" in switches:
         config.init = ""
+        config.train.alone_kimg = 0.0
+        config.loss.path_length.weight = 2.0
         config.ema.rampup = 0.05
         for network in ("generator", "discriminator"):
             config.optimizer[network].learning_rate = 0.0025

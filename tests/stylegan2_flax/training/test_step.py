@@ -23,7 +23,7 @@ class Game:
         optimizers, replicated = make_optimizers(config), parallel.replicated(mesh)
         start = partial(init_state, optimizers=optimizers, augment_p=config.augment.p)
         self.state = jax.jit(start, out_shardings=replicated)(*jax.device_put((generator, discriminator), replicated))
-        self.step = make_train_step(config, graphdefs(generator, discriminator), optimizers, mesh, log_every=100)
+        self.step = make_train_step(config, graphdefs(generator, discriminator), optimizers, mesh)
         key, sharding = streams(config.seed).data, parallel.over_batch(mesh)
         self.batches = data.open_batches(config.data, config.resolution, 3, config.train.batch_size, key, sharding)
 
@@ -129,6 +129,14 @@ def test_a_generator_alone_learns_to_fool(game):
     states = game.play(60, hold)
     losses = np.diff([float(state.totals["Loss/G/loss"][0]) for state in states])
     assert losses[-4:].mean() < 0.9 * losses[:4].mean()
+
+
+def test_a_new_discriminator_may_learn_alone_at_first(config, game, mesh_of):
+    config.train.alone_kimg = 2 * config.train.batch_size / 1000
+    late = Game(config, mesh_of(8)).play(3)
+    before = game.state.params["generator"]
+    assert [any(changed(before, state.params["generator"])) for state in late] == [False, False, True]
+    assert any(changed(game.state.params["discriminator"], late[0].params["discriminator"]))
 
 
 def test_each_phase_compiles_once_and_gives_up_its_state(module_config, mesh_of, caplog):

@@ -20,7 +20,7 @@ from stylegan2_flax.training.checkpoint import Checkpoints
 from stylegan2_flax.training.data import Batches
 from stylegan2_flax.training.exhibit import Exhibit
 from stylegan2_flax.training.interrupt import Interrupt
-from stylegan2_flax.training.state import TrainState, graphdefs, init_state
+from stylegan2_flax.training.state import TrainState, graphdefs, init_state, no_totals
 from stylegan2_flax.training.step import make_optimizers, make_train_step
 
 
@@ -55,8 +55,7 @@ def train(
     # 1. What runs: the optimisers, the step.
     began, last = time.monotonic(), steps_of(config, config.train.total_kimg)
     optimizers, replicated = make_optimizers(config), parallel.replicated(mesh)
-    log_every = steps_of(config, config.train.log_kimg)
-    train_step = make_train_step(config, graphdefs(generator, discriminator), optimizers, mesh, log_every)
+    train_step = make_train_step(config, graphdefs(generator, discriminator), optimizers, mesh)
 
     keep = config.train.keep_checkpoints
     with Checkpoints(workdir / "checkpoints", keep) as checkpoints, Interrupt() as interrupt:
@@ -78,6 +77,7 @@ def train(
                     progress.set_postfix(_shown(values), refresh=False)
                 if due.log:
                     metrics.append(workdir / "metrics.jsonl", step, values)
+                    state = state._replace(totals=jax.device_put(no_totals(), replicated))
                 if due.snapshot:
                     exhibit.snapshot(state)
                 if due.save:

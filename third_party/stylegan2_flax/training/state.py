@@ -88,8 +88,13 @@ def init_state(
         path_length=jnp.zeros(()),
         augment_p=jnp.asarray(augment_p, jnp.float32),
         signs=jnp.zeros(()),
-        totals={name: jnp.zeros(2) for name in FIGURES},
+        totals=no_totals(),
     )
+
+
+def no_totals() -> dict[str, Float[Array, "2"]]:
+    """The totals before anything is counted."""
+    return {name: jnp.zeros(2) for name in FIGURES}
 
 
 def _strong(state: nnx.State) -> PyTree:

@@ -50,23 +50,24 @@ def make_train_step(
     graphdefs: dict[str, nnx.GraphDef],
     optimizers: dict[str, optax.GradientTransformation],
     mesh: Mesh,
-    log_every: int,
 ) -> TrainStep:
     """The train step: (state, real images, step) -> state; step is the state's, as known without waiting for it.
 
-    The state that goes in is given up (donated). Its figures start anew after every `log_every` steps.
+    The state that goes in is given up (donated).
     """
-    game = _Game(config, graphdefs, optimizers, mesh, log_every, streams(config.seed).steps)
+    game = _Game(config, graphdefs, optimizers, mesh, streams(config.seed).steps)
     # A program for each phase, not for each combination of them: main phases then compile once, not three times.
     compiled = partial(jax.jit, donate_argnums=0, out_shardings=parallel.replicated(mesh))
     generator_main, generator_path_length = compiled(game.generator_main), compiled(game.generator_path_length)
     discriminator_main, discriminator_r1 = compiled(game.discriminator_main), compiled(game.discriminator_r1)
     finish, path_length, r1 = compiled(game.finish), config.loss.path_length, config.loss.r1
+    alone = config.train.alone_kimg * 1000
 
     def train_step(state: TrainState, images: Images, step: int) -> TrainState:
-        state = generator_main(state)
-        if path_length.weight > 0 and step % path_length.interval == 0:
-            state = generator_path_length(state)
+        if step * config.train.batch_size >= alone:
+            state = generator_main(state)
+            if path_length.weight > 0 and step % path_length.interval == 0:
+                state = generator_path_length(state)
         state = discriminator_main(state, images)
         if r1.gamma > 0 and step % r1.interval == 0:
             state = discriminator_r1(state, images)
@@ -83,13 +84,10 @@ class _Game:
     graphdefs: dict[str, nnx.GraphDef]
     optimizers: dict[str, optax.GradientTransformation]
     mesh: Mesh
-    log_every: int
     key: Key[Array, ""]
 
     def generator_main(self, state: TrainState) -> TrainState:
         draw_key, augment_key = self._keys(state, 0, 2)
-        fresh = state.step % self.log_every == 0
-        state = state._replace(totals={name: jnp.where(fresh, 0.0, total) for name, total in state.totals.items()})
 
         def loss(params: PyTree) -> Outcome:
             generator, discriminator = self._networks(state, generator=params)
