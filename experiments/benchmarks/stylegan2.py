@@ -10,7 +10,8 @@
 Rounds alternate, ours and the peer's, and each is timed from call to finished image; the table gives the fastest
 round (images/s) and the median of the rounds' ratios. The floor is the larger of two times: the network's
 multiply-adds over the rate of a large matrix product, and its bytes (weights, and every layer's input and output,
-once) over the rate of a large copy; both rates are measured here and now.
+once) over the rate of a large copy; both rates are measured here and now. What needs more memory than is free is
+left out. README.md has the figures that were measured, and the forms of the operations that were tried.
 """
 
 import argparse
@@ -57,8 +58,9 @@ def main(argv: list[str] | None = None) -> None:
     for resolution in arguments.resolutions:
         for batch in arguments.batches:
             for dtype in arguments.dtypes:
-                rows.append(measure(resolution, batch, dtype, machine[dtype], arguments))
-                print(shown(rows[-1]), flush=True)
+                if row := measure(resolution, batch, dtype, machine[dtype], arguments):
+                    rows.append(row)
+                    print(shown(row), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
@@ -79,13 +81,21 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def measure(
     resolution: int, batch: int, dtype: str, rate: tuple[float, float], arguments: argparse.Namespace
-) -> dict[str, Any]:
-    """One row of the table. Times are in seconds, sizes in bytes."""
+) -> dict[str, Any] | None:
+    """One row of the table, or None where memory is short. Times are in seconds, sizes in bytes."""
     synthesis = abstract_synthesis(resolution, arguments.channel_base)
-    flops, size = work(synthesis, batch, dtype)
+    products, size = work(synthesis, batch, dtype)
     row: dict[str, Any] = {"resolution": resolution, "batch": batch, "dtype": dtype}
-    row["floor_s"] = max(2 * flops / rate[0], size / rate[1])
-    run, row["compile_s"], row["memory_bytes"] = compiled(resolution, arguments.channel_base, batch, dtype)
+    row["floor_s"] = max(2 * products / rate[0], size / rate[1])
+    render, row["compile_s"], row["memory_bytes"] = compiled(resolution, arguments.channel_base, batch, dtype)
+    if row["memory_bytes"] > (free := free_memory()):
+        print(
+            f"{resolution:5} {batch:5} {dtype:>9} left out: it needs {row['memory_bytes'] / 2**30:.1f} GiB, "
+            f"{free / 2**30:.1f} GiB are free",
+            flush=True,
+        )
+        return None
+    run = prepared(render, resolution, arguments.channel_base, batch)
     ours, theirs = [], []
     peer = (
         Peer(arguments.peer, resolution, arguments.channel_base // 2, batch)
@@ -115,18 +125,34 @@ def shown(row: dict[str, Any]) -> str:
     )
 
 
-def compiled(resolution: int, channel_base: int, batch: int, dtype: str) -> tuple[Callable[[], float], float, int]:
-    """A function that runs synthesis once and gives its seconds; seconds to compile it; bytes that it needs."""
-    synthesis = jax.jit(lambda: nnx.state(make_synthesis(resolution, channel_base)))
-    graphdef, state = nnx.graphdef(abstract_synthesis(resolution, channel_base)), synthesis()
-    ws = jax.random.normal(jax.random.key(1), (batch, 2 * (resolution.bit_length() - 2), 512))
+def compiled(resolution: int, channel_base: int, batch: int, dtype: str) -> tuple[Any, float, int]:
+    """Synthesis as a compiled function of (state, ws); seconds to compile it; bytes that it needs."""
+    graphdef, state = nnx.split(abstract_synthesis(resolution, channel_base))
+    ws = jax.eval_shape(lambda: latents(resolution, batch))
     began = time.perf_counter()
     render = jax.jit(lambda state, ws: nnx.merge(graphdef, state)(ws, dtype=dtype)).lower(state, ws).compile()
     seconds, memory = time.perf_counter() - began, render.memory_analysis()
     assert memory is not None
-    size = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
+    return render, seconds, memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
+
+
+def prepared(render: Callable[..., Any], resolution: int, channel_base: int, batch: int) -> Callable[[], float]:
+    """A function that runs synthesis once, on random weights and latents, and gives its seconds."""
+    state = jax.jit(lambda: nnx.state(make_synthesis(resolution, channel_base)))()
+    ws = latents(resolution, batch)
     jax.block_until_ready(render(state, ws))
-    return lambda: timed(render, state, ws), seconds, size
+    return lambda: timed(render, state, ws)
+
+
+def latents(resolution: int, batch: int) -> jax.Array:
+    return jax.random.normal(jax.random.key(1), (batch, 2 * (resolution.bit_length() - 2), 512))
+
+
+def free_memory() -> float:
+    """Bytes that the device has left; of the main memory, where the device is the processor."""
+    if statistics := jax.devices()[0].memory_stats():
+        return statistics["bytes_limit"] - statistics["bytes_in_use"]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def timed(function: Callable[..., Any], *arguments: Any) -> float:
@@ -174,7 +200,7 @@ def rates(dtype: str, seconds: float = 2.0) -> tuple[float, float]:
 
 def fastest(function: Callable[[jax.Array], jax.Array], argument: jax.Array, seconds: float) -> float:
     timed(function, argument)
-    end, times = time.perf_counter() + seconds, []
+    end, times = time.perf_counter() + seconds, [timed(function, argument)]
     while time.perf_counter() < end:
         times.append(timed(function, argument))
     return min(times)
@@ -199,6 +225,7 @@ class Peer:
     def _read(self) -> float:
         assert self._process.stdout is not None
         if not (line := self._process.stdout.readline()):
+            self.close()
             sys.exit("error: the peer stopped; its message is above. Has its environment flaxmodels, with jax 0.4.35?")
         return float(line)
 

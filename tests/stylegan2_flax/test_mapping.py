@@ -150,7 +150,7 @@ def test_bad_labels_are_named(golden, generator):
     [
         ({"num_layers": 0}, "num_layers 0 needs an input as wide as w_dim, 24, but it has 16"),
         ({"num_layers": -1}, "num_layers must be from 0"),
-        ({"num_layers": 10**9}, "num_layers must be from 0 to 1000"),
+        ({"num_layers": 10**9}, "num_layers must be from 0 to 64"),
         ({"z_dim": 0}, "no input"),
         ({"w_dim": 0}, "w_dim must be an integer from 1"),
         ({"layer_features": 0}, "layer_features must be an integer"),

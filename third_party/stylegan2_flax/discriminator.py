@@ -25,9 +25,16 @@ from stylegan2_flax.checks import (
     checked_dtype,
     checked_keywords,
 )
-from stylegan2_flax.layers import FILTER, Buffer, Conv2dLayer, FullyConnectedLayer, call_block, half_precision_from
+from stylegan2_flax.layers import (
+    FILTER,
+    Conv2dLayer,
+    FullyConnectedLayer,
+    call_block,
+    filter_buffer,
+    half_precision_from,
+)
 from stylegan2_flax.mapping import MappingNetwork
-from stylegan2_flax.resample import Number
+from stylegan2_flax.resample import Number, separable_taps
 from stylegan2_flax.synthesis import ARCHITECTURES, channels_of_resolutions
 
 
@@ -48,7 +55,7 @@ class DiscriminatorBlock(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.architecture, self.has_fromrgb = architecture, is_first or architecture == "skip"
-        self.resample_filter = Buffer(ops.setup_filter(resample_filter))
+        self.resample_filter = filter_buffer(resample_filter)
         if self.has_fromrgb:
             self.fromrgb = Conv2dLayer(
                 img_channels, channels, 1, activation=activation, conv_clamp=conv_clamp, rngs=rngs
@@ -82,7 +89,11 @@ class DiscriminatorBlock(nnx.Module):
             assert img is not None
             y = self.fromrgb(img.astype(dtype))
             x = y if x is None else x + y
-            img = ops.downsample2d(img, self.resample_filter[...]) if self.architecture == "skip" else None
+            img = (
+                ops.downsample2d(img, separable_taps(self.resample_filter[...]))
+                if self.architecture == "skip"
+                else None
+            )
         assert x is not None
         if self.architecture != "resnet":
             return self.conv1(self.conv0(x)), img

@@ -9,12 +9,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 from jaxtyping import Float, PRNGKeyArray
 
 from stylegan2_flax import ops
-from stylegan2_flax.resample import Number
+from stylegan2_flax.resample import Number, separable_taps
 
 FILTER = (1, 3, 3, 1)
 """The published networks' resampling filter. Layers that do not resample hold it too, unused, as in ADA's files."""
@@ -39,7 +40,7 @@ class FullyConnectedLayer(nnx.Module):
     ):
         self.activation, self.lr_multiplier = activation, lr_multiplier
         self.weight = nnx.Param(jax.random.normal(rngs.params(), (out_features, in_features)) / lr_multiplier)
-        self.bias = nnx.Param(jnp.full((out_features,), float(bias_init)))
+        self.bias = nnx.Param(jnp.full((out_features,), bias_init, jnp.float32))
 
     def __call__(self, x: Float[Array, "b i"]) -> Float[Array, "b o"]:
         return ops.fully_connected(x, self.weight[...], self.bias[...], self.activation, self.lr_multiplier)
@@ -65,7 +66,7 @@ class Conv2dLayer(nnx.Module):
         self.activation, self.up, self.down, self.conv_clamp = activation, up, down, conv_clamp
         self.weight = nnx.Param(jax.random.normal(rngs.params(), (out_channels, in_channels, kernel_size, kernel_size)))
         self.bias = nnx.Param(jnp.zeros((out_channels,))) if bias else None
-        self.resample_filter = Buffer(ops.setup_filter(resample_filter))
+        self.resample_filter = filter_buffer(resample_filter)
 
     def __call__(self, x: Float[Array, "b h w i"], gain: Number = 1.0) -> Float[Array, "b h2 w2 o"]:
         """gain multiplies the result and its clamp."""
@@ -73,7 +74,7 @@ class Conv2dLayer(nnx.Module):
         x = ops.conv2d_resample(
             x,
             weight / math.sqrt(math.prod(weight.shape[1:])),
-            self.resample_filter[...],
+            separable_taps(self.resample_filter[...]),
             up=self.up,
             down=self.down,
             padding=weight.shape[-1] // 2,
@@ -105,7 +106,7 @@ class SynthesisLayer(nnx.Module):
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1.0, rngs=rngs)
         self.weight = nnx.Param(jax.random.normal(rngs.params(), (out_channels, in_channels, kernel_size, kernel_size)))
         self.bias = nnx.Param(jnp.zeros((out_channels,)))
-        self.resample_filter = Buffer(ops.setup_filter(resample_filter))
+        self.resample_filter = filter_buffer(resample_filter)
         if use_noise:
             self.noise_const = Buffer(jax.random.normal(rngs.params(), (resolution, resolution)))
             self.noise_strength = nnx.Param(jnp.zeros(()))
@@ -129,7 +130,7 @@ class SynthesisLayer(nnx.Module):
             noise=None if noise is None else noise.astype(x.dtype),
             up=self.up,
             padding=weight.shape[-1] // 2,
-            resample_filter=self.resample_filter[...],
+            resample_filter=separable_taps(self.resample_filter[...]),
             flip_weight=self.up == 1,
         )
         return _activate(x, self.bias[...], self.activation, gain, self.conv_clamp)
@@ -166,6 +167,13 @@ class ToRGBLayer(nnx.Module):
         styles = styles / math.sqrt(x.shape[-1])
         x = ops.modulated_conv2d(x.astype(jnp.float32), self.weight[...], styles, demodulate=False)
         return ops.bias_act(x, self.bias[...], clamp=self.conv_clamp)
+
+
+def filter_buffer(taps: Sequence[Number] | None) -> Buffer:
+    """The filter of a layer: 2-D, as NVIDIA's checkpoints hold it, but always the outer product of its taps."""
+    if taps is not None and np.ndim(taps) > 1:
+        raise ValueError(f"resample_filter is given by its taps along one axis, got {np.ndim(taps)} dimensions")
+    return Buffer(ops.setup_filter(taps))
 
 
 def call_block(block: nnx.Module, remat: bool, *arrays: Any, **options: Any) -> Any:

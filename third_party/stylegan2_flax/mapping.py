@@ -11,7 +11,7 @@ from stylegan2_flax.checks import check_positive, check_sizes, checked_array
 from stylegan2_flax.layers import Buffer, FullyConnectedLayer
 from stylegan2_flax.resample import Number
 
-_MAX_LAYERS = 1000  # so that a damaged file does not build for ever
+_MAX_LAYERS = 64  # so that a damaged file does not build for ever
 
 
 class MappingNetwork(nnx.Module):

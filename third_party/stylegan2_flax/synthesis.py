@@ -19,14 +19,14 @@ from stylegan2_flax import ops
 from stylegan2_flax.checks import check_choice, check_positive, check_sizes, checked_array, checked_dtype
 from stylegan2_flax.layers import (
     FILTER,
-    Buffer,
     Conv2dLayer,
     SynthesisLayer,
     ToRGBLayer,
     call_block,
+    filter_buffer,
     half_precision_from,
 )
-from stylegan2_flax.resample import Number
+from stylegan2_flax.resample import Number, separable_taps
 
 NOISE_MODES = ("const", "none", "random")
 ARCHITECTURES = ("orig", "skip", "resnet")
@@ -53,7 +53,7 @@ class SynthesisBlock(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.architecture = architecture
-        self.resample_filter = Buffer(ops.setup_filter(resample_filter))
+        self.resample_filter = filter_buffer(resample_filter)
 
         def layer(channels: int, up: int) -> SynthesisLayer:
             return SynthesisLayer(
@@ -109,7 +109,7 @@ class SynthesisBlock(nnx.Module):
             x = self.conv1(x, styles["conv1"], noise_mode, keys[1], gain)
             x = x if residual is None else residual + x
         if img is not None:
-            img = ops.upsample2d(img, self.resample_filter[...])
+            img = ops.upsample2d(img, separable_taps(self.resample_filter[...]))
         if "torgb" in self.styled:
             rgb = self.torgb(x, styles["torgb"])
             img = rgb if img is None else img + rgb

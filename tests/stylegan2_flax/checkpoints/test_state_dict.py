@@ -47,3 +47,10 @@ def test_what_does_not_fit_is_listed(name, kind, parameters, arguments):
 def test_unknown_kind(parameters, arguments):
     with pytest.raises(ValueError, match="kind 'encoder': choose one of generator, discriminator"):
         sg2.from_state_dict(parameters("Gv_resnet"), kind="encoder", **arguments("Gv_resnet"))
+
+
+def test_filter_that_no_taps_make_is_refused(parameters, arguments):
+    arrays = dict(parameters("D_d_cond"))
+    arrays["b8.resample_filter"] = np.eye(4, dtype=np.float32) / 4
+    with pytest.raises(ValueError, match=r"^b8\.resample_filter: layers resample by taps"):
+        sg2.from_state_dict(arrays, kind="discriminator", **arguments("D_d_cond"))

@@ -10,6 +10,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from stylegan2_flax.discriminator import Discriminator
 from stylegan2_flax.generator import Generator
+from stylegan2_flax.resample import separable_taps
 
 KINDS: dict[str, type[Generator] | type[Discriminator]] = {"generator": Generator, "discriminator": Discriminator}
 
@@ -48,7 +49,10 @@ def from_state_dict(
     problems = _differences(wanted, {name: np.shape(array) for name, array in arrays.items()})
     if problems:
         raise ValueError(f"these arrays do not fit the {kind} of these arguments: " + "; ".join(problems))
-    values = {tuple(name.split(".")): jnp.asarray(np.asarray(arrays[name], np.float32)) for name in wanted}
+    filters = {name: np.asarray(array) for name, array in arrays.items() if name.endswith("resample_filter")}
+    if odd := sorted(name for name, array in filters.items() if not _is_separable(array)):
+        raise ValueError(f"{', '.join(odd)}: layers resample by taps along each axis, and no taps make this filter")
+    values = {tuple(name.split(".")): jnp.array(np.asarray(arrays[name], np.float32)) for name in wanted}
     nnx.replace_by_pure_dict(state, unflatten_dict(values))
     return nnx.merge(graphdef, state)
 
@@ -74,3 +78,8 @@ def _differences(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tupl
         if name in given and given[name] != shape
     ]
     return problems
+
+
+def _is_separable(filter_: np.ndarray) -> bool:
+    taps = np.asarray(separable_taps(jnp.asarray(filter_, jnp.float32)))
+    return filter_.ndim == 1 or np.allclose(filter_, np.outer(taps, taps), atol=1e-6)

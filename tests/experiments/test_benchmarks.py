@@ -1,0 +1,100 @@
+"""The benchmark of stylegan2_flax on a tiny network, with a peer of its own making."""
+
+import importlib.util
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+FILE = Path(__file__).parents[2] / "experiments" / "benchmarks" / "stylegan2.py"
+TINY = ("--resolutions", "8", "--channel-base", "64", "--rounds", "3")
+PEER = """
+import jax.numpy as jnp
+
+class SynthesisNetwork:
+    def __init__(self, resolution, fmap_base, rng):
+        assert (resolution, fmap_base) == (8, 32)
+
+    def init(self, rng, ws, noise_mode):
+        return {"params": jnp.zeros(3)}
+
+    def apply(self, variables, ws, noise_mode):
+        assert ws.shape == (2, 4, 512)
+        return ws + jnp.sum(variables["params"])
+"""
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    spec = importlib.util.spec_from_file_location("benchmark_of_stylegan2", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "rates", partial(module.rates, seconds=0.0))
+    return module
+
+
+@pytest.fixture
+def peer(tmp_path, monkeypatch):
+    """Gives this Python a flaxmodels whose networks have this source."""
+
+    def install(source: str) -> str:
+        folder = tmp_path / "flaxmodels"
+        folder.mkdir()
+        (folder / "__init__.py").write_text("from flaxmodels import stylegan2\n", encoding="utf-8")
+        (folder / "stylegan2.py").write_text(source, encoding="utf-8")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        return sys.executable
+
+    return install
+
+
+def test_table(benchmark, tmp_path, capsys):
+    file = tmp_path / "table.json"
+    benchmark.main([*TINY, "--batches", "1", "2", "--dtypes", "float32", "bfloat16", "--json", str(file)])
+    table = json.loads(file.read_text(encoding="utf-8"))
+    assert set(table["rates"]) == {"float32", "bfloat16"}
+    of = [(row["batch"], row["dtype"]) for row in table["rows"]]
+    assert of == [(1, "float32"), (1, "bfloat16"), (2, "float32"), (2, "bfloat16")]
+    for row in table["rows"]:
+        assert len(row["seconds"]) == 3
+        assert row["images_per_s"] == row["batch"] / min(row["seconds"])
+        assert 0 < row["floor_s"] < min(row["seconds"])
+        assert "ratio" not in row
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 1 + 4  # rates, heads, rows
+
+
+def test_work_by_hand(benchmark):
+    """8 channels at 4 px and at 8 px, of 64 / resolution."""
+    synthesis = benchmark.abstract_synthesis(8, 64)
+    at_4 = {"conv1": (9 * 16 * 16 * 16, 2 * 16 * 16, 9 * 16 * 16), "torgb": (3 * 16 * 16, 16 * 16 + 3 * 16, 3 * 16)}
+    at_8 = {
+        "conv0": (9 * 16 * 8 * 16, 16 * 16 + 8 * 64, 9 * 16 * 8),  # one product a pixel of its 4 px input and tap
+        "conv1": (9 * 8 * 8 * 64, 2 * 8 * 64, 9 * 8 * 8),
+        "torgb": (3 * 8 * 64, 8 * 64 + 3 * 64, 3 * 8),
+    }
+    products, values, weights = map(sum, zip(*at_4.values(), *at_8.values(), strict=True))
+    assert benchmark.work(synthesis, 2, "float32") == (2 * products, 4 * 2 * values + 4 * weights)
+    assert benchmark.work(synthesis, 2, "bfloat16") == (2 * products, 2 * 2 * values + 4 * weights)
+
+
+def test_ratio_to_a_peer(benchmark, peer, tmp_path):
+    file = tmp_path / "table.json"
+    benchmark.main([*TINY, "--batches", "2", "--dtypes", "float32", "--peer", peer(PEER), "--json", str(file)])
+    (row,) = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    ratios = sorted(theirs / ours for ours, theirs in zip(row["seconds"], row["peer_seconds"], strict=True))
+    assert row["ratio"] == ratios[1]
+
+
+def test_a_peer_that_stops(benchmark, peer):
+    with pytest.raises(SystemExit, match="the peer stopped"):
+        benchmark.main([*TINY, "--batches", "2", "--dtypes", "float32", "--peer", peer("raise ImportError")])
+
+
+def test_what_does_not_fit_is_left_out(benchmark, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "free_memory", lambda: 2.0**10)
+    benchmark.main([*TINY, "--batches", "1", "--dtypes", "float32"])
+    assert "left out: it needs 0.0 GiB, 0.0 GiB are free" in capsys.readouterr().out
