@@ -4,8 +4,12 @@
     python -m stylegan2_flax.train --config=experiments/configs/gan_faces64.py:gpu --workdir=runs/gan_faces64_gpu
 
     hardware   two CPU cores; `gpu`: one GPU
-    minutes    not measured yet
-    expect     not measured yet
+    minutes    37 on two cores busy with other work; `gpu`: not measured yet
+    expect     no gain in so short a run. The score (Frechet distance in the judge's features, 4,096 images, one seed)
+               starts at 1.66, stays there while the discriminator learns alone (8 kimg), and then rises: 1.73, 1.85,
+               2.09 and, at 24 kimg, 2.30. Faces get sharper outlines, but a grain on cheeks and backgrounds, and leave
+               the truth that they were taught: 22.6 dB of 27.0, R^2 read by judge_b 0.78 of 0.90. The bundled
+               generator is the one from before.
 
 The same command again goes on. `gpu` stops after nine minutes by itself: repeat it until it says that it is done.
 
