@@ -32,6 +32,7 @@ setup(
         "tensorflow-datasets>=4.9.7",
         "importlib_resources>=6",  # tensorflow-datasets imports it without declaring it
         "array_record>=0.5",
+        "grain>=0.2.15",
         "scikit-learn>=1.4",
         "threadpoolctl>=3",
         "matplotlib>=3.8",
