@@ -1,7 +1,8 @@
 """Directions in W+ that move structure: one interface, whatever found them."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import jax
@@ -11,6 +12,11 @@ from jaxtyping import Array, Float
 
 import stylegan2_flax as sg2
 from disentangle_jax import arrays
+
+SPACE = "W+"
+"""The space that all directions here are of, by the name that their files give it."""
+
+_MAX_CONDITION = 1e6  # of unit directions against their readings; beyond it they cannot be told apart
 
 
 @jax.tree_util.register_dataclass
@@ -26,6 +32,8 @@ class Directions:
     normals: Float[Array, "k l d"]
     mean: Float[Array, "l d"]
     names: tuple[str, ...] = field(metadata={"static": True})
+    source: str = field(default="unknown", metadata={"static": True})  # what found them
+    generator: str = field(default="", metadata={"static": True})  # the digest of theirs; "" where it is not known
 
     def coordinates(self, ws: Float[Array, "... l d"]) -> Float[Array, "... k"]:
         """Where latents lie along each direction."""
@@ -35,10 +43,41 @@ class Directions:
         """The latents with their coordinates replaced, all else kept: the absolute form of an edit."""
         return ws + jnp.einsum("...k,kld->...ld", coefficients - self.coordinates(ws), self.vectors)
 
+    def select(self, indices: Sequence[int]) -> "Directions":
+        """These of the directions, in this order."""
+        rows = np.asarray(indices, np.int32)
+        names = tuple(self.names[i] for i in indices)
+        return replace(self, vectors=self.vectors[rows], normals=self.normals[rows], names=names)
+
+    def check(self, generator: sg2.Generator) -> None:
+        """Raises ValueError if the directions are known to be of another generator."""
+        expected = (generator.num_ws, generator.w_dim)
+        if self.mean.shape != expected:
+            raise ValueError(f"directions are of W+ {self.mean.shape}, the generator's is {expected}")
+        if self.generator and self.generator != (own := digest(generator)):
+            raise ValueError(
+                f"directions are of another generator of the same size: its digest is {self.generator}, this one's is "
+                f"{own}; find new ones, or give the generator that they were found for"
+            )
+
     def save(self, path: Path) -> None:
-        """Write the arrays and names as safetensors, whole or not at all."""
+        """Write the arrays and what they are as safetensors, whole or not at all.
+
+        The metadata tell names, source, the generator's digest, the space, the first and last layer that moves, and
+        the scale: the length of one standard deviation along each direction.
+        """
         values = {name: np.asarray(getattr(self, name)) for name in ("vectors", "normals", "mean")}
-        arrays.save(path, values, directions=self.names)
+        lengths = np.linalg.norm(values["vectors"], axis=2)
+        moved = np.flatnonzero(lengths.any(axis=0))
+        about = {
+            "names": self.names,
+            "source": self.source,
+            "generator": self.generator,
+            "space": SPACE,
+            "layers": [int(moved[0]), int(moved[-1])] if len(moved) else [],
+            "scale": [round(float(length), 6) for length in np.linalg.norm(lengths, axis=1)],
+        }
+        arrays.save(path, values, directions=about)
 
     @classmethod
     def load(cls, path: Path) -> "Directions":
@@ -47,83 +86,73 @@ class Directions:
         Raises:
             ValueError: the file is damaged or holds something else.
         """
-        values, names = arrays.load(path, "directions")
-        return cls(**{name: jnp.asarray(value) for name, value in values.items()}, names=tuple(names))
+        values, about = arrays.load(path, "directions")
+        if not isinstance(about, dict):  # a bare list of names, as the first version wrote it
+            about = {"names": about, "source": "unknown", "generator": "", "space": SPACE}
+        if about["space"] != SPACE:
+            raise ValueError(f"{path} holds directions of the space {about['space']}; latents here are of {SPACE}")
+        mean = values.get("mean", np.zeros(0))
+        shape = (len(about["names"]), *mean.shape)
+        shapes = {"vectors": shape, "normals": shape, "mean": mean.shape}
+        if len(shape) != 3 or {name: value.shape for name, value in values.items()} != shapes:
+            raise ValueError(f"{path} holds arrays that do not fit its {shape[0]} directions; make it anew")
+        if not all(np.isfinite(value).all() for value in values.values()):
+            raise ValueError(f"{path} holds numbers that are not finite (NaN or infinite); make it anew")
+        names = tuple(about["names"])
+        loaded = {name: jnp.asarray(value) for name, value in values.items()}
+        return cls(**loaded, names=names, source=about["source"], generator=about["generator"])
 
 
-def from_scores(
-    ws: Float[Array, "n l d"], scores: Float[Array, "n f"], names: Sequence[str], wanted: Sequence[str], ridge: float
+def digest(generator: sg2.Generator) -> str:
+    """What tells generators apart: 16 hexadecimal digits of the SHA-256 of their arrays under their names."""
+    total = hashlib.sha256()
+    for name, array in sorted(sg2.to_state_dict(generator).items()):
+        total.update(f"{name} {array.shape} ".encode())
+        total.update(np.ascontiguousarray(array, np.float32).tobytes())
+    return total.hexdigest()[:16]
+
+
+def biorthogonal(
+    vectors: Float[np.ndarray, "k l d"],
+    readings: Float[np.ndarray, "k l d"],
+    ws: Float[Array, "n l d"],
+    names: Sequence[str],
 ) -> Directions:
-    """Directions that change one score each and leave all others, by ridge regression of scores on latents.
+    """Directions along given vectors, of any length, calibrated to the spread of ws.
 
-    The normals N are the regression's weights. Among all moves with N delta = e_i the one most probable under the
-    latents' own covariance S is column i of S N^T (N S N^T)^-1. Conditioning on every score, wanted or not, is what
-    keeps a smile from dragging the hair along: plain normals are impure.
+    The normals are those combinations of the readings that tell the vectors apart: (R V^T)^-1 R. Where the readings
+    are the vectors themselves this is the dual basis.
 
-    Args:
-        ws: latents, better style-mixed, so that the layers can be told apart.
-        scores: readings of the images of ws, one column a name.
-        names: what the columns are.
-        wanted: the names to make directions of.
-        ridge: penalty, relative to the mean variance of a latent's entries times n.
+    Raises:
+        ValueError: a vector or reading is 0 or not finite, some vectors depend on each other, or ws do not vary along
+            one of them.
     """
-    n, num_ws, w_dim = ws.shape
-    unknown = [name for name in wanted if name not in names]
-    if unknown:
-        raise ValueError(f"no scores for {', '.join(unknown)}: the scorer reads {', '.join(names)}")
-    mean = ws.mean(0)
-    x = np.asarray(ws - mean[None], np.float64).reshape(n, num_ws * w_dim)
-    y = np.asarray(scores, np.float64)
-    covariance = x.T @ x / n
-    penalty = ridge * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-    normals = np.linalg.solve(covariance + penalty, x.T @ (y - y.mean(0)) / n).T
-    moved = covariance @ normals.T
-    vectors = np.linalg.solve(normals @ moved, moved.T)
-    deviation = np.sqrt(np.diag(normals @ moved))[:, None]
-    rows = [list(names).index(name) for name in wanted]
-    shape = (len(rows), num_ws, w_dim)
+    v, r = (np.asarray(x, np.float64).reshape(len(names), -1) for x in (vectors, readings))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        v, r = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (v, r))
+    bad = [name for name, fine in zip(names, np.isfinite(v).all(1) & np.isfinite(r).all(1), strict=True) if not fine]
+    if bad:
+        raise ValueError(f"no direction can be made of {', '.join(bad)}: its numbers are all 0, or not finite")
+    if np.linalg.cond(r @ v.T) > _MAX_CONDITION:
+        raise ValueError(f"the directions {', '.join(names)} depend on each other: leave some of them out")
+    normals = np.linalg.solve(r @ v.T, r)
+    mean = np.asarray(ws.mean(0))
+    deviation = (np.asarray(ws).reshape(len(ws), -1) @ normals.T.astype(np.float32)).std(0)[:, None]
+    still = [name for name, value in zip(names, deviation[:, 0], strict=True) if not value > 0.0]
+    if still:
+        raise ValueError(f"latents do not vary along {', '.join(still)}, so it has no scale")
+    shape = (len(names), *mean.shape)
     return Directions(
-        vectors=jnp.asarray((vectors * deviation)[rows].reshape(shape), jnp.float32),
-        normals=jnp.asarray((normals / deviation)[rows].reshape(shape), jnp.float32),
+        vectors=jnp.asarray((v * deviation).reshape(shape), jnp.float32),
+        normals=jnp.asarray((normals / deviation).reshape(shape), jnp.float32),
         mean=jnp.asarray(mean, jnp.float32),
-        names=tuple(wanted),
+        names=tuple(names),
     )
 
 
-def from_axes(
-    axes: Float[Array, "k d"], ws: Float[Array, "n l d"], layers: tuple[int, int], names: Sequence[str]
-) -> Directions:
-    """Directions along orthonormal axes of w, alike in the layers first to last, scaled to the spread of ws."""
+def checked_layers(layers: tuple[int, int], num_ws: int) -> tuple[int, int]:
+    """First and last layer; ValueError unless they lie within the generator's."""
     first, last = layers
-    if not 0 <= first <= last < ws.shape[1]:
-        raise ValueError(f"layers {layers} do not lie within the generator's 0 to {ws.shape[1] - 1}")
-    mask = np.zeros(ws.shape[1], np.float32)
-    mask[first : last + 1] = 1.0 / np.sqrt(last + 1 - first)
-    unit = np.asarray(axes, np.float32)[:, None, :] * mask[None, :, None]
-    mean = np.asarray(ws.mean(0))
-    deviation = np.einsum("kld,nld->nk", unit, np.asarray(ws) - mean[None]).std(0)[:, None, None]
-    return Directions(jnp.asarray(unit * deviation), jnp.asarray(unit / deviation), jnp.asarray(mean), tuple(names))
-
-
-def sefa(generator: sg2.Generator, ws: Float[Array, "n l d"], layers: tuple[int, int], k: int) -> Directions:
-    """SeFa (Shen and Zhou 2021): the right singular vectors of the stacked style weights of a range of layers."""
-    first, last = layers
-    weights = np.concatenate(_style_weights(generator)[first : last + 1])
-    _, _, vt = np.linalg.svd(weights / np.linalg.norm(weights, axis=1, keepdims=True), full_matrices=False)
-    return from_axes(jnp.asarray(vt[:k]), ws, layers, [f"sefa_{i}" for i in range(k)])
-
-
-def pca(w: Float[Array, "m d"], ws: Float[Array, "n l d"], layers: tuple[int, int], k: int) -> Directions:
-    """GANSpace (Harkonen et al. 2020): principal axes of many w, applied to a range of layers."""
-    _, vectors = np.linalg.eigh(np.cov(np.asarray(w, np.float64).T))
-    return from_axes(jnp.asarray(vectors[:, ::-1][:, :k].T, jnp.float32), ws, layers, [f"pca_{i}" for i in range(k)])
-
-
-def _style_weights(generator: sg2.Generator) -> list[np.ndarray]:
-    """The affine weights [i, d] of the convolution that takes each w; the last w, of ToRGB alone, has ToRGB's."""
-    weights = []
-    for resolution in generator.synthesis.resolutions:
-        block = getattr(generator.synthesis, f"b{resolution}")
-        convs = [block.conv1] if resolution == 4 else [block.conv0, block.conv1]
-        weights += [np.asarray(conv.affine.weight[...]) for conv in convs]
-    return [*weights, np.asarray(block.torgb.affine.weight[...])]
+    if not 0 <= first <= last < num_ws:
+        raise ValueError(f"layers {tuple(layers)} do not lie within the generator's 0 to {num_ws - 1}")
+    return first, last

@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+DAMAGE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What `np.load` raises of files that are damaged, cut short, or something else."""
+
 
 def read_ws(path: str | Path, num_ws: int, w_dim: int) -> Float[np.ndarray, "*t l d"]:
     """Read a latent, or a clip of them, from .npy or .npz; the array of an .npz is its only one, or the one named ws.
@@ -46,7 +49,7 @@ def _read_array(path: Path) -> np.ndarray:
             names = content.files
             name = names[0] if len(names) == 1 else "ws"
             array = content[name] if name in names else None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise ValueError(f"{path} is no .npy or .npz file, or is damaged or cut short ({error})") from None
     if array is None:
         raise ValueError(f"{path} holds {len(names)} arrays, but none named ws; which is it?")

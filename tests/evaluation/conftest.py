@@ -20,7 +20,7 @@ from disentangle_jax.evaluation.motion import pose_by_truth
 from disentangle_jax.faces import NAMES, STRUCTURE, unstack
 from disentangle_jax.faces.truth import Truth
 from disentangle_jax.latents import Directions
-from disentangle_jax.latents.directions import from_scores
+from disentangle_jax.latents.scored import from_scores
 from disentangle_jax.model import Autoencoder, Codes
 from stylegan2_flax.training import metrics
 

@@ -1,0 +1,93 @@
+"""Find directions that move structure, and draw them:
+
+    python -m disentangle_jax.find_directions --config=experiments/configs/faces64.py --out=directions/pca
+    --config.directions.source=pca --config.directions.rank=pictures
+
+Writes directions.safetensors (which `config.directions.source` of a training run takes), directions.png (a strip of
+faces for each direction, from -2 to 2 standard deviations) and ranking.json (how purely each of them, or of the
+candidates that they were chosen from, moves structure).
+"""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict, config_flags
+
+import stylegan2_flax as sg2
+from disentangle_jax import command, media
+from disentangle_jax.generators import BUNDLED, load_generator
+from disentangle_jax.latents import Directions, Recipe
+from disentangle_jax.latents.discover import Found, find, reader, search_faces
+from disentangle_jax.latents.ranking import Ranking, looker, rank
+
+# The entry points share the names of flags, and a test imports them all.
+CONFIG = config_flags.DEFINE_config_file(
+    "config", help_string="the experiment: FILE.py or FILE.py:SWITCHES", allow_override=True
+)
+OUT = flags.DEFINE_string("out", None, "folder to write to", allow_override=True)
+
+_STOPS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # standard deviations
+_FACES = 3
+_CELL = 72  # pixels of one face as shown
+_COLUMN = 90  # pixels of a column of what stands beside a strip
+
+
+def main() -> None:
+    if CONFIG.value is None or OUT.value is None:
+        raise app.UsageError("--config (such as experiments/configs/faces64.py) and --out=FOLDER are both needed")
+    find_directions(CONFIG.value, Path(OUT.value))
+    print(f"Wrote directions.safetensors, directions.png and ranking.json to {OUT.value}")
+
+
+def find_directions(config: ConfigDict, folder: Path) -> None:
+    """Find, rank, save and draw the directions of `config.directions`."""
+    generator = load_generator(config.generator)
+    recipe = Recipe.of(config.clips)
+    found = find(config, generator, recipe)
+    faces = search_faces(config, generator, recipe)
+    ranking = found.ranking or _rank(config, generator, found.directions, faces)
+    Found(found.directions, ranking).save(folder)
+    media.save_image(contact_sheet(generator, found.directions, faces[:_FACES], ranking), folder / "directions.png")
+
+
+def contact_sheet(
+    generator: sg2.Generator, directions: Directions, faces: Float[Array, "n l d"], ranking: Ranking
+) -> Float[np.ndarray, "height width 3"]:
+    """One row for each direction: its name and figures, and each of the faces at -2 to 2 standard deviations of it."""
+    draw = looker(generator, lambda images: images)
+    size = max(_CELL, min(generator.img_resolution, 2 * _CELL))
+    rows = []
+    for i in range(len(directions.names)):
+        one = directions.select([i])
+        strip = jnp.stack([one.move(faces, jnp.full((len(faces), 1), stop)) for stop in _STOPS], axis=1)
+        rows.append(media.resize(draw(strip.reshape(-1, *faces.shape[1:])), size))
+    stops = media.text_cells([f"{stop:+.0f}" if stop else "0" for stop in _STOPS] * len(faces), size)
+    places = [ranking.names.index(name) for name in directions.names]
+    kinds = {"structure": ranking.structure, "appearance": ranking.appearance, "purity": ranking.purity}
+    columns = [
+        (f"by {ranking.by}", directions.names),
+        *((kind, [f"{x[i]:.2f}" for i in places]) for kind, x in kinds.items()),
+    ]
+    titles = [media.text_cells(cells, _COLUMN, size) for _, cells in columns]
+    corner = [media.text_cells([kind], _COLUMN, stops.shape[1])[0] for kind, _ in columns]
+    return media.image_grid(
+        np.stack(rows),
+        row_headers=np.concatenate(titles, axis=2),
+        column_headers=stops,
+        corner=np.concatenate(corner, axis=1),
+    )
+
+
+def _rank(config: ConfigDict, generator: sg2.Generator, directions: Directions, faces: Array) -> Ranking:
+    """Figures for directions that were not chosen by any, from the scorer where it knows the pictures."""
+    options = config.directions
+    by = "scorer" if config.generator in BUNDLED else "pictures"
+    look = looker(generator, reader(by, options.scorer))
+    return rank(directions, faces[: options.rank_faces], look, by, options.least_change)
+
+
+if __name__ == "__main__":
+    command.run(main)
