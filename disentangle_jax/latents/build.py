@@ -1,69 +1,65 @@
 """From a config to a clip source: directions are found once, kept in the workdir, and read from there afterwards."""
 
+from dataclasses import replace
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from flax import nnx
-from jaxtyping import Array, Float
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 import stylegan2_flax as sg2
-from disentangle_jax import faces
-from disentangle_jax.latents import directions as find
-from disentangle_jax.latents.clips import ClipSource, Recipe, sample_faces
-from disentangle_jax.latents.directions import Directions
-
-SOURCES = ("scorer", "sefa", "pca")
-_BATCH = 64
+from disentangle_jax.faces import APPEARANCE, NAMES, Judge
+from disentangle_jax.latents.boundaries import read_directions
+from disentangle_jax.latents.clips import ClipSource, Recipe
+from disentangle_jax.latents.directions import Directions, digest
+from disentangle_jax.latents.discover import find, score, search_faces
+from disentangle_jax.latents.purify import Purifier, Reader
+from disentangle_jax.latents.scored import from_scores
 
 
 def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str | Path) -> ClipSource:
-    """The clip source of `config.clips` along the directions of `config.directions`.
+    """The clip source of `config.clips` along the directions of `config.directions`, purified by `config.purify`.
 
-    The directions come from workdir/directions.safetensors if it is there; else they are found and written there.
+    The directions come from workdir/directions.safetensors if it is there; else they are found and written there. So
+    are, where the config asks for what needs them, those of all factors that a scorer reads: factors.safetensors.
+
+    Raises:
+        FileNotFoundError: there is no such scorer.
+        ValueError: the config asks for the impossible.
     """
+    recipe = Recipe.of(config.clips)
     path = Path(workdir) / "directions.safetensors"
-    recipe = Recipe(**{**config.clips.to_dict(), "trajectories": tuple(config.clips.trajectories)})
     if not path.exists():
-        discover(config, generator, recipe).save(path)
-    return ClipSource.create(generator, Directions.load(path), recipe)
+        find(config, generator, recipe).save(workdir)
+    directions = Directions.load(path)
+    appearance = None
+    if recipe.appearance > 0.0:
+        appearance = _appearance(config, generator, recipe, workdir)
+    purifier = None
+    if config.purify.steps > 0:
+        if recipe.coordinates == "offset":
+            raise ValueError("clips of offset coordinates cannot be purified: on another face the structure differs")
+        options = config.purify
+        factors = _factors(config, generator, recipe, workdir)
+        ws = search_faces(config, generator, recipe)[: options.num_faces]
+        reader = Reader.create(generator, Judge.load(options.scorer))
+        purifier = Purifier.create(reader, factors, ws, options.steps, options.damping)
+    return ClipSource.create(generator, directions, recipe, appearance, purifier)
 
 
-def discover(config: ConfigDict, generator: sg2.Generator, recipe: Recipe) -> Directions:
-    """Find directions by `config.directions.source`: by a scorer's readings, SeFa or PCA, or in a file."""
-    options, key = config.directions, jax.random.key(config.seed)
-    if Path(options.source).is_file():
-        return Directions.load(Path(options.source))
-    if options.source not in SOURCES:
-        raise ValueError(
-            f"unknown directions.source {options.source!r}: neither a file nor one of {', '.join(SOURCES)}"
-        )
-    key = jax.random.fold_in(key, 1 << 30)  # apart from the clips' indices
-    empty = jnp.zeros((0, generator.num_ws, generator.w_dim))
-    nowhere = Directions(empty, empty, jnp.zeros(empty.shape[1:]), ())
-    source = ClipSource.create(generator, nowhere, recipe._replace(style_mixing=options.style_mixing))
-    ws = jax.jit(sample_faces, static_argnums=2)(source, key, options.num_samples)
-    if options.source == "sefa":
-        return find.sefa(generator, ws, tuple(options.layers), options.num)
-    if options.source == "pca":
-        plain = ClipSource.create(generator, nowhere, recipe._replace(style_mixing=0.0))
-        w = jax.jit(sample_faces, static_argnums=2)(plain, key, options.num_samples)[:, 0]
-        return find.pca(w, ws, tuple(options.layers), options.num)
-    scores = _score(generator, faces.Judge.load(options.scorer), ws)
-    return find.from_scores(ws, scores, faces.NAMES, faces.STRUCTURE, options.ridge)
+def _appearance(config: ConfigDict, generator: sg2.Generator, recipe: Recipe, workdir: str | Path) -> Directions:
+    if recipe.appearance_from == "scorer":
+        return _factors(config, generator, recipe, workdir).select(range(len(APPEARANCE)))
+    if not Path(recipe.appearance_from).is_file():
+        raise ValueError(f"unknown clips.appearance_from {recipe.appearance_from!r}: neither a file nor scorer")
+    ws = search_faces(config, generator, recipe)
+    return read_directions(recipe.appearance_from, generator, ws, (0, generator.num_ws - 1))
 
 
-def _score(generator: sg2.Generator, judge: faces.Judge, ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
-    """Render the latents and read the pictures, a batch at a time."""
-    (graph_g, state_g), (graph_j, state_j) = nnx.split(generator), nnx.split(judge)
-
-    @jax.jit
-    def read(state_g, state_j, batch):
-        images = nnx.merge(graph_g, state_g).synthesis(batch, noise_mode="const")
-        return nnx.merge(graph_j, state_j)(images).stack()
-
-    starts = tqdm(range(0, len(ws), _BATCH), desc="reading samples", unit_scale=_BATCH, unit=" faces")
-    return jnp.asarray(np.concatenate([read(state_g, state_j, ws[i : i + _BATCH]) for i in starts]))
+def _factors(config: ConfigDict, generator: sg2.Generator, recipe: Recipe, workdir: str | Path) -> Directions:
+    """Directions of all factors that `config.directions.scorer` reads, each conditional on the others."""
+    path, options = Path(workdir) / "factors.safetensors", config.directions
+    if not path.exists():
+        ws = search_faces(config, generator, recipe)
+        scores = score(generator, Judge.load(options.scorer), ws)
+        found = from_scores(ws, scores, NAMES, NAMES, options.ridge)
+        replace(found, source="scorer", generator=digest(generator)).save(path)
+    return Directions.load(path)

@@ -4,6 +4,7 @@ Batches are `vmap` of it over keys fold_in(key, global index), so a clip's rando
 devices that share the batch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,7 +15,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 import stylegan2_flax as sg2
 from disentangle_jax.latents import trajectories
+from disentangle_jax.latents.augmentations import augment, take_layers_from
 from disentangle_jax.latents.directions import Directions
+from disentangle_jax.latents.recipe import Recipe
+
+__all__ = ["Clip", "ClipSource", "LatentStats", "Recipe", "bounded", "sample_clip", "sample_faces"]
 
 _STATS_SAMPLES = 8192
 
@@ -27,19 +32,6 @@ class Clip(NamedTuple):
     coefficients: Float[Array, "*b t k"]  # where the frames lie along each direction, in standard deviations
 
 
-class Recipe(NamedTuple):
-    """How clips are made; the fields are those of `config.clips`."""
-
-    length: int  # frames of a trajectory
-    num_frames: int  # of these, drawn without replacement, are the clip's
-    trajectories: tuple[str, ...]
-    amplitude: float  # of the coefficients, 1 = the population's own spread
-    truncation_psi: float
-    style_mixing: float  # probability that a face takes its layers from a random cut on from another
-    mix_from: int  # augmentation: the first layer that may come from another face
-    change_face: float  # augmentation: probability that the motion is put on another face altogether
-
-
 class LatentStats(NamedTuple):
     """Mean and standard deviation of the entries of ws over faces."""
 
@@ -50,30 +42,57 @@ class LatentStats(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class ClipSource:
-    """All that `sample_clip` needs, as one pytree: the mapping network, its statistics, the directions, the recipe."""
+    """All that `sample_clip` needs, as one pytree.
+
+    Attributes:
+        mapping: the state of the mapping network; graphdef: its other half.
+        stats: of its latents.
+        directions: that move structure.
+        appearance: directions that change the look, none where the recipe moves along none.
+        precision: inverse covariance of the coordinates of faces along the directions.
+        recipe: how clips are made.
+        purifier: corrects whole batches of clips [b, t, ...] by what their pictures show; None where they stay as
+            they are. `sample_clip` does not call it: who batches the clips does.
+    """
 
     mapping: nnx.State
     stats: LatentStats
     directions: Directions
+    appearance: Directions
+    precision: Float[Array, "k k"]
+    purifier: Callable[[Clip], Clip] | None
     graphdef: nnx.GraphDef = field(metadata={"static": True})
     recipe: Recipe = field(metadata={"static": True})
 
     @classmethod
-    def create(cls, generator: sg2.Generator, directions: Directions, recipe: Recipe) -> "ClipSource":
+    def create(
+        cls,
+        generator: sg2.Generator,
+        directions: Directions,
+        recipe: Recipe,
+        appearance: Directions | None = None,
+        purifier: Callable[[Clip], Clip] | None = None,
+    ) -> "ClipSource":
         """Raises ValueError if the directions belong to another generator, or the recipe asks for the impossible."""
-        expected = (generator.num_ws, generator.w_dim)
-        if directions.mean.shape != expected:
-            raise ValueError(f"directions are of W+ {directions.mean.shape}, the generator's is {expected}")
-        if not 1 <= recipe.num_frames <= recipe.length:
-            raise ValueError(f"a clip of {recipe.length} frames has no {recipe.num_frames} to draw")
-        if not 0 < recipe.mix_from < generator.num_ws:
-            raise ValueError(f"mix_from={recipe.mix_from} must lie between 1 and {generator.num_ws - 1}")
+        appearance = directions.select(()) if appearance is None else appearance
+        for found in (directions, appearance):
+            found.check(generator)
+        recipe.check(generator.num_ws, len(directions.names))
+        if directions.names and recipe.appearance > 0.0 and not appearance.names:
+            raise ValueError(f"appearance={recipe.appearance} needs directions of appearance, and there are none")
         graphdef, mapping = nnx.split(generator.mapping)
-        z = jax.random.normal(jax.random.key(0), (_STATS_SAMPLES, generator.z_dim))
-        ws = jax.jit(lambda mapping, z: nnx.merge(graphdef, mapping)(z, truncation_psi=recipe.truncation_psi))(
-            mapping, z
-        )
-        return cls(mapping, LatentStats(jnp.mean(ws, axis=0), jnp.std(ws, axis=0)), directions, graphdef, recipe)
+
+        @jax.jit
+        def measure(mapping: nnx.State) -> tuple[LatentStats, Array]:
+            z = jax.random.normal(jax.random.key(0), (_STATS_SAMPLES, generator.z_dim))
+            ws = nnx.merge(graphdef, mapping)(z, truncation_psi=recipe.truncation_psi)
+            coordinates = directions.coordinates(ws)
+            deviations = coordinates - coordinates.mean(axis=0, keepdims=True)
+            return LatentStats(jnp.mean(ws, axis=0), jnp.std(ws, axis=0)), deviations.T @ deviations / len(ws)
+
+        stats, covariance = measure(mapping)
+        precision = jnp.linalg.pinv(covariance, hermitian=True)
+        return cls(mapping, stats, directions, appearance, precision, purifier, graphdef, recipe)
 
 
 def sample_faces(source: ClipSource, key: PRNGKeyArray, n: int) -> Float[Array, "n l d"]:
@@ -84,28 +103,44 @@ def sample_faces(source: ClipSource, key: PRNGKeyArray, n: int) -> Float[Array, 
     ws = mapping(z, truncation_psi=source.recipe.truncation_psi)
     cut = jax.random.randint(k_cut, (n,), 1, mapping.num_ws)
     mixed = jax.random.bernoulli(k_mix, source.recipe.style_mixing, (n,))
-    return _take_layers_from(jnp.where(mixed, cut, mapping.num_ws), ws[:n], ws[n:])
+    return take_layers_from(jnp.where(mixed, cut, mapping.num_ws), ws[:n], ws[n:])
 
 
 def sample_clip(source: ClipSource, key: PRNGKeyArray) -> Clip:
     """One clip: a face whose coordinates along the directions follow a trajectory.
 
-    The coordinates are replaced, not added to, so that no pose of its own stays with the face. An augmented frame is
-    another face's fine layers, or another face altogether, moved to the same coordinates.
+    The coordinates are replaced, not added to, so that no pose of its own stays with the face; or, as offsets, they are
+    added to, and then the coefficients are offsets too. An augmented frame is the frame in another look, or another
+    face altogether, moved to the same coordinates (as offsets: by the same coefficients from that face's own).
     """
     recipe, directions = source.recipe, source.directions
-    k_face, k_path, k_frames, k_others, k_cut, k_change = jax.random.split(key, 6)
+    k_face, k_path, k_frames, k_others, k_looks = jax.random.split(key, 5)
     t, k = recipe.num_frames, len(directions.names)
-    path = recipe.amplitude * trajectories.mixture(k_path, recipe.length, k, recipe.trajectories)
-    frames = jax.random.choice(k_frames, recipe.length, (t,), replace=False)
-    coefficients = path[frames]
+    path = recipe.amplitude * trajectories.mixture(k_path, recipe.length, k, recipe.trajectories, recipe.tau)
+    path = path[jax.random.choice(k_frames, recipe.length, (t,), replace=False)]
     face, others = sample_faces(source, k_face, 1), sample_faces(source, k_others, t)
-    ws = directions.move(jnp.broadcast_to(face, others.shape), coefficients)
-    cut = jax.random.randint(k_cut, (t,), recipe.mix_from, others.shape[1])
-    cut = jnp.where(jax.random.bernoulli(k_change, recipe.change_face, (t,)), 0, cut)
-    augmented = directions.move(_take_layers_from(cut, ws, others), coefficients)
-    return Clip(ws, augmented, coefficients)
+    face = jnp.broadcast_to(face, others.shape)
+    start, other_start = (_start(source, ws) for ws in (face, others))
+    goal, other_goal = (bounded(start + path, source) for start in (start, other_start))
+    ws = directions.move(face, goal)
+    looks, changed = augment(k_looks, ws, others, recipe, source.stats.std, source.appearance)
+    augmented = directions.move(looks, jnp.where(changed[:, None], other_goal, goal))
+    return Clip(ws, augmented, goal - start)
 
 
-def _take_layers_from(cut: Array, ws: Float[Array, "n l d"], others: Float[Array, "n l d"]) -> Float[Array, "n l d"]:
-    return jnp.where((jnp.arange(ws.shape[1])[None, :] < cut[:, None])[..., None], ws, others)
+def bounded(coordinates: Float[Array, "t k"], source: ClipSource) -> Float[Array, "t k"]:
+    """Coordinates drawn back towards the mean face where they lie beyond the recipe's bound.
+
+    The distance is Mahalanobis's, sqrt(x^T C^-1 x) with C the covariance of faces' coordinates. The most probable move
+    to coordinates x changes a latent's own distance by no more than this, so a bound here keeps the frames among faces,
+    whatever the rest of the latent. Drawing back, unlike rejection, keeps a motion continuous, its length fixed and its
+    direction as it was.
+    """
+    distance = jnp.sqrt(jnp.einsum("tk,kj,tj->t", coordinates, source.precision, coordinates))
+    return coordinates * (source.recipe.bound / jnp.maximum(distance, source.recipe.bound))[:, None]
+
+
+def _start(source: ClipSource, ws: Float[Array, "t l d"]) -> Float[Array, "t k"]:
+    """What trajectories are added to: the faces' own coordinates, or 0 where trajectories replace these."""
+    coordinates = source.directions.coordinates(ws)
+    return coordinates if source.recipe.coordinates == "offset" else jnp.zeros_like(coordinates)

@@ -3,7 +3,7 @@
     python -m disentangle_jax.train --config=experiments/configs/faces64.py --workdir=runs/faces64
     python -m disentangle_jax.evaluate --workdir=runs/faces64
 
-    hardware   any: two CPU cores, a GPU, a TPU host; the batch is sharded over what there is
+    hardware   any: two CPU cores, a GPU, a TPU host; the batch is sharded over what there is (hosts: see ffhq256.py)
     minutes    not measured yet; about 12 on two cores, from the rate of steps
     expect     not measured yet; no less than the demo's
 
@@ -31,24 +31,62 @@ def get_config(arg: str = "") -> ConfigDict:
 
     # Directions of the latent space that move structure.
     config.directions = ConfigDict()
-    config.directions.source = "scorer"  # "scorer", "sefa", "pca", or another run's directions.safetensors
+    config.directions.source = "scorer"  # "scorer", "sefa", "pca", "stylespace", "random", or a file of directions
     config.directions.scorer = "judge_a"  # the judge that scores samples; another one, judge_b, scores results
-    config.directions.num_samples = 8192  # samples to score, or to take the principal axes of
-    config.directions.style_mixing = 0.9  # share of them mixed from two faces, to tell the layers apart
+    config.directions.method = "conditional"  # of "scorer"; or normals of hyperplanes, by "linear" or "logistic" fits
+    config.directions.orthogonalise = False  # "linear" and "logistic": project normals off those of all other scores
+    config.directions.tail = 0.2  # "logistic" tells this share of the samples from as many at the other end; 0.5: all
+    config.directions.num_samples = 8192  # faces to score, and to calibrate all directions to
+    config.directions.pca_samples = 65536  # latents whose principal axes "pca" takes; any number, a batch at a time
+    config.directions.style_mixing = 0.9  # share of the faces mixed from two, to tell the layers apart
     config.directions.ridge = 1e-2  # penalty of the regression of scores on latents, relative to the latents' variance
-    config.directions.layers = (0, 6)  # first and last layer that "sefa" and "pca" move; a scorer finds them by itself
-    config.directions.num = 7  # directions that "sefa" and "pca" give; a scorer gives one for each structure factor
+    config.directions.layers = (0, 6)  # first and last layer of all but "scorer", which finds them by itself
+    config.directions.channels = ()  # of "stylespace", such as "b8.conv0:12"; none: those that move their layer most
+    config.directions.num = 7  # directions to find or keep; unranked, a scorer gives one for each structure factor
+    config.directions.rank = "none"  # keep the purest candidates, as the "scorer" or the "pictures" alone tell
+    config.directions.candidates = 40  # directions to rank; a scorer and a file give what they have
+    config.directions.rank_faces = 32  # faces that are moved along each candidate
+    config.directions.least_change = (
+        0.1  # what counts as none, in population standard deviations, so that idle is not pure
+    )
 
     # Synthetic clips: latents moved along the directions.
     config.clips = ConfigDict()
     config.clips.length = 16  # frames of a trajectory
     config.clips.num_frames = 4  # of them, drawn at random, make a clip
-    config.clips.trajectories = ("sinusoid", "random_walk")  # one kind a direction, drawn at random
+    # One kind a direction, drawn at random: "sinusoid", "random_walk", "ornstein_uhlenbeck", "spline", "pulses", "iid".
+    config.clips.trajectories = ("sinusoid", "random_walk")
+    config.clips.tau = 8.0  # their time scale, in frames
     config.clips.amplitude = 1.0  # of the motion, in standard deviations of the population's own structure
+    config.clips.bound = 4.5  # frames further from the mean face than this, in standard deviations, are drawn back
+    config.clips.coordinates = "absolute"  # motion replaces a face's own pose; "offset": it adds to it, which leaks
     config.clips.truncation_psi = 1.0  # spread of the faces; below 1 they come closer to the mean face
     config.clips.style_mixing = 0.9  # share of faces mixed from two, so that no layer can stand for another
-    config.clips.mix_from = 5  # augmentation: the first layer that may come from another face
     config.clips.change_face = 0.5  # augmentation: share of frames put on another face altogether, in the same motion
+    config.clips.mix_layers = 1.0  # augmentation: share of the others whose fine layers come from another face
+    config.clips.mix_from = 5  # the first of the fine layers, and the first cut between the two faces
+    config.clips.noise = 0.0  # augmentation: of the fine layers, in standard deviations of the latents
+    config.clips.appearance = 0.0  # augmentation: moves along directions of appearance, in their standard deviations
+    config.clips.appearance_from = "scorer"  # those directions: of what directions.scorer reads, or a file of them
+
+    # Clips purified by what a scorer reads in their pictures: far purer, and far slower to make. On a CPU let data.tile
+    # be all clips that a device makes: convolutions within a loop are slow there.
+    config.purify = ConfigDict()
+    config.purify.scorer = "judge_a"  # never the judge of results
+    config.purify.steps = 0  # of correction, each a picture of every frame; 4 are good, 0 leaves clips as they are
+    config.purify.damping = 0.2  # of the steps, which are shorter the larger it is
+    config.purify.num_faces = 256  # whose readings tell how far each factor spreads
+
+    # Where the clips of each step come from.
+    config.data = ConfigDict()
+    config.data.source = "generated"  # made as they are needed; "stored": read from what make_clips or others wrote
+    config.data.tile = 8  # clips that a device makes at a time; their bits follow from it, not from the devices
+    config.data.directory = ""  # of stored clips: the --out of make_clips
+    config.data.dataset = "synthetic_clips"  # of stored clips: its name in TFDS
+    config.data.split = "train"  # of stored clips; TFDS's slices are understood, such as "train[:1000]"
+    config.data.threads = 2  # that read stored clips
+    config.data.prefetch = 4  # batches of stored clips that are read ahead
+    config.data.clips_per_shard = 1024  # that make_clips writes into a file; a killed run loses one file at most
 
     # The autoencoder.
     config.model = ConfigDict()
@@ -57,6 +95,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.embed_dim = 32  # of each latent layer, before the layers meet
     config.model.width = 512  # of the trunks
     config.model.num_blocks = 3  # residual blocks in the encoder, and in the decoder
+    config.model.dtype = "float32"  # in which the trunks take their products; "bfloat16": all else stays float32
     config.model.learn_temperature = False  # train the temperatures of the contrasts too, from those below on
 
     # The objective: weights of its parts, and what shapes the contrasts.
@@ -95,6 +134,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.train.log_every = 50  # steps between lines of metrics.jsonl
     config.train.checkpoint_every = 1000
     config.train.keep_checkpoints = 3  # the latest ones
+    config.train.accumulate = 1  # parts of a batch, one after the other; a contrast sees those of its own part alone
+    config.train.profile_steps = (0, 0)  # first and last step to trace into the workdir's profile/; (0, 0): none
 
     # How the result is judged.
     config.evaluation = ConfigDict()

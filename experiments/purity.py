@@ -1,0 +1,203 @@
+"""How pure clips and augmentations are: what changes that should not, in the eyes of a judge that has no part in them.
+
+    python experiments/purity.py --out=runs/purity                 prints the table, writes purity.json and purity.png
+    python experiments/purity.py --out=runs/purity --clips=8 --num-samples=1024       a quick look
+
+Within a clip appearance should stay and structure move; between a frame and its augmented version, the other way round.
+A change is told in units of a random pair's: the root mean square over factors of the differences judged, each over the
+factor's standard deviation in the population, and over sqrt(2). The judge's own error is part of it: even exact
+pictures of one face in many poses seem to drift. That floor is measured too, and `net` is what a drift has beyond it:
+sqrt(drift^2 - floor^2).
+"""
+
+import argparse
+import json
+import math
+import runpy
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+from flax import nnx
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from disentangle_jax import faces, files
+from disentangle_jax.faces import APPEARANCE, Factors, Judge
+from disentangle_jax.generators import load_generator
+from disentangle_jax.latents import ClipSource, build_clip_source, sample_clip, sample_faces
+from disentangle_jax.latents.purify import Reader
+from disentangle_jax.scores import in_batches
+
+CONFIG = Path(__file__).with_name("configs") / "faces64.py"
+BATCH = 8  # clips whose pictures are in memory at a time
+CHANGES = ("clip_appearance", "clip_structure", "augmented_structure", "augmented_appearance")
+_ONLY = {"clips.change_face": 0.0, "clips.mix_layers": 0.0, "clips.noise": 0.0, "clips.appearance": 0.0}
+
+
+class Setting(NamedTuple):
+    """A way to make clips: its name, the folder of its directions, and what it changes of the config."""
+
+    name: str
+    directions: str
+    change: Mapping[str, Any]
+
+
+SETTINGS = (
+    Setting("scorer's directions", "scorer", {}),
+    Setting("... as offsets", "scorer", {"clips.coordinates": "offset"}),
+    Setting("... fine layers mixed", "scorer", {**_ONLY, "clips.mix_layers": 1.0}),
+    Setting("... noise of 0.5", "scorer", {**_ONLY, "clips.noise": 0.5}),
+    Setting("... appearance moved by 1", "scorer", {**_ONLY, "clips.appearance": 1.0}),
+    Setting("... another face", "scorer", {**_ONLY, "clips.change_face": 1.0}),
+    Setting("... purified, 4 steps", "scorer", {"purify.steps": 4}),
+    Setting("SeFa, layers 0-6", "sefa", {"directions.source": "sefa"}),
+    Setting("... fine layers mixed", "sefa", {**_ONLY, "clips.mix_layers": 1.0}),
+    Setting("... another face", "sefa", {**_ONLY, "clips.change_face": 1.0}),
+    Setting("SeFa, layers 0-2", "sefa_coarse", {"directions.source": "sefa", "directions.layers": (0, 2)}),
+    Setting("SeFa, ranked by pictures", "sefa_ranked", {"directions.source": "sefa", "directions.rank": "pictures"}),
+    Setting("random directions", "random", {"directions.source": "random"}),
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse(argv)
+    base = runpy.run_path(str(CONFIG))["get_config"]()
+    base.directions.num_samples = arguments.num_samples
+    generator, judge = load_generator(base.generator), Judge.load(base.evaluation.judge)
+    reader = Reader.create(generator, judge)
+    chosen = [setting for setting in SETTINGS if setting.directions in arguments.directions]
+    rows = []
+    spread = None
+    for setting in tqdm(chosen, desc="measuring", unit=" settings"):
+        config = base.copy_and_resolve_references()
+        config.update_from_flattened_dict(setting.change)
+        source = build_clip_source(config, generator, arguments.out / setting.directions)
+        if spread is None:
+            spread = population_spread(reader, source, config)
+            rows.append({"name": "exact pictures", **measure(*exact_readings(judge, config, arguments.clips), spread)})
+        rows.append({"name": setting.name, **measure(*readings(reader, source, config, arguments.clips), spread)})
+    for row in rows:
+        row |= {f"{name}_net": _net(row[name], rows[0][name]) for name in ("clip_appearance", "augmented_structure")}
+    about = {"command": " ".join(sys.argv), "judge": base.evaluation.judge, "scorer": base.directions.scorer}
+    about |= {"seed": base.evaluation.seed, "clips": arguments.clips, "frames": base.clips.num_frames}
+    files.write_text(arguments.out / "purity.json", json.dumps(about | {"settings": rows}, indent=1))
+    draw(rows, arguments.out / "purity.png")
+    print(table(rows))
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="How pure clips and augmentations are.")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results, and of directions once found")
+    parser.add_argument("--clips", type=int, default=64, help="clips of each setting")
+    parser.add_argument("--num-samples", type=int, default=8192, help="faces that are read to find directions")
+    every = sorted({setting.directions for setting in SETTINGS})
+    parser.add_argument("--directions", nargs="+", choices=every, default=every, help="settings of these alone")
+    arguments = parser.parse_args(argv)
+    if arguments.clips < 1 or arguments.clips % BATCH:
+        parser.error(f"--clips={arguments.clips} must be a multiple of {BATCH}")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    return arguments
+
+
+def readings(
+    reader: Reader, source: ClipSource, config: ConfigDict, n: int
+) -> tuple[Float[np.ndarray, "n t f"], Float[np.ndarray, "n t f"]]:
+    """What the judge reads in the frames of n clips, and in their augmented versions."""
+    call = jax.jit(_read_clips)
+    keys = jax.random.split(_key(config), n)
+    parts = [jax.device_get(call(reader, source, keys[i : i + BATCH])) for i in range(0, n, BATCH)]
+    frames, augmented = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return frames, augmented
+
+
+def _read_clips(reader: Reader, source: ClipSource, keys: jax.Array) -> tuple[jax.Array, jax.Array]:
+    clips = jax.vmap(sample_clip, (None, 0))(source, keys)
+    clips = clips if source.purifier is None else source.purifier(clips)
+    views = jnp.stack([clips.ws, clips.augmented])
+    read = reader(views.reshape(-1, *views.shape[3:])).stack().reshape(*views.shape[:3], -1)
+    return read[0], read[1]
+
+
+def exact_readings(
+    judge: Judge, config: ConfigDict, n: int
+) -> tuple[Float[np.ndarray, "n t f"], Float[np.ndarray, "n t f"]]:
+    """The same of exact pictures: n faces in t poses, and other faces in these poses."""
+    t = config.clips.num_frames
+    graphdef, state = nnx.split(judge)
+
+    @jax.jit
+    def look(state: nnx.State, appearance: jax.Array, structure: jax.Array) -> jax.Array:
+        images = faces.render(Factors(appearance, structure), resolution=64)
+        return nnx.merge(graphdef, state)(images).stack()
+
+    poses, others = (faces.sample(key, n * t) for key in jax.random.split(_key(config)))
+    still = jnp.repeat(others.appearance[:n], t, axis=0)
+    read = [
+        in_batches(lambda *factors: look(state, *factors), BATCH * t, appearance, poses.structure).reshape(n, t, -1)
+        for appearance in (still, poses.appearance)
+    ]
+    return read[0], read[1]
+
+
+def population_spread(reader: Reader, source: ClipSource, config: ConfigDict) -> Float[np.ndarray, "f"]:
+    """Standard deviation of each factor that the judge reads, over random faces."""
+    ws = jax.jit(sample_faces, static_argnums=2)(source, _key(config), 512)
+    return in_batches(jax.jit(lambda ws: reader(ws).stack()), 64, ws).std(0)
+
+
+def measure(
+    frames: Float[np.ndarray, "n t f"], augmented: Float[np.ndarray, "n t f"], spread: Float[np.ndarray, "f"]
+) -> dict[str, float]:
+    """All `CHANGES`: between the frames of each clip, and between each frame and its augmented version."""
+    one, other = np.triu_indices(frames.shape[1], 1)
+    within, between = ((x / spread / math.sqrt(2)) for x in (frames[:, one] - frames[:, other], frames - augmented))
+    a = len(APPEARANCE)
+    parts = within[..., :a], within[..., a:], between[..., a:], between[..., :a]
+    return {name: float(np.sqrt(np.mean(part**2))) for name, part in zip(CHANGES, parts, strict=True)}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: unwanted changes first, each with what it has beyond the floor."""
+    lines = [
+        "| clips | appearance drift in a clip | net | its motion | structure drift of augmentation | net | its look |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    columns = ("clip_appearance", "clip_appearance_net", "clip_structure")
+    columns += ("augmented_structure", "augmented_structure_net", "augmented_appearance")
+    lines += ["| " + " | ".join([row["name"], *(f"{row[name]:.3f}" for name in columns)]) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Unwanted changes as bars, the floor as a line."""
+    with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(11, 0.42 * len(rows) + 1.2), layout="constrained")
+        titles = {"clip_appearance": "appearance within a clip", "augmented_structure": "structure of augmented frames"}
+        for axes, (name, title) in zip(figure.subplots(1, 2, sharey=True), titles.items(), strict=True):
+            axes.barh(range(len(rows)), [row[name] for row in rows], color="#4c72b0", height=0.65)
+            axes.axvline(rows[0][name], color="#6a6a74", linewidth=1, linestyle=":")
+            axes.set(title=title, xlabel="drift (a random pair: 1)", yticks=range(len(rows)))
+            axes.set_yticklabels([row["name"] for row in rows])
+        figure.axes[0].invert_yaxis()
+        with files.atomic(path) as temporary:
+            figure.savefig(temporary, dpi=120, facecolor="white")
+
+
+def _net(drift: float, floor: float) -> float:
+    return math.sqrt(max(drift**2 - floor**2, 0.0))
+
+
+def _key(config: ConfigDict) -> jax.Array:
+    return jax.random.fold_in(jax.random.key(config.evaluation.seed), int.from_bytes(b"pure"))
+
+
+if __name__ == "__main__":
+    main()
