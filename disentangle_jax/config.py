@@ -16,11 +16,15 @@ MAY_CHANGE = (
     "train.log_every",
     "train.checkpoint_every",
     "train.keep_checkpoints",
+    "train.profile_steps",
+    "data.directory",
+    "data.threads",
+    "data.prefetch",
     "evaluation.",
 )
 """What a resumed run may set anew: how long it goes on (the learning rate's cosine then ends at the new num_steps),
-what it writes and keeps, and how it is judged. Anything else would make the run one that its config does not
-describe."""
+what it writes and keeps, how it reads, and how it is judged. Anything else would make the run one that its config does
+not describe."""
 
 
 def read(folder: str | Path) -> ConfigDict:

@@ -1,12 +1,18 @@
 """Train an autoencoder: python -m disentangle_jax.train --config=experiments/configs/faces64.py --workdir=runs/faces64
 
 Run the same command again to resume. Any field of the config can be set: --config.train.num_steps=1000
+
+On several hosts the same command runs on each, with a workdir on a disk that all of them see. Cloud TPU, Slurm and Open
+MPI tell each process which it is; elsewhere add --coordinator=HOST:PORT --num_processes=N --process_id=I, HOST being
+that of process 0 and I counting from 0.
+
+What was compiled once need not be compiled again: set JAX_COMPILATION_CACHE_DIR to a folder of yours.
 """
 
 from absl import app, flags
 from ml_collections import config_flags
 
-from disentangle_jax import command
+from disentangle_jax import command, processes
 from disentangle_jax.training import experiment
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="the experiment: FILE.py or FILE.py:SWITCHES")
@@ -18,6 +24,7 @@ def main() -> None:
         raise app.UsageError("which experiment? Say --config=experiments/configs/faces64.py (:demo for a short run)")
     if WORKDIR.value is None:
         raise app.UsageError("where to? Say --workdir=runs/NAME")
+    processes.join()
     experiment.run(CONFIG.value, WORKDIR.value)
     print(f"Trained. Next: python -m disentangle_jax.evaluate --workdir={WORKDIR.value}")
 

@@ -8,7 +8,8 @@ from ml_collections import ConfigDict
 
 from disentangle_jax import config as records
 
-get_config = runpy.run_path(str(Path(__file__).parents[1] / "experiments" / "configs" / "faces64.py"))["get_config"]
+CONFIGS = Path(__file__).parents[1] / "experiments" / "configs"
+get_config = runpy.run_path(str(CONFIGS / "faces64.py"))["get_config"]
 
 
 def test_switches():
@@ -17,6 +18,19 @@ def test_switches():
     assert get_config("no_contrast").loss.weights.structure_contrast == 0
     with pytest.raises(ValueError, match="unknown switch 'dmeo': this config knows demo, no_contrast"):
         get_config("dmeo")
+
+
+@pytest.mark.parametrize("name", ["ffhq256", "ffhq1024"])
+def test_configs_of_published_generators(name):
+    """They have the fields of faces64.py, need no scorer, and spread over eight devices."""
+    config = runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]("pca,wide")
+    assert config.keys() == get_config().keys()
+    assert all(config[field].keys() == get_config()[field].keys() for field in ("directions", "clips", "train"))
+    assert config.directions.source == "pca"
+    assert (config.directions.rank, config.purify.steps, config.clips.appearance) == ("none", 0, 0.0)
+    assert config.train.batch_size == 1024
+    with pytest.raises(ValueError, match="unknown switch 'wdie': this config knows pca, wide"):
+        runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]("wdie")
 
 
 def test_record_round_trip(tmp_path):

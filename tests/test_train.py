@@ -18,6 +18,8 @@ CONFIG = "--config=experiments/configs/faces64.py:demo"
         ([CONFIG], "--workdir=runs/"),
         ([CONFIG, "--workdir=x", "--config.train.num_step=5"], 'Did you mean "num_steps"'),
         ([CONFIG, "--workdir=x", "--config.generator=faces65"], "one of the bundled ones (faces64)"),
+        ([CONFIG, "--workdir=x", "--coordinator=host:1"], "need all three"),
+        ([CONFIG, "--workdir=x", "--distributed"], "detects no cluster"),
     ],
 )
 def test_wrong_calls_are_told_what_to_do(arguments, hint):

@@ -22,6 +22,13 @@ class Buffer(nnx.Variable):
     """An array that belongs to a module and is not trained."""
 
 
+class Dense(nnx.Linear):
+    """A dense layer whose product is taken in `dtype`: parameters, what comes in and what goes out keep their own."""
+
+    def __call__(self, x: Float[Array, "*n i"]) -> Float[Array, "*n o"]:
+        return super().__call__(x).astype(x.dtype)
+
+
 class LayerDense(nnx.Module):
     """A dense layer of its own for each latent layer: [..., l, i] -> [..., l, o]."""
 
@@ -34,33 +41,6 @@ class LayerDense(nnx.Module):
         return y + jnp.broadcast_to(self.bias[...], y.shape)
 
 
-class Block(nnx.Module):
-    """A residual block: x + dense(gelu(dense(norm(x))))."""
-
-    def __init__(self, width: int, *, rngs: nnx.Rngs):
-        self.norm = nnx.LayerNorm(width, rngs=rngs)
-        self.up = nnx.Linear(width, width, rngs=rngs)
-        self.down = nnx.Linear(width, width, rngs=rngs)
-
-    def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
-        return x + self.down(nnx.gelu(self.up(self.norm(x))))
-
-
-class Trunk(nnx.Module):
-    """A dense layer to the working width, residual blocks, a last normalisation."""
-
-    def __init__(self, inputs: int, width: int, num_blocks: int, *, rngs: nnx.Rngs):
-        self.dense = nnx.Linear(inputs, width, rngs=rngs)
-        self.blocks = nnx.List([Block(width, rngs=rngs) for _ in range(num_blocks)])
-        self.norm = nnx.LayerNorm(width, rngs=rngs)
-
-    def __call__(self, x: Float[Array, "*n i"]) -> Float[Array, "*n c"]:
-        x = self.dense(x)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
-
-
 class Sizes(NamedTuple):
     """Everything that shapes an autoencoder; see `Autoencoder`."""
 
@@ -71,6 +51,34 @@ class Sizes(NamedTuple):
     embed_dim: int
     width: int
     num_blocks: int
+    dtype: str
+
+
+class Block(nnx.Module):
+    """A residual block: x + dense(gelu(dense(norm(x))))."""
+
+    def __init__(self, width: int, *, dtype: str, rngs: nnx.Rngs):
+        self.norm = nnx.LayerNorm(width, rngs=rngs)
+        self.up = Dense(width, width, dtype=dtype, rngs=rngs)
+        self.down = Dense(width, width, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+        return x + self.down(nnx.gelu(self.up(self.norm(x))))
+
+
+class Trunk(nnx.Module):
+    """A dense layer to the working width, residual blocks, a last normalisation."""
+
+    def __init__(self, inputs: int, sizes: Sizes, *, rngs: nnx.Rngs):
+        self.dense = Dense(inputs, sizes.width, dtype=sizes.dtype, rngs=rngs)
+        self.blocks = nnx.List([Block(sizes.width, dtype=sizes.dtype, rngs=rngs) for _ in range(sizes.num_blocks)])
+        self.norm = nnx.LayerNorm(sizes.width, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "*n i"]) -> Float[Array, "*n c"]:
+        x = self.dense(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
 
 
 class Encoder(nnx.Module):
@@ -81,7 +89,7 @@ class Encoder(nnx.Module):
 
     def __init__(self, sizes: Sizes, *, rngs: nnx.Rngs):
         self.embed = LayerDense(sizes.layers, sizes.w_dim, sizes.embed_dim, rngs=rngs, kernel_init=_PER_LAYER)
-        self.trunk = Trunk(sizes.layers * sizes.embed_dim, sizes.width, sizes.num_blocks, rngs=rngs)
+        self.trunk = Trunk(sizes.layers * sizes.embed_dim, sizes, rngs=rngs)
         inputs = sizes.width + sizes.layers * sizes.w_dim
         self.appearance = nnx.Linear(inputs, sizes.appearance_dim, rngs=rngs)
         self.structure = nnx.Linear(inputs, sizes.structure_dim, rngs=rngs)
@@ -103,7 +111,7 @@ class Decoder(nnx.Module):
         self.layers = sizes.layers
         codes, outputs = sizes.appearance_dim + sizes.structure_dim, sizes.layers * sizes.w_dim
         self.linear = nnx.Linear(codes, outputs, use_bias=False, kernel_init=nnx.initializers.zeros, rngs=rngs)
-        self.trunk = Trunk(sizes.appearance_dim + sizes.structure_dim, sizes.width, sizes.num_blocks, rngs=rngs)
+        self.trunk = Trunk(sizes.appearance_dim + sizes.structure_dim, sizes, rngs=rngs)
         self.spread = nnx.Linear(sizes.width, sizes.layers * sizes.embed_dim, rngs=rngs)
         self.unembed = LayerDense(
             sizes.layers, sizes.embed_dim, sizes.w_dim, rngs=rngs, kernel_init=nnx.initializers.zeros
@@ -127,6 +135,7 @@ class Autoencoder(nnx.Module):
         appearance_dim, structure_dim: sizes of the two codes. A narrow structure code keeps appearance out of it.
         embed_dim: what each latent layer is embedded to before the layers meet.
         width, num_blocks: size of the trunk of the encoder, and of the decoder's.
+        dtype: in which the trunks take their products; everything else is float32.
         learn_temperature: train the temperatures of both contrasts too, `log_temperature` [2] being the logarithms of
             what multiplies those of the config: the appearance's, the structure's.
     """
@@ -141,11 +150,12 @@ class Autoencoder(nnx.Module):
         embed_dim: int,
         width: int,
         num_blocks: int,
+        dtype: str = "float32",
         learn_temperature: bool = False,
         rngs: nnx.Rngs,
     ):
         layers, w_dim = mean.shape
-        sizes = Sizes(layers, w_dim, appearance_dim, structure_dim, embed_dim, width, num_blocks)
+        sizes = Sizes(layers, w_dim, appearance_dim, structure_dim, embed_dim, width, num_blocks, dtype)
         self.mean = Buffer(mean)
         self.std = Buffer(std)
         self.encoder = Encoder(sizes, rngs=rngs)

@@ -6,9 +6,10 @@ from ml_collections import ConfigDict
 
 from disentangle_jax import config as records
 from disentangle_jax.generators import load_generator
-from disentangle_jax.latents import build_clip_source, sample_clip
+from disentangle_jax.latents import build_clip_source
+from disentangle_jax.latents.feed import make_feed
 from disentangle_jax.training import loop
-from disentangle_jax.training.state import TrainState
+from disentangle_jax.training.state import TrainState, streams
 from stylegan2_flax.training import parallel
 
 
@@ -20,9 +21,12 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
         FileNotFoundError: there is no such generator.
     """
     workdir = Path(workdir)
-    parallel.make_mesh(config.train.batch_size)  # refuses a batch before anything is written
+    # What is impossible is refused before anything is written.
+    mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
     generator = load_generator(config.generator)
-    records.record(config, workdir)
-    source = build_clip_source(config, generator, workdir)
+    with parallel.first_process_first("workdir"):
+        records.record(config, workdir)
+        source = build_clip_source(config, generator, workdir)
     synthesis = generator.synthesis if config.loss.weights.image > 0 else None
-    return loop.train(config, workdir, sample_clip, source, source.stats.mean, source.stats.std, synthesis)
+    feed = make_feed(config, source, streams(config.seed).clips, mesh)
+    return loop.train(config, workdir, feed, source.stats.mean, source.stats.std, synthesis)

@@ -8,7 +8,13 @@ from ml_collections import ConfigDict
 
 
 def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
-    """Linear warm-up to `learning_rate` over `warmup_steps`, then a cosine to zero at `num_steps`."""
+    """Linear warm-up to `learning_rate` over `warmup_steps`, then a cosine to zero at `num_steps`.
+
+    Raises:
+        ValueError: the warm-up leaves no step for the cosine.
+    """
+    if config.warmup_steps >= num_steps:
+        raise ValueError(f"optimizer.warmup_steps ({config.warmup_steps}) must be below train.num_steps ({num_steps})")
     return optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.warmup_steps, num_steps)
 
 

@@ -1,49 +1,33 @@
-"""One step of training: make clips, take the gradient, update. One jitted function of plain data."""
+"""One step of training: clips, gradient, update. One jitted function of plain data."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int, PyTree
 from ml_collections import ConfigDict
 
+from disentangle_jax.latents.clips import Clip
+from disentangle_jax.latents.feed import Feed
 from disentangle_jax.training.objective import objective
 from disentangle_jax.training.optimizer import update_ema
-from disentangle_jax.training.state import TrainState, streams
+from disentangle_jax.training.state import TrainState
 from stylegan2_flax.training import parallel
 
 Metrics = dict[str, Float[Array, ""]]
-SampleClip = Callable[[Any, Key[Array, ""]], Any]
-"""(source, key) -> one clip: ws [t, l, d], augmented [t, l, d], coefficients [t, k]."""
-
-
-def sample_clips(
-    sample_clip: SampleClip, source: PyTree, key: Key[Array, ""], indices: UInt[Array, " b"], sharding: NamedSharding
-) -> PyTree:
-    """Make the clips of these global indices, each on the device that owns its place in the batch.
-
-    A clip's key is fold_in(key, index), so its bits depend neither on the devices nor on the rest of the batch.
-    """
-    indices = jax.lax.with_sharding_constraint(indices, sharding)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, indices)
-    clips = jax.vmap(sample_clip, (None, 0))(source, keys)
-    return jax.lax.with_sharding_constraint(clips, sharding)
+Loss = tuple[Float[Array, ""], Metrics]
 
 
 def make_loss(
-    config: ConfigDict, graphdef: nnx.GraphDef, sample_clip: SampleClip, mesh: Mesh
-) -> Callable[[PyTree, PyTree, Int[Array, ""], PyTree, nnx.Module | None], tuple[Float[Array, ""], Metrics]]:
-    """The loss as a function of (params, buffers, step, source, synthesis network or None) on that step's clips."""
-    key = streams(config.seed).clips
-    batch = config.train.batch_size
+    config: ConfigDict, graphdef: nnx.GraphDef
+) -> Callable[[PyTree, PyTree, Int[Array, ""], nnx.Module | None, Clip], Loss]:
+    """The loss as a function of (params, buffers, step, synthesis network or None, clips)."""
 
-    def loss(params, buffers, step, source, synthesis):
-        indices = step.astype(jnp.uint32) * jnp.uint32(batch) + jnp.arange(batch, dtype=jnp.uint32)
-        clips = sample_clips(sample_clip, source, key, indices, parallel.over_batch(mesh))
+    def loss(params, buffers, step, synthesis, clips):
         frames = clips.ws.shape[1]
         if frames < 2:
             raise ValueError(f"swapping needs clips of at least 2 frames; these have {frames}")
@@ -55,20 +39,39 @@ def make_loss(
     return loss
 
 
+def make_gradient(
+    config: ConfigDict, graphdef: nnx.GraphDef, feed: Feed, mesh: Mesh
+) -> Callable[[PyTree, PyTree, Int[Array, ""], PyTree, nnx.Module | None], tuple[Loss, PyTree]]:
+    """The loss and its gradient as a function of (params, buffers, step, what was fetched, synthesis network or None).
+
+    With `config.train.accumulate` = m > 1 both are means over m parts of the batch, treated one after the other.
+    """
+    loss, parts = jax.value_and_grad(make_loss(config, graphdef), has_aux=True), config.train.accumulate
+
+    def gradient(params, buffers, step, fetched, synthesis):
+        clips = feed.clips(fetched, step)
+        of_clips = partial(loss, params, buffers, step, synthesis)
+        return of_clips(clips) if parts == 1 else _mean_over_parts(of_clips, clips, parts, mesh)
+
+    return gradient
+
+
 def make_train_step(
     config: ConfigDict,
     graphdef: nnx.GraphDef,
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
-    sample_clip: SampleClip,
+    feed: Feed,
     mesh: Mesh,
 ) -> Callable[[TrainState, PyTree, nnx.Module | None], tuple[TrainState, Metrics]]:
-    """The train step: (state, source, synthesis) -> (state, metrics). The state that goes in is given up (donated)."""
-    loss = make_loss(config, graphdef, sample_clip, mesh)
+    """The train step: (state, what the feed fetched, synthesis) -> (state, metrics).
 
-    def train_step(state: TrainState, source: PyTree, synthesis: nnx.Module | None) -> tuple[TrainState, Metrics]:
-        value_and_grad = jax.value_and_grad(loss, has_aux=True)
-        (value, parts), grads = value_and_grad(state.params, state.buffers, state.step, source, synthesis)
+    The state that goes in is given up (donated).
+    """
+    gradient = make_gradient(config, graphdef, feed, mesh)
+
+    def train_step(state: TrainState, fetched: PyTree, synthesis: nnx.Module | None) -> tuple[TrainState, Metrics]:
+        (value, parts), grads = gradient(state.params, state.buffers, state.step, fetched, synthesis)
         with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts and floats
             rate = jnp.asarray(schedule(state.step))
             updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -83,3 +86,47 @@ def make_train_step(
         return new, {"loss": value, **parts, "gradient_norm": optax.tree.norm(grads), "learning_rate": rate}
 
     return jax.jit(train_step, donate_argnums=0, out_shardings=parallel.replicated(mesh))
+
+
+class Advance:
+    """The train step as a loop calls it: (state, number of the step, from 1) -> (state, metrics).
+
+    It is compiled once, for what the first step is given, and refuses anything else; while it runs, nothing may slip
+    from the host to the devices or back unasked. Either would make every step wait.
+    """
+
+    def __init__(
+        self,
+        train_step: Callable[[TrainState, PyTree, nnx.Module | None], tuple[TrainState, Metrics]],
+        feed: Feed,
+        synthesis: nnx.Module | None,
+    ):
+        self._train_step, self._feed, self._synthesis = train_step, feed, synthesis
+        self._compiled = None
+
+    def __call__(self, state: TrainState, step: int) -> tuple[TrainState, Metrics]:
+        fetched = self._feed.fetch(step - 1)
+        if self._compiled is None:
+            self._compiled = self._train_step.lower(state, fetched, self._synthesis).compile()
+        with jax.transfer_guard("disallow"):
+            return self._compiled(state, fetched, self._synthesis)
+
+
+def _mean_over_parts(function: Callable[[Clip], PyTree], clips: Clip, parts: int, mesh: Mesh) -> PyTree:
+    """The mean of `function` over parts of the clips: the k-th, the (k + parts)-th, ... Each device has its share of
+    every part.
+    """
+    sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
+
+    def split(x: Array) -> Array:
+        x = x.reshape(len(x) // parts, parts, *x.shape[1:]).swapaxes(0, 1)
+        return jax.lax.with_sharding_constraint(x, sharding)
+
+    def add(total: PyTree, part: Clip) -> tuple[PyTree, None]:
+        return jax.tree.map(jnp.add, total, function(part)), None
+
+    split_clips = jax.tree.map(split, clips)
+    shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], split_clips))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    total, _ = jax.lax.scan(add, zeros, split_clips)
+    return jax.tree.map(lambda x: x / parts, total)

@@ -2,20 +2,24 @@
 
 import runpy
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from flax import nnx
+
+from disentangle_jax.latents import Clip
+from disentangle_jax.latents.feed import GeneratedClips
+from disentangle_jax.model import Autoencoder
+from disentangle_jax.training import loop
+from disentangle_jax.training.optimizer import make_optimizer
+from disentangle_jax.training.state import graphdef, init_state, streams
+from disentangle_jax.training.step import make_gradient
+from stylegan2_flax.training import parallel
 
 LAYERS, W_DIM, DIRECTIONS, FRAMES = 4, 8, 2, 3
 CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"
-
-
-class Clip(NamedTuple):
-    ws: jax.Array
-    augmented: jax.Array
-    coefficients: jax.Array
 
 
 def sample_clip(source, key):
@@ -27,11 +31,80 @@ def sample_clip(source, key):
     return Clip(ws, ws.at[:, 2:].add(jnp.broadcast_to(fine, (FRAMES, 2, W_DIM))), coefficients)
 
 
-@pytest.fixture(scope="session")
-def world():
-    """What `loop.train` takes behind config and workdir: sample_clip, source, mean, std."""
+def make_world():
     source = jax.random.normal(jax.random.key(1), (DIRECTIONS, LAYERS, W_DIM))
     return sample_clip, source, jnp.zeros((LAYERS, W_DIM)), jnp.ones((LAYERS, W_DIM))
+
+
+@pytest.fixture(scope="session")
+def world():
+    """How clips are made and what of, and the mean and spread of their latents."""
+    return make_world()
+
+
+def train_world(config, workdir, world):
+    """Train in a world, on all devices."""
+    sample_clip, source, mean, std = world
+    mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
+    placed = jax.device_put(source, parallel.replicated(mesh))
+    feed = GeneratedClips(
+        sample_clip, placed, streams(config.seed).clips, config.train.batch_size, mesh, config.data.tile
+    )
+    return loop.train(config, workdir, feed, mean, std)
+
+
+@pytest.fixture(scope="session")
+def train():
+    return train_world
+
+
+def gradient_of_world(mesh, config, world):
+    """Value and raw gradient of the loss on the clips of the first step."""
+    sample_clip, source, mean, std = world
+    mean, std = np.asarray(mean), np.asarray(std)  # no process can hand an array of its own to the devices of all
+    replicated = parallel.replicated(mesh)
+    key = streams(config.seed).clips
+    placed = jax.device_put(source, replicated)
+    feed = GeneratedClips(sample_clip, placed, key, config.train.batch_size, mesh, config.data.tile)
+
+    def create():
+        return Autoencoder(jnp.asarray(mean), jnp.asarray(std), **config.model, rngs=nnx.Rngs(jax.random.key(0)))
+
+    def init():
+        state = init_state(create, make_optimizer(config.optimizer, lambda step: 0.0))
+        # Away from the start, where the zeros of the decoder hide most gradients.
+        kernel = state.params["decoder"]["unembed"]["kernel"]
+        state.params["decoder"]["unembed"]["kernel"] = jax.random.normal(jax.random.key(5), kernel.shape)
+        return state.params, state.buffers, state.step
+
+    gradient = make_gradient(config, graphdef(create), feed, mesh)
+    start = jax.jit(init, out_shardings=replicated)()
+    (value, _), grads = jax.jit(gradient, out_shardings=replicated)(*start, feed.fetch(0), None)
+    return value, grads
+
+
+@pytest.fixture(scope="session")
+def gradient_on():
+    return gradient_of_world
+
+
+@pytest.fixture(scope="session")
+def assert_same():
+    """Two trees of arrays are equal, bit by bit."""
+
+    def check(one, other):
+        assert jax.tree.structure(one) == jax.tree.structure(other)
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+    return check
+
+
+@pytest.fixture(scope="module")
+def ten_steps(module_config, world, tmp_path_factory):
+    """A run of ten steps that was never stopped: its workdir and its last state."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return workdir, train_world(module_config, workdir, world)
 
 
 def make_config():

@@ -6,32 +6,14 @@ import signal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
-from disentangle_jax.training import loop
+from disentangle_jax.training.state import streams
 from stylegan2_flax.training import checkpoint, metrics
 from stylegan2_flax.training.checkpoint import Checkpoints
 
 
-def train(config, workdir, world):
-    return loop.train(config, workdir, *world)
-
-
-def assert_same(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-@pytest.fixture(scope="module")
-def ten_steps(module_config, world, tmp_path_factory):
-    """A run of ten steps that was never stopped: its workdir and its last state."""
-    workdir = tmp_path_factory.mktemp("whole")
-    return workdir, train(module_config, workdir, world)
-
-
-def test_killed_run_resumes_exactly(config, world, ten_steps, tmp_path):
+def test_killed_run_resumes_exactly(config, world, train, assert_same, ten_steps, tmp_path):
     """What a kill after step 5 leaves: its checkpoint, lines from beyond it, a line cut short."""
     whole, state = ten_steps
     resumed = tmp_path / "resumed"
@@ -44,7 +26,9 @@ def test_killed_run_resumes_exactly(config, world, ten_steps, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_saves_and_says_how_to_go_on(config, world, ten_steps, tmp_path, monkeypatch, number):
+def test_signal_saves_and_says_how_to_go_on(
+    config, world, train, assert_same, ten_steps, tmp_path, monkeypatch, number
+):
     whole, state = ten_steps
     workdir, append = tmp_path / "stopped", metrics.append
 
@@ -64,7 +48,7 @@ def test_signal_saves_and_says_how_to_go_on(config, world, ten_steps, tmp_path, 
     assert (workdir / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
 
 
-def test_metrics_and_checkpoints_on_disk(config, ten_steps):
+def test_metrics_and_checkpoints_on_disk(config, assert_same, ten_steps):
     workdir, state = ten_steps
     lines = metrics.read(workdir / "metrics.jsonl")
     assert [line["step"] for line in lines] == [2, 4, 6, 8, 10]
@@ -78,14 +62,24 @@ def test_metrics_and_checkpoints_on_disk(config, ten_steps):
     assert_same(checkpoint.load(workdir / "checkpoints", {"ema_params": target})["ema_params"], state.ema_params)
 
 
-def test_finished_run_has_nothing_to_do(config, world, ten_steps):
+def test_a_window_of_steps_is_traced(config, world, train, ten_steps, tmp_path):
+    shutil.copytree(ten_steps[0], tmp_path / "run")
+    config.train.update(num_steps=12, profile_steps=(11, 11))
+    train(config, tmp_path / "run", world)
+    assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
+    config.train.profile_steps = (5, 2)
+    with pytest.raises(ValueError, match=r"train.profile_steps is \(first, last\); got \(5, 2\)"):
+        train(config, tmp_path / "run", world)
+
+
+def test_finished_run_has_nothing_to_do(config, world, train, assert_same, ten_steps):
     workdir, state = ten_steps
     before = (workdir / "metrics.jsonl").read_text()
     assert_same(train(config, workdir, world), state)
     assert (workdir / "metrics.jsonl").read_text() == before
 
 
-def test_loss_that_is_not_finite_stops_the_run_and_is_named(config, world, tmp_path):
+def test_loss_that_is_not_finite_stops_the_run_and_is_named(config, world, train, assert_same, ten_steps, tmp_path):
     sample_clip, source, mean, std = world
 
     def sample_broken(source, key):
@@ -95,21 +89,31 @@ def test_loss_that_is_not_finite_stops_the_run_and_is_named(config, world, tmp_p
         return clip._replace(ws=jnp.where(late.all(), jnp.nan, clip.ws))
 
     index = jnp.uint32(6 * config.train.batch_size + 1)
-    broken = jax.random.key_data(jax.random.fold_in(loop.streams(config.seed).clips, index))
-    with pytest.raises(FloatingPointError, match=r"step 7: .*loss.* not finite"):
-        train(config, tmp_path, (sample_broken, source, mean, std))
+    broken = jax.random.key_data(jax.random.fold_in(streams(config.seed).clips, index))
+    broken_world = (sample_broken, source, mean, std)
+    with pytest.raises(FloatingPointError, match=r"step 7: .*loss.* not finite.*--workdir=.*nan meets it again"):
+        train(config, tmp_path, broken_world)
     assert [line["step"] for line in metrics.read(tmp_path / "metrics.jsonl")] == [2, 4, 6]
     with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
         assert checkpoints.latest_step == 5
 
+    # What is left behind is the state before: the next step breaks, and would not if the clips were whole.
+    nan = tmp_path / "nan"
+    assert [path.name for path in (nan / "checkpoints").iterdir()] == ["6"]
+    with pytest.raises(FloatingPointError, match=r"step 7: .*the newest checkpoint is of the step before"):
+        train(config, nan, broken_world)
+    assert_same(train(config, nan, world), ten_steps[1])
 
-def test_checkpoint_of_another_model_is_refused(config, world, ten_steps):
+
+def test_checkpoint_of_another_model_is_refused(config, world, train, ten_steps):
     workdir, state = ten_steps
     wrong = state.ema_params | {"decoder": {}}
     with pytest.raises(ValueError, match=r"does not fit the config: ema_params/decoder.* the config gives none"):
         checkpoint.load(workdir / "checkpoints", {"ema_params": wrong})
     config.model.structure_dim, config.train.num_steps = 4, 12
-    with pytest.raises(ValueError, match=r"does not fit the config: params/.* \(9, \d+\) there; .* gives \(10, \d+\)"):
+    with pytest.raises(
+        ValueError, match=r"does not fit the config: ema_params/.* \(9, \d+\) there; .* gives \(10, \d+\)"
+    ):
         train(config, workdir, world)
 
 

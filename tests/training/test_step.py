@@ -9,14 +9,15 @@ from jax.sharding import AxisType
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from disentangle_jax.latents import ClipSource, Directions, Recipe
-from disentangle_jax.latents import sample_clip as sample_real_clip
+from disentangle_jax.latents.feed import GeneratedClips
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.objective import objective
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule, update_ema
 from disentangle_jax.training.state import graphdef, init_state, streams
-from disentangle_jax.training.step import make_loss, make_train_step, sample_clips
+from disentangle_jax.training.step import Advance, make_train_step
 from stylegan2_flax.training import parallel
+
+COMPILATION = "/jax/core/compile/backend_compile_duration"
 
 
 @pytest.fixture(scope="module")
@@ -30,59 +31,45 @@ def mesh_of(devices):
     return jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
 
 
+def feed_of(config, sample_clip, source, mesh):
+    placed = jax.device_put(source, parallel.replicated(mesh))
+    return GeneratedClips(
+        sample_clip, placed, streams(config.seed).clips, config.train.batch_size, mesh, config.data.tile
+    )
+
+
 def creator(config, mean, std):
     return lambda: Autoencoder(mean, std, **config.model, rngs=nnx.Rngs(jax.random.key(0)))
 
 
-def real_source(generator):
-    vectors = jax.random.normal(jax.random.key(3), (2, generator.num_ws, generator.w_dim)) / 8
-    directions = Directions(vectors, vectors, jnp.zeros(vectors.shape[1:]), ("up", "down"))
-    recipe = Recipe(8, 3, ("sinusoid", "random_walk"), 1.0, 1.0, 0.5, 3, 0.5)
-    return sample_real_clip, ClipSource.create(generator, directions, recipe)
-
-
-def clips_of(devices, sample_clip, source):
-    indices = jnp.arange(1000, 1016, dtype=jnp.uint32)
-    mesh = mesh_of(devices)
-    sharding = parallel.over_batch(mesh)
-    make = jax.jit(lambda source: sample_clips(sample_clip, source, streams(0).clips, indices, sharding))
-    clips = make(jax.device_put(source, parallel.replicated(mesh)))
-    assert len(clips.ws.sharding.device_set) == devices
-    return clips
-
-
-def test_clips_have_the_same_bits_on_one_device_and_on_eight(world):
-    for one, eight in zip(clips_of(1, *world[:2]), clips_of(8, *world[:2]), strict=True):
-        np.testing.assert_array_equal(one, eight)
-
-
-def test_real_clips_are_the_same_on_one_device_and_on_eight(generator):
-    """What is drawn has the same bits; XLA may round the mapping network's products by the size of a device's share."""
-    one, eight = (clips_of(devices, *real_source(generator)) for devices in (1, 8))
-    np.testing.assert_array_equal(one.coefficients, eight.coefficients)
-    np.testing.assert_allclose(one.ws, eight.ws, atol=1e-5)
-    np.testing.assert_allclose(one.augmented, eight.augmented, atol=1e-5)
-
-
-def test_loss_and_raw_gradient_are_the_same_on_one_device_and_on_eight(config, world):
-    sample_clip, source, mean, std = world
-    create = creator(config, mean, std)
-    state = jax.jit(lambda: init_state(create, make_optimizer(config.optimizer, lambda step: 0.0)))()
-    # Away from the start, where the zeros of the decoder hide most gradients.
-    kernel = state.params["decoder"]["unembed"]["kernel"]
-    state.params["decoder"]["unembed"]["kernel"] = jax.random.normal(jax.random.key(5), kernel.shape)
-
-    def value_and_grad(devices):
-        mesh = mesh_of(devices)
-        loss = make_loss(config, graphdef(create), sample_clip, mesh)
-        there = jax.device_put((state.params, state.buffers, state.step, source), parallel.replicated(mesh))
-        step = jax.jit(jax.value_and_grad(lambda p, b, step, source: loss(p, b, step, source, None)[0]))
-        return step(*there)
-
-    (value, grads), (value8, grads8) = value_and_grad(1), value_and_grad(8)
+def test_loss_and_raw_gradient_are_the_same_on_one_device_and_on_eight(config, world, gradient_on):
+    (value, grads), (value8, grads8) = (gradient_on(mesh_of(devices), config, world) for devices in (1, 8))
     np.testing.assert_allclose(value, value8, rtol=1e-6)
     for one, eight in zip(jax.tree.leaves(grads), jax.tree.leaves(grads8), strict=True):
         np.testing.assert_allclose(one, eight, atol=1e-6 * max(1.0, float(jnp.abs(one).max())))
+
+
+def test_a_batch_in_parts_gives_the_same_gradient_where_frames_do_not_contrast(config, world, gradient_on):
+    for name in ("appearance_contrast", "structure_contrast"):
+        config.loss.weights[name] = 0.0
+    config.train.batch_size = 16
+    whole = gradient_on(mesh_of(2), config, world)
+    config.train.accumulate = 4
+    for one, other in zip(*map(jax.tree.leaves, (whole, gradient_on(mesh_of(2), config, world))), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6 * max(1.0, float(jnp.abs(one).max())))
+    with pytest.raises(ValueError, match=r"batch_size is 16.* 8 devices and 4 parts \(train.accumulate\).* of 32"):
+        parallel.make_mesh(16, 4)
+
+
+def test_half_precision_stays_close(config, world, gradient_on):
+    """In the trunks alone: parameters and their gradients are float32."""
+    value, grads = gradient_on(mesh_of(1), config, world)
+    config.model.dtype = "bfloat16"
+    half_value, half_grads = gradient_on(mesh_of(1), config, world)
+    assert 0 < abs(half_value - value) < 0.01 * value
+    kernel, half_kernel = (g["encoder"]["trunk"]["dense"]["kernel"] for g in (grads, half_grads))
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(half_grads))
+    assert jnp.linalg.norm(half_kernel - kernel) < 0.05 * jnp.linalg.norm(kernel)
 
 
 def make_step(config, world, devices=8):
@@ -91,8 +78,9 @@ def make_step(config, world, devices=8):
     schedule = make_schedule(config.optimizer, config.train.num_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
     init = jax.jit(lambda: init_state(create, optimizer), out_shardings=parallel.replicated(mesh))
-    step = make_train_step(config, graphdef(create), optimizer, schedule, sample_clip, mesh)
-    return step, init(), jax.device_put(source, parallel.replicated(mesh))
+    feed = feed_of(config, sample_clip, source, mesh)
+    step = make_train_step(config, graphdef(create), optimizer, schedule, feed, mesh)
+    return step, init(), feed.fetch(0)
 
 
 def test_step_compiles_once_gives_up_its_state_and_learns(config, world):
@@ -169,6 +157,35 @@ def test_clips_of_one_frame_are_refused(config, world):
     step, state, source = make_step(config, (sample_frame, *world[1:]))
     with pytest.raises(ValueError, match="at least 2 frames"):
         step(state, source, None)
+
+
+def test_the_step_of_a_loop_is_compiled_once_and_refuses_what_would_need_another(config, world):
+    step, state, _ = make_step(config, world)
+    feed = feed_of(config, world[0], world[1], mesh_of(8))
+    compiled = []
+
+    def listen(event, duration_secs, **about):
+        compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    advance = Advance(step, feed, None)
+    for number in range(1, 4):
+        state, _ = advance(state, number)
+        if number == 1:
+            first = compiled.count(COMPILATION)
+    jax.monitoring.unregister_event_duration_listener(listen)
+    assert compiled.count(COMPILATION) == first > 0
+    with pytest.raises(TypeError, match="compiled"):
+        advance(state._replace(step=jnp.zeros((2,), jnp.int32)), 4)
+
+
+def test_what_slips_to_the_devices_in_a_step_is_an_error(config, world):
+    step, state, _ = make_step(config, world)
+    feed = feed_of(config, world[0], world[1], mesh_of(8))
+    advance = Advance(step, feed, None)
+    state, _ = advance(state, 1)
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        advance(state._replace(step=np.int32(1)), 2)
 
 
 def test_batch_that_does_not_spread_over_the_devices_is_refused():

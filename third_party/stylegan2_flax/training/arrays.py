@@ -9,14 +9,16 @@ def named(tree: PyTree) -> dict[str, PyTree]:
     return {"/".join(map(_name, path)): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
+class Misfit(ValueError):
+    """Arrays of another model than the one that is wanted."""
+
+
 def check_shapes(origin: str, stored: dict[str, PyTree], wanted: dict[str, PyTree]) -> None:
-    """Raise a ValueError that names the first array whose shape at its `origin` is not the wanted one."""
+    """Raise a Misfit that names the first array whose shape at its `origin` is not the wanted one."""
     for name in sorted(stored.keys() | wanted.keys()):
         there, here = (tuple(arrays[name].shape) if name in arrays else "none" for arrays in (stored, wanted))
         if there != here:
-            raise ValueError(
-                f"{origin} does not fit the config: {name} has shape {there} there; the config gives {here}"
-            )
+            raise Misfit(f"{origin} does not fit the config: {name} has shape {there} there; the config gives {here}")
 
 
 def abstract(tree: PyTree, sharding: jax.sharding.Sharding) -> PyTree:

@@ -50,6 +50,7 @@ def train(
 
     Raises:
         FloatingPointError: a loss is not finite; nothing is saved from then on.
+        OSError: there is no room for checkpoints, or the last one could not be written.
         SystemExit: SIGINT or SIGTERM came; a checkpoint was saved first.
     """
     # 1. What runs: the optimisers, the step.
@@ -62,8 +63,8 @@ def train(
         # 2. Where it stands: the newest checkpoint, else step 0, straight onto the devices.
         create = partial(init_state, optimizers=optimizers, augment_p=config.augment.p)
         init = partial(jax.jit(create, out_shardings=replicated), generator, discriminator)
-        start = step = checkpoints.latest_step or 0
-        state = checkpoints.restore(abstract(jax.eval_shape(init), replicated)) if start else init()
+        state = checkpoints.restore(abstract(jax.eval_shape(init), replicated)) or init()
+        start = step = int(state.step)
         metrics.rewind(workdir / "metrics.jsonl", start)
 
         # 3. The steps: log, score, show, save what is due, then the next step. Only what is due waits for the devices.
@@ -87,7 +88,8 @@ def train(
                 state = train_step(state, batches(step), step)
                 step += 1
                 progress.update()
-                stop = interrupt.name or _time_is_up(config, began)
+                stop = interrupt.after(step) or _time_is_up(config, began)
+        checkpoints.finish(step)
     if interrupt.name and step < last:
         raise SystemExit(
             f"Stopped by {interrupt.name} after step {step} of {last}; a checkpoint is saved in {workdir}. "

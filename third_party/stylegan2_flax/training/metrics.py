@@ -4,6 +4,7 @@ It holds what the run computed and no clock times, so that the file of a resumed
 one.
 """
 
+import errno
 import json
 from pathlib import Path
 
@@ -11,9 +12,13 @@ from stylegan2_flax.files import atomic
 
 
 def append(path: Path, step: int, values: dict[str, float]) -> None:
-    """Add one line."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"step": step, **values}) + "\n")
+    """Add one line; or nothing, if there is no room for it: that raises an OSError."""
+    line = (json.dumps({"step": step, **values}) + "\n").encode()
+    with path.open("ab", buffering=0) as file:
+        end = file.tell()
+        if file.write(line) < len(line):
+            file.truncate(end)
+            raise OSError(errno.ENOSPC, f"no room for a line in {path}")
 
 
 def read(path: Path) -> list[dict[str, int | float]]:

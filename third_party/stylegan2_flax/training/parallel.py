@@ -1,23 +1,86 @@
 """Devices: one mesh with one axis, over which the examples of a batch are spread; everything else is replicated.
 
-The step is plain `jax.jit` over these shardings: XLA puts in the collectives, and the losses see the global batch.
+The step is plain `jax.jit` over these shardings: XLA puts in the collectives, and the losses see the global batch. With
+several processes the mesh spans the devices of all: each process computes its part of the batch.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import jax
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
-def make_mesh(batch_size: int) -> Mesh:
-    """A mesh of all devices for batches of `batch_size`.
+def join(
+    distributed: bool | None = None,
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+) -> None:
+    """Make this process one of several, before JAX computes anything.
+
+    Args:
+        distributed: True asks for a cluster (Cloud TPU, Slurm, Open MPI, Kubernetes) and fails where there is none;
+            None takes one if there is one; False leaves this process alone.
+        coordinator: HOST:PORT of process 0, where no cluster tells.
+        num_processes, process_id: likewise, how many there are and which this is, from 0.
+
+    Raises:
+        ValueError: a cluster is asked for and there is none, or only a part of the last three is given.
+    """
+    by_hand = (coordinator, num_processes, process_id)
+    given = [value is not None for value in by_hand]
+    if distributed is False and any(given):
+        raise ValueError("a coordinator is named, but several processes are not wanted: leave one of the two out")
+    if any(given) and not all(given):
+        raise ValueError(
+            "processes that are started by hand need all three: the coordinator's HOST:PORT, how many processes there "
+            f"are, and which this is; got {by_hand}"
+        )
+    if distributed is False:
+        return
+    try:
+        jax.distributed.initialize(*by_hand)
+    except ValueError as error:
+        if any(given):
+            raise
+        if distributed:
+            raise ValueError(
+                "several processes are asked for, but JAX detects no cluster that tells of them: name the coordinator, "
+                "their number and this one's by hand"
+            ) from error
+
+
+@contextmanager
+def first_process_first(what: str) -> Iterator[None]:
+    """Run the body in process 0, then in the others, which find on the shared disk what it wrote.
+
+    Args:
+        what: a name of the body, the same in all processes.
+    """
+    several, first = jax.process_count() > 1, jax.process_index() == 0
+    if several and not first:
+        multihost_utils.sync_global_devices(what)
+    try:
+        yield
+    finally:  # what it met, the others will meet: they must not wait for it
+        if several and first:
+            multihost_utils.sync_global_devices(what)
+
+
+def make_mesh(batch_size: int, parts: int = 1) -> Mesh:
+    """A mesh of all devices for batches of `batch_size`, treated in `parts` one after the other.
 
     Raises:
         ValueError: the batch does not spread evenly.
     """
     devices = jax.device_count()
-    if batch_size % devices:
+    if batch_size % (devices * parts):
+        over = f"{devices} devices" + (f" and {parts} parts (train.accumulate)" if parts > 1 else "")
         raise ValueError(
-            f"train.batch_size is {batch_size}, which does not spread evenly over {devices} devices: "
-            f"choose a multiple of {devices}"
+            f"train.batch_size is {batch_size}, which does not spread evenly over {over}: "
+            f"choose a multiple of {devices * parts}"
         )
     return jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,))
 

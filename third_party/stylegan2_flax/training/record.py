@@ -1,6 +1,7 @@
 """The config as a record: `config.json` in the workdir says what was run."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ def record(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...])
 
     Raises:
         ValueError: the workdir belongs to a run with another config; the message names the fields that differ.
+        OSError: nothing can be written there.
     """
+    _try_out(Path(workdir))
     path = Path(workdir) / "config.json"
     if path.exists():
         before, now = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(json.loads(config.to_json()))
+        if before == now:
+            return
         differing = [
             f"  {name}: {before.get(name, 'absent')} there, {now.get(name, 'absent')} now"
             for name in sorted(before.keys() | now.keys())
@@ -40,6 +45,15 @@ def write(config: ConfigDict, folder: str | Path) -> None:
     """Write `config.json`."""
     with atomic(Path(folder) / "config.json") as temporary:
         temporary.write_text(json.dumps(json.loads(config.to_json()), indent=2) + "\n", encoding="utf-8")
+
+
+def _try_out(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(1024))
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}: nothing can be written into {folder}") from error
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""From a checkpoint in NVIDIA's format to a transfer, by the configs for published generators."""
+
+import importlib.util
+import runpy
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+import stylegan2_flax as sg2
+from disentangle_jax import Disentangler
+from disentangle_jax.training import experiment
+
+TESTS = Path(__file__).parents[1]
+CONFIGS = TESTS.parent / "experiments" / "configs"
+
+
+def written(path, resolution):
+    """A generator of this resolution with 512 numbers a layer and next to no channels, as NVIDIA's code pickles it."""
+    kwargs = {
+        "mapping_kwargs": {"num_layers": 2},
+        "synthesis_kwargs": {"channel_base": 2 * resolution, "channel_max": 4},
+    }
+    build = jax.jit(lambda: sg2.Generator(512, 0, 512, resolution, 3, **kwargs, rngs=nnx.Rngs(0)))
+    writers, nvidia = (_module(name) for name in ("writers", "writers_nvidia"))
+    path.write_bytes(nvidia.TorchWriter(writers).file({"G_ema": build()}))
+    return path
+
+
+def _module(name):
+    spec = importlib.util.spec_from_file_location(name, TESTS / "stylegan2_flax" / "checkpoints" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def train_and_transfer(name, resolution, tmp_path, **model):
+    config = runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]()
+    config.generator = str(written(tmp_path / "network.pkl", resolution))
+    config.directions.num_samples = 256
+    config.model.update(model)
+    config.optimizer.warmup_steps = 1
+    config.train.update(batch_size=8, num_steps=2)
+    state = experiment.run(config, tmp_path / "run")
+    trained = Disentangler.load(tmp_path / "run")
+    source, driving = jax.random.normal(jax.random.key(0), (2, trained.generator.num_ws, 512))
+    moved = trained.transfer(source, driving)
+    assert int(state.step) == 2
+    assert moved.shape == source.shape
+    assert np.isfinite(moved).all()
+    assert trained.directions.vectors.shape == (12, trained.generator.num_ws, 512)
+    return state
+
+
+SMALL = {"appearance_dim": 8, "structure_dim": 4, "embed_dim": 4, "width": 16, "num_blocks": 1}
+
+
+def test_a_generator_of_1024_px(tmp_path):
+    train_and_transfer("ffhq1024", 1024, tmp_path, **SMALL)
+
+
+@pytest.mark.slow
+def test_an_autoencoder_of_full_size(tmp_path):
+    state = train_and_transfer("ffhq1024", 1024, tmp_path)
+    assert sum(leaf.size for leaf in jax.tree.leaves(state.params)) > 25e6

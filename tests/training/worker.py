@@ -1,0 +1,28 @@
+"""Runs of the small world in processes of their own, which a test may kill: worker.py [OVERRIDES as JSON]
+
+Reads workdirs from stdin, one a line. Each is trained in by a child, forked once everything is imported; its process id
+is printed, and when it is done, what became of it: its exit code, or minus the signal that killed it.
+"""
+
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+
+small = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
+
+
+def train(workdir: str) -> None:
+    config = small["make_config"]()
+    config.train.update(json.loads(sys.argv[1]))
+    small["train_world"](config, Path(workdir), small["make_world"]())
+
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        train(line.strip())
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
