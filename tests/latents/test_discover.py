@@ -82,7 +82,7 @@ def test_impossible_configs_are_refused(config, generator, recipe, options, mess
 )
 def test_a_scorers_directions_change_what_it_reads(monkeypatch, config, generator, recipe, options, leak):
     weights = np.random.default_rng(0).normal(size=(48, len(NAMES))).astype(np.float32)
-    monkeypatch.setattr(discovery, "_score", lambda generator, judge, ws: ws.reshape(len(ws), -1) @ weights)
+    monkeypatch.setattr(discovery, "score", lambda generator, judge, ws: ws.reshape(len(ws), -1) @ weights)
     config.directions.update(num_samples=2048, ridge=1e-4, **options)
     directions = discover(config, generator, recipe)
     assert directions.names == STRUCTURE
