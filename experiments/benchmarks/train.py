@@ -1,0 +1,174 @@
+"""How fast clips are made and the autoencoder is trained on them, beside what the machine could do.
+
+    python experiments/benchmarks/train.py                                      faces at 64 px, batches of 32 clips
+    python experiments/benchmarks/train.py --size=ffhq1024 --batches 64 1024    latents of 18 x 512
+    XLA_FLAGS=--xla_force_host_platform_device_count=8 python experiments/benchmarks/train.py --devices 1 2 4 8
+
+Columns: steps/s of the whole train step; the share of its time that clip generation takes (the step against one that
+is given its clips) and clips/s of generation alone; how near the step without generation comes to its floor; memory of
+one device; for several devices the speed against one. The floor is the larger of two times: operations, as XLA counts
+them, over the rate of a large matrix product, and the bytes of the train state, read and written once, over the rate
+of a large copy; both rates are measured here and now. The generator's weights are random at ffhq1024: latents need
+nothing but the mapping network. Virtual devices of a processor share its cores: what they show is the price of
+dividing the work.
+"""
+
+import argparse
+import json
+import os
+import runpy
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import AxisType
+from jaxtyping import PyTree
+from ml_collections import ConfigDict
+from stylegan2 import rates
+
+import stylegan2_flax as sg2
+from disentangle_jax.generators import load_generator
+from disentangle_jax.latents import Clip, ClipSource, Recipe, sample_clip
+from disentangle_jax.latents.discover import discover
+from disentangle_jax.latents.feed import GeneratedClips
+from disentangle_jax.model import Autoencoder
+from disentangle_jax.training.optimizer import make_optimizer, make_schedule
+from disentangle_jax.training.state import graphdef, init_state, streams
+from disentangle_jax.training.step import make_train_step
+from stylegan2_flax.training import parallel
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SIZES = ("faces64", "ffhq1024")
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse(argv)
+    config, source = world(arguments.size)
+    flops, bandwidth = rates(config.model.dtype)
+    print(
+        f"{jax.devices()[0].device_kind}, {config.model.dtype}: {flops / 1e9:,.0f} GFLOP/s in a matrix product, ",
+        end="",
+    )
+    print(f"{bandwidth / 1e9:,.1f} GB/s; load {os.getloadavg()[0]:.1f}")
+    heads = ("batch", "devices", "steps/s", "for clips", "clips/s", "of floor", "memory", "speed-up")
+    print(*(f"{head:>9}" for head in heads))
+    rows = []
+    for batch in arguments.batches:
+        for devices in arguments.devices:
+            row = measure(config, source, batch, devices, arguments.rounds, (flops, bandwidth))
+            first = next((r for r in rows if r["batch"] == batch), row)
+            rows.append(row | {"speed_up": row["steps_per_s"] / first["steps_per_s"]})
+            print(shown(rows[-1]), flush=True)
+    if arguments.json:
+        about = {"size": arguments.size, "device": jax.devices()[0].device_kind, "rates": [flops, bandwidth]}
+        arguments.json.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=SIZES, default="faces64")
+    parser.add_argument("--batches", type=int, nargs="+", default=[32], metavar="CLIPS")
+    parser.add_argument("--devices", type=int, nargs="+", default=[jax.device_count()], metavar="N")
+    parser.add_argument("--rounds", type=int, default=5, help="of ten steps each; the table has their median")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write every figure there")
+    return parser.parse_args(argv)
+
+
+def world(size: str) -> tuple[ConfigDict, ClipSource]:
+    """The config of an experiment, with random directions, and what its clips are made from."""
+    switches = "demo" if size == "faces64" else ""
+    config = runpy.run_path(str(CONFIGS / f"{size}.py"))["get_config"](switches)
+    config.directions.source, config.directions.num_samples = "random", 1024
+    if size == "faces64":
+        generator = load_generator("faces64")
+    else:
+        tiny = {"channel_base": 512, "channel_max": 8}  # nothing is rendered
+        generator = jax.jit(lambda: sg2.Generator(img_resolution=1024, synthesis_kwargs=tiny, rngs=nnx.Rngs(0)))()
+    recipe = Recipe.of(config.clips)
+    return config, ClipSource.create(generator, discover(config, generator, recipe), recipe)
+
+
+def measure(
+    config: ConfigDict, source: ClipSource, batch: int, devices: int, rounds: int, rate: tuple[float, float]
+) -> dict[str, Any]:
+    """One row of the table. Times are in seconds, sizes in bytes."""
+    mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
+    replicated = parallel.replicated(mesh)
+    placed, key = jax.device_put(source, replicated), streams(config.seed).clips
+    generated = GeneratedClips(sample_clip, placed, key, batch, mesh, config.data.tile)
+    mean, std = np.asarray(source.stats.mean), np.asarray(source.stats.std)
+    create = partial(Autoencoder, jax.numpy.asarray(mean), jax.numpy.asarray(std), **config.model, rngs=nnx.Rngs(0))
+    schedule = make_schedule(config.optimizer, config.train.num_steps)
+    optimizer = make_optimizer(config.optimizer, schedule)
+    init = jax.jit(partial(init_state, create, optimizer), out_shardings=replicated)
+
+    def compiled(feed: Any, fetched: PyTree) -> Any:
+        step = make_train_step(config, graphdef(create), optimizer, schedule, feed, mesh)
+        return step.lower(init(), fetched, None).compile()
+
+    make = jax.jit(generated.clips).lower(generated.fetch(0), init().step).compile()
+    clips = make(generated.fetch(0), init().step)
+    whole, given = compiled(generated, generated.fetch(0)), compiled(Given(), clips)
+    seconds = seconds_of_steps(whole, init(), generated.fetch(0), rounds)
+    without = seconds_of_steps(given, init(), clips, rounds)
+    alone = median(elapsed(lambda: make(generated.fetch(0), init().step)) for _ in range(rounds))
+    memory = whole.memory_analysis()
+    state = sum(leaf.nbytes for leaf in jax.tree.leaves(init()))
+    operations = given.cost_analysis()["flops"]
+    floor = max(operations / rate[0], 2 * state / rate[1])
+    return {
+        "batch": batch,
+        "devices": devices,
+        "steps_per_s": 1 / seconds,
+        "share_of_clips": max(0.0, 1 - without / seconds),
+        "clips_per_s": batch / alone,
+        "floor_s": floor,
+        "of_floor": floor / without,
+        "memory_bytes": memory.temp_size_in_bytes + memory.argument_size_in_bytes,
+    }
+
+
+class Given:
+    """A feed of one and the same clips."""
+
+    def fetch(self, step: int) -> PyTree:
+        raise AssertionError("the step is given its clips")
+
+    def clips(self, fetched: Clip, step: jax.Array) -> Clip:
+        return fetched
+
+
+def seconds_of_steps(step: Callable[..., Any], state: Any, fetched: PyTree, rounds: int, steps: int = 10) -> float:
+    """Seconds a step, the median over rounds of `steps` steps; a first round is not counted."""
+
+    def run() -> None:
+        nonlocal state
+        for _ in range(steps):
+            state, _ = step(state, fetched, None)
+        jax.block_until_ready(state)
+
+    run()
+    return median(elapsed(run) for _ in range(rounds)) / steps
+
+
+def elapsed(function: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    jax.block_until_ready(function())
+    return time.perf_counter() - began
+
+
+def shown(row: dict[str, Any]) -> str:
+    return (
+        f"{row['batch']:9} {row['devices']:9} {row['steps_per_s']:9.1f} {row['share_of_clips']:9.0%} "
+        f"{row['clips_per_s']:9,.0f} {row['of_floor']:9.0%} {row['memory_bytes'] / 2**20:7.0f} M {row['speed_up']:9.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
