@@ -25,6 +25,7 @@ from statistics import median
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import AxisType
@@ -103,7 +104,10 @@ def measure(
     placed, key = jax.device_put(source, replicated), streams(config.seed).clips
     generated = GeneratedClips(sample_clip, placed, key, batch, mesh, config.data.tile)
     mean, std = np.asarray(source.stats.mean), np.asarray(source.stats.std)
-    create = partial(Autoencoder, jax.numpy.asarray(mean), jax.numpy.asarray(std), **config.model, rngs=nnx.Rngs(0))
+
+    def create() -> Autoencoder:
+        return Autoencoder(jnp.asarray(mean), jnp.asarray(std), **config.model, rngs=nnx.Rngs(0))
+
     schedule = make_schedule(config.optimizer, config.train.num_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
     init = jax.jit(partial(init_state, create, optimizer), out_shardings=replicated)
@@ -112,12 +116,13 @@ def measure(
         step = make_train_step(config, graphdef(create), optimizer, schedule, feed, mesh)
         return step.lower(init(), fetched, None).compile()
 
-    make = jax.jit(generated.clips).lower(generated.fetch(0), init().step).compile()
-    clips = make(generated.fetch(0), init().step)
+    first = generated.fetch(0), init().step
+    make = jax.jit(generated.clips).lower(*first).compile()
+    clips = make(*first)
     whole, given = compiled(generated, generated.fetch(0)), compiled(Given(), clips)
     seconds = seconds_of_steps(whole, init(), generated.fetch(0), rounds)
     without = seconds_of_steps(given, init(), clips, rounds)
-    alone = median(elapsed(lambda: make(generated.fetch(0), init().step)) for _ in range(rounds))
+    alone = median(elapsed(partial(make, *first)) for _ in range(rounds))
     memory = whole.memory_analysis()
     state = sum(leaf.nbytes for leaf in jax.tree.leaves(init()))
     operations = given.cost_analysis()["flops"]
