@@ -1,6 +1,7 @@
 """Forms of StyleGAN2's two expensive operations, timed side by side: the record of what was tried.
 
-    python experiments/benchmarks/forms.py                          at the sizes of config F at 256 px, batch 4
+    python experiments/benchmarks/forms.py                          at the sizes of config F at 256 px, batch 4; on two
+                                                                    cores long, as some gradients take half a minute
     python experiments/benchmarks/forms.py --scale=4 --batch=8      a quarter of the channels
 
 Columns: milliseconds of the value, of the gradient to image and kernel, and of the gradient to the kernel of the
