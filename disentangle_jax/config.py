@@ -6,8 +6,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from stylegan2_flax.training import record as records
-from stylegan2_flax.training.record import write
+from stylegan2_flax.run import config_record as records
+from stylegan2_flax.run.config_record import write
 
 __all__ = ["MAY_CHANGE", "read", "record", "write"]
 

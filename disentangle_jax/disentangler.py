@@ -14,11 +14,11 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from disentangle_jax import config as records
+from disentangle_jax.directions import Directions
 from disentangle_jax.generators import BUNDLED, load_generator
-from disentangle_jax.latents import Directions
 from disentangle_jax.model import Autoencoder, Codes, weights
 from disentangle_jax.model.autoencoder import Buffer
-from stylegan2_flax.training import checkpoint
+from stylegan2_flax.run import checkpoints as checkpoint
 
 RENDERED_PIXELS = 2**18
 """How many pixels are rendered at once, at most: 64 images of 64 px, or 1 of 512 px and more."""

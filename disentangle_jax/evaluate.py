@@ -13,12 +13,12 @@ from absl import app, flags
 from disentangle_jax import command, files
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.domain import load_domain
-from disentangle_jax.evaluation.gallery import draw
 from disentangle_jax.evaluation.held_out import held_out
 from disentangle_jax.evaluation.motion import direction_puppeteer, truth_puppeteer
-from disentangle_jax.evaluation.report import summary, write_report
 from disentangle_jax.evaluation.suite import METHODS, measure
-from stylegan2_flax.training import metrics as records
+from disentangle_jax.report.gallery import draw
+from disentangle_jax.report.report import summary, write_report
+from stylegan2_flax.run import metrics as records
 
 WORKDIR = flags.DEFINE_string("workdir", None, "the training workdir to judge", allow_override=True)
 COMPARE = flags.DEFINE_multi_string("compare", [], "NAME=WORKDIR of a model to compare with; may be repeated")

@@ -18,10 +18,11 @@ from ml_collections import ConfigDict, config_flags
 
 import stylegan2_flax as sg2
 from disentangle_jax import command, media
+from disentangle_jax.clips import ClipConfig
+from disentangle_jax.directions import Directions
+from disentangle_jax.directions.find import Found, find, reader, search_faces
+from disentangle_jax.directions.ranking import Ranking, looker, rank
 from disentangle_jax.generators import BUNDLED, load_generator
-from disentangle_jax.latents import Directions, Recipe
-from disentangle_jax.latents.discover import Found, find, reader, search_faces
-from disentangle_jax.latents.ranking import Ranking, looker, rank
 
 # The entry points share the names of flags, and a test imports them all.
 CONFIG = config_flags.DEFINE_config_file(
@@ -45,7 +46,7 @@ def main() -> None:
 def find_directions(config: ConfigDict, folder: Path) -> None:
     """Find, rank, save and draw the directions of `config.directions`."""
     generator = load_generator(config.generator)
-    recipe = Recipe.of(config.clips)
+    recipe = ClipConfig.of(config.clips)
     found = find(config, generator, recipe)
     faces = search_faces(config, generator, recipe)
     ranking = found.ranking or _rank(config, generator, found.directions, faces)

@@ -8,12 +8,12 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from disentangle_jax import command, processes
+from disentangle_jax.clips import build_clip_source
+from disentangle_jax.clips.shards import folder_of
+from disentangle_jax.clips.tfds_writer import write_clips
 from disentangle_jax.generators import load_generator
-from disentangle_jax.latents import build_clip_source
-from disentangle_jax.latents.store import folder_of
-from disentangle_jax.latents.write import write_clips
 from disentangle_jax.training.state import streams
-from stylegan2_flax.training import parallel
+from stylegan2_flax.run import devices as parallel
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="the experiment: FILE.py or FILE.py:SWITCHES")
 OUT = flags.DEFINE_string("out", None, "folder for the TFDS data set synthetic_clips: made if it is new")

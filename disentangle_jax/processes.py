@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from stylegan2_flax.training import parallel
+from stylegan2_flax.run import devices as parallel
 
 DISTRIBUTED = flags.DEFINE_bool(
     "distributed", None, "demand a cluster of processes, or with --nodistributed none; unsaid, one is taken if detected"

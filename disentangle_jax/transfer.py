@@ -21,8 +21,8 @@ from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.domain import load_truth
 from disentangle_jax.evaluation.held_out import sample_faces
 from disentangle_jax.evaluation.motion import direction_puppeteer, loops, truth_puppeteer
-from disentangle_jax.evaluation.pictures import columns, columns_in_motion
-from disentangle_jax.latents.files import read_ws
+from disentangle_jax.latents import read_ws
+from disentangle_jax.report.pictures import columns, columns_in_motion
 
 # The entry points share the name of the first flag, and a test imports them all.
 WORKDIR = flags.DEFINE_string("workdir", None, "a training workdir or an exported model", allow_override=True)

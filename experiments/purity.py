@@ -30,10 +30,10 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from disentangle_jax import faces, files
+from disentangle_jax.clips import ClipSource, build_clip_source, sample_clip, sample_faces
+from disentangle_jax.clips.purification import Reader
 from disentangle_jax.faces import APPEARANCE, Factors, Judge
 from disentangle_jax.generators import load_generator
-from disentangle_jax.latents import ClipSource, build_clip_source, sample_clip, sample_faces
-from disentangle_jax.latents.purify import Reader
 from disentangle_jax.scores import in_batches
 
 CONFIG = Path(__file__).with_name("configs") / "faces64.py"

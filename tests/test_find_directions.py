@@ -13,7 +13,7 @@ from PIL import Image
 
 import stylegan2_flax as sg2
 from disentangle_jax import command, find_directions
-from disentangle_jax.latents import Directions
+from disentangle_jax.directions import Directions
 
 CONFIG = Path(__file__).parents[1] / "experiments" / "configs" / "faces64.py"
 

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from disentangle_jax.directions import Directions
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.motion import pose_by_truth
 from disentangle_jax.faces.truth import Truth
-from disentangle_jax.latents import Directions
 
 Latents = Float[Array, "n l d"]
 Method = Callable[[Latents, Latents], Latents]

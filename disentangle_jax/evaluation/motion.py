@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from disentangle_jax.directions import Directions
 from disentangle_jax.faces import STRUCTURE, Factors
 from disentangle_jax.faces.truth import Truth
-from disentangle_jax.latents import Directions
 from disentangle_jax.scores import in_batches
 
 _STEPS = 6  # of Gauss-Newton, which is at rounding error by then

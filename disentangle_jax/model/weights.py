@@ -8,7 +8,7 @@ from flax import nnx
 
 from disentangle_jax import arrays
 from disentangle_jax.model.autoencoder import Autoencoder
-from stylegan2_flax.training.arrays import check_shapes, named
+from stylegan2_flax.run.arrays import check_shapes, named
 
 
 def save(autoencoder: Autoencoder, path: Path) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from disentangle_jax import config as records
+from disentangle_jax.clips import build_clip_source
+from disentangle_jax.clips.streams import make_feed
 from disentangle_jax.generators import load_generator
-from disentangle_jax.latents import build_clip_source
-from disentangle_jax.latents.feed import make_feed
 from disentangle_jax.training import loop
 from disentangle_jax.training.state import TrainState, streams
-from stylegan2_flax.training import parallel
+from stylegan2_flax.run import devices as parallel
 
 
 def run(config: ConfigDict, workdir: str | Path) -> TrainState:

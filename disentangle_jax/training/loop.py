@@ -10,18 +10,18 @@ from flax import nnx
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from disentangle_jax.latents.feed import Feed
+from disentangle_jax.clips.streams import Feed
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
-from disentangle_jax.training.profiler import Profiler
-from disentangle_jax.training.recorder import NotFiniteError, Recorder
 from disentangle_jax.training.reproduction import leave_reproduction
 from disentangle_jax.training.state import TrainState, graphdef, init_state, streams
 from disentangle_jax.training.step import Advance, make_train_step
-from stylegan2_flax.training import parallel
-from stylegan2_flax.training.arrays import abstract
-from stylegan2_flax.training.checkpoint import Checkpoints
-from stylegan2_flax.training.interrupt import Interrupt
+from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run.arrays import abstract
+from stylegan2_flax.run.checkpoints import Checkpoints
+from stylegan2_flax.run.interrupt import Interrupt
+from stylegan2_flax.run.profiler import Profiler
+from stylegan2_flax.run.recorder import NotFiniteError, Recorder
 
 
 def train(

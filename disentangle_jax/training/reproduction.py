@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from disentangle_jax.training.state import TrainState
 from disentangle_jax.training.step import Advance
-from stylegan2_flax.training import parallel
-from stylegan2_flax.training.checkpoint import Checkpoints
+from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run.checkpoints import Checkpoints
 
 FOLDER = "nan"
 

@@ -11,12 +11,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 from ml_collections import ConfigDict
 
-from disentangle_jax.latents.clips import Clip
-from disentangle_jax.latents.feed import Feed
+from disentangle_jax.clips.clip import Clip
+from disentangle_jax.clips.streams import Feed
 from disentangle_jax.training.objective import objective
 from disentangle_jax.training.optimizer import update_ema
 from disentangle_jax.training.state import TrainState
-from stylegan2_flax.training import parallel
+from stylegan2_flax.run import devices as parallel
 
 Metrics = dict[str, Float[Array, ""]]
 Loss = tuple[Float[Array, ""], Metrics]

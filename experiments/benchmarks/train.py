@@ -34,15 +34,15 @@ from ml_collections import ConfigDict
 from stylegan2 import rates
 
 import stylegan2_flax as sg2
+from disentangle_jax.clips import Clip, ClipConfig, ClipSource, sample_clip
+from disentangle_jax.clips.streams import GeneratedClips
+from disentangle_jax.directions.find import discover
 from disentangle_jax.generators import load_generator
-from disentangle_jax.latents import Clip, ClipSource, Recipe, sample_clip
-from disentangle_jax.latents.discover import discover
-from disentangle_jax.latents.feed import GeneratedClips
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
 from disentangle_jax.training.state import graphdef, init_state, streams
 from disentangle_jax.training.step import make_train_step
-from stylegan2_flax.training import parallel
+from stylegan2_flax.run import devices as parallel
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SIZES = ("faces64", "ffhq1024")
@@ -91,7 +91,7 @@ def world(size: str) -> tuple[ConfigDict, ClipSource]:
     else:
         tiny = {"channel_base": 512, "channel_max": 8}  # nothing is rendered
         generator = jax.jit(lambda: sg2.Generator(img_resolution=1024, synthesis_kwargs=tiny, rngs=nnx.Rngs(0)))()
-    recipe = Recipe.of(config.clips)
+    recipe = ClipConfig.of(config.clips)
     return config, ClipSource.create(generator, discover(config, generator, recipe), recipe)
 
 

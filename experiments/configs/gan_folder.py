@@ -7,7 +7,7 @@
     minutes    days at 256 px from scratch, hours from --config.init=FILE; not measured yet
     expect     not measured yet
 
-After the colon: the resolution, then a preset of stylegan2_flax.training.presets ("auto" unless said):
+After the colon: the resolution, then a preset of stylegan2_flax.gan.presets ("auto" unless said):
 gan_folder.py:256,paper256. What the fields mean stands in gan_faces64.py. Useful ones:
     --config.data.source=tfds:oxford_flowers102:train      any TFDS dataset with images
     --config.data.mirror                                   where a mirrored image is as good as the image
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from stylegan2_flax.training import presets
+from stylegan2_flax.gan import presets
 
 
 def get_config(arg: str = "256") -> ConfigDict:

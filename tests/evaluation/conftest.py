@@ -13,16 +13,16 @@ import pytest
 from flax import nnx
 
 import stylegan2_flax as sg2
+from disentangle_jax.directions import Directions
+from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.domain import Domain
 from disentangle_jax.evaluation.held_out import sample_faces
 from disentangle_jax.evaluation.motion import pose_by_truth
 from disentangle_jax.faces import NAMES, STRUCTURE, unstack
 from disentangle_jax.faces.truth import Truth
-from disentangle_jax.latents import Directions
-from disentangle_jax.latents.scored import from_scores
 from disentangle_jax.model import Autoencoder, Codes
-from stylegan2_flax.training import metrics
+from stylegan2_flax.run import metrics
 
 CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"
 LAYERS, W_DIM, SIDE = 10, 64, 8

@@ -2,9 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from disentangle_jax.directions import Directions
 from disentangle_jax.evaluation.held_out import held_out
 from disentangle_jax.evaluation.motion import direction_puppeteer, loops, truth_puppeteer
-from disentangle_jax.latents import Directions
 
 
 def test_a_pose_by_the_truth_changes_structure_as_asked_and_nothing_else(truth, perfect):

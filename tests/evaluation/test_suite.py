@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import pytest
 from PIL import Image
 
-from disentangle_jax.evaluation import gallery, suite
+from disentangle_jax.evaluation import suite
 from disentangle_jax.evaluation.held_out import held_out
 from disentangle_jax.evaluation.motion import truth_puppeteer
-from disentangle_jax.evaluation.report import summary, write_report
+from disentangle_jax.report import gallery
+from disentangle_jax.report.report import summary, write_report
 
 PICTURES = ["methods.png", "motion.gif", "motion.png", "trade_off.png", "training.png", "transfer_grid.png"]
 LOSSES = [{"step": step, "loss": 1 / step, "swap": 0.5 / step} for step in range(1, 6)]

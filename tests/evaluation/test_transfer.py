@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from disentangle_jax.directions import Directions
 from disentangle_jax.evaluation import baselines
 from disentangle_jax.evaluation.held_out import held_out
 from disentangle_jax.evaluation.motion import truth_puppeteer
 from disentangle_jax.evaluation.transfer import Exam, best_split, jitter_ratio
-from disentangle_jax.latents import Directions
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 
 from disentangle_jax.faces.judge import Judge
 from disentangle_jax.generators import load_generator
-from stylegan2_flax.training import plugins
-from stylegan2_flax.training.score import open_features
+from stylegan2_flax import plugins
+from stylegan2_flax.gan.score import open_features
 
 
 def test_faces_are_drawn_from_one_key():

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from disentangle_jax.latents import Clip
-from disentangle_jax.latents.feed import GeneratedClips
+from disentangle_jax.clips import Clip
+from disentangle_jax.clips.streams import GeneratedClips
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training import loop
 from disentangle_jax.training.optimizer import make_optimizer
 from disentangle_jax.training.state import graphdef, init_state, streams
 from disentangle_jax.training.step import make_gradient
-from stylegan2_flax.training import parallel
+from stylegan2_flax.run import devices as parallel
 
 LAYERS, W_DIM, DIRECTIONS, FRAMES = 4, 8, 2, 3
 CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from disentangle_jax.training import loop
-from stylegan2_flax.training import parallel
+from stylegan2_flax.run import devices as parallel
 
 process, port, folder = sys.argv[1:]
 parallel.join(None, f"127.0.0.1:{port}", 2, int(process))

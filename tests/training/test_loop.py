@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import pytest
 
 from disentangle_jax.training.state import streams
-from stylegan2_flax.training import checkpoint, metrics
-from stylegan2_flax.training.checkpoint import Checkpoints
+from stylegan2_flax.run import checkpoints as checkpoint
+from stylegan2_flax.run import metrics
+from stylegan2_flax.run.checkpoints import Checkpoints
 
 
 def test_killed_run_resumes_exactly(config, world, train, assert_same, ten_steps, tmp_path):

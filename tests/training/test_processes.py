@@ -12,7 +12,8 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan2_flax.training import metrics, parallel
+from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import metrics
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,13 +9,13 @@ from jax.sharding import AxisType
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from disentangle_jax.latents.feed import GeneratedClips
+from disentangle_jax.clips.streams import GeneratedClips
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.objective import objective
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule, update_ema
 from disentangle_jax.training.state import graphdef, init_state, streams
 from disentangle_jax.training.step import Advance, make_train_step
-from stylegan2_flax.training import parallel
+from stylegan2_flax.run import devices as parallel
 
 COMPILATION = "/jax/core/compile/backend_compile_duration"
 

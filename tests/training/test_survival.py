@@ -17,8 +17,9 @@ import pytest
 
 from disentangle_jax import config as records
 from disentangle_jax.training import loop
-from stylegan2_flax.training import checkpoint, metrics
-from stylegan2_flax.training.checkpoint import Checkpoints
+from stylegan2_flax.run import checkpoints as checkpoint
+from stylegan2_flax.run import metrics
+from stylegan2_flax.run.checkpoints import Checkpoints
 
 WORKER = Path(__file__).with_name("worker.py")
 

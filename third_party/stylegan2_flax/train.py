@@ -7,7 +7,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from stylegan2_flax import command
-from stylegan2_flax.training import experiment, loop
+from stylegan2_flax.gan import experiment, loop
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="the experiment: FILE.py or FILE.py:ARGUMENT")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run: made if it is new, resumed if it is not")

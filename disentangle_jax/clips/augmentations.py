@@ -1,0 +1,69 @@
+"""Other looks for the frames of a clip: each a pure function of latents, and of a key where it is random.
+
+What they change of the structure on the way, `sample_clip` puts back: it moves every augmented frame to its coordinates
+along the directions. How purely each one keeps what a judge sees of structure is what `experiments/purity.py` measures.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from disentangle_jax.clips.config import ClipConfig
+from disentangle_jax.directions.directions import Directions
+
+
+def augment(
+    key: PRNGKeyArray,
+    ws: Float[Array, "t l d"],
+    others: Float[Array, "t l d"],
+    recipe: ClipConfig,
+    std: Float[Array, "l d"],
+    appearance: Directions,
+) -> tuple[Float[Array, "t l d"], Bool[Array, "t"]]:
+    """Each frame in another look.
+
+    Args:
+        key: of all that is random.
+        ws: the frames.
+        others: another face for each.
+        recipe: how much of which augmentation.
+        std: of the latents, over faces.
+        appearance: directions that change the look, if the recipe moves along them.
+
+    Returns:
+        The frames, their structure not yet restored, and which of them show another face altogether.
+    """
+    k_cut, k_mix, k_change, k_noise, k_appearance = jax.random.split(key, 5)
+    t, num_ws, _ = ws.shape
+    changed = jax.random.bernoulli(k_change, recipe.change_face, (t,))
+    mixed = jax.random.bernoulli(k_mix, recipe.mix_layers, (t,))
+    cut = jax.random.randint(k_cut, (t,), recipe.mix_from, num_ws)
+    ws = take_layers_from(jnp.where(changed, 0, jnp.where(mixed, cut, num_ws)), ws, others)
+    if recipe.appearance > 0.0:
+        ws = change_looks(k_appearance, ws, appearance, recipe.appearance)
+    if recipe.noise > 0.0:
+        ws = add_noise(k_noise, ws, std, recipe.noise, recipe.mix_from)
+    return ws, changed
+
+
+def take_layers_from(
+    cut: Int[Array, "n"], ws: Float[Array, "n l d"], others: Float[Array, "n l d"]
+) -> Float[Array, "n l d"]:
+    """Style mixing: the layers from `cut` on of another face; 0 takes all of them, l none."""
+    return jnp.where((jnp.arange(ws.shape[1])[None, :] < cut[:, None])[..., None], ws, others)
+
+
+def change_looks(
+    key: PRNGKeyArray, ws: Float[Array, "n l d"], directions: Directions, spread: float
+) -> Float[Array, "n l d"]:
+    """Moves along all directions of appearance, normally distributed, of this spread in standard deviations."""
+    moves = spread * jax.random.normal(key, (len(ws), len(directions.names)))
+    return ws + jnp.einsum("nk,kld->nld", moves, directions.vectors)
+
+
+def add_noise(
+    key: PRNGKeyArray, ws: Float[Array, "n l d"], std: Float[Array, "l d"], scale: float, first: int
+) -> Float[Array, "n l d"]:
+    """Normal noise on the layers from `first` on, of `scale` standard deviations of the latents."""
+    fine = (jnp.arange(ws.shape[1]) >= first)[None, :, None]
+    return ws + jnp.where(fine, scale * std[None] * jax.random.normal(key, ws.shape), 0.0)

@@ -1,0 +1,49 @@
+"""How clips are made, as plain data: the record that the section `clips` of a config becomes."""
+
+import math
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+COORDINATES = ("absolute", "offset")
+
+
+class ClipConfig(NamedTuple):
+    """How clips are made; the fields are those of `config.clips`."""
+
+    length: int  # frames of a trajectory
+    num_frames: int  # of these, drawn without replacement, are the clip's
+    trajectories: tuple[str, ...]
+    tau: float  # time scale of the trajectories, in frames
+    amplitude: float  # of the coefficients, 1 = the population's own spread
+    bound: float  # largest Mahalanobis norm of the coordinates, in standard deviations
+    coordinates: str  # "absolute": the trajectory replaces a face's coordinates; "offset": it adds to them
+    truncation_psi: float
+    style_mixing: float  # probability that a face takes its layers from a random cut on from another
+    change_face: float  # augmentation: probability that the motion is put on another face altogether
+    mix_layers: float  # augmentation: probability that fine layers come from another face
+    mix_from: int  # the first of the fine layers
+    noise: float  # augmentation: of the fine layers, in standard deviations of the latents
+    appearance: float  # augmentation: of the coordinates along the appearance directions, in standard deviations
+    appearance_from: str  # those directions: the "scorer"'s, or a file of them
+
+    @classmethod
+    def of(cls, clips: ConfigDict) -> "ClipConfig":
+        """The recipe of `config.clips`."""
+        return cls(**{**clips.to_dict(), "trajectories": tuple(clips.trajectories)})
+
+    def check(self, num_ws: int, num_directions: int) -> None:
+        """Raise ValueError if no clip can be made like that, for latents of so many layers and so many directions."""
+        if not 1 <= self.num_frames <= self.length:
+            raise ValueError(f"a clip of {self.length} frames has no {self.num_frames} to draw")
+        if not 0 < self.mix_from < num_ws:
+            raise ValueError(f"mix_from={self.mix_from} must lie between 1 and {num_ws - 1}")
+        if self.coordinates not in COORDINATES:
+            raise ValueError(f"coordinates must be one of {', '.join(COORDINATES)}; got {self.coordinates!r}")
+        if self.tau <= 0.0:
+            raise ValueError(f"tau={self.tau} must be above 0: it is a time, in frames")
+        if self.bound < math.sqrt(num_directions):
+            raise ValueError(
+                f"bound={self.bound} would hold back most faces: along {num_directions} directions they lie "
+                f"{math.sqrt(num_directions):.1f} standard deviations from the mean face, so give more than that"
+            )

@@ -1,0 +1,71 @@
+"""What stored clips were made from, so that nobody trains on those of another generator or recipe."""
+
+import hashlib
+import json
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+from ml_collections import ConfigDict
+
+from disentangle_jax.clips.clip import ClipSource
+from stylegan2_flax.run.arrays import named
+
+
+def origin(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
+    """What decides over the clips of a config, as plain data: equal origins and seeds make equal clips."""
+    moves = (source.directions, source.appearance)
+    recipe = {"clips": config.clips, "purify": config.purify}
+    return {
+        "generator": {"name": str(config.generator), "sha256": _digest(source.mapping)},
+        "directions": {
+            "names": list(source.directions.names),
+            "sha256": _digest(moves),
+        },
+        "recipe": json.loads(ConfigDict(recipe).to_json()),
+    }
+
+
+def check_origin(there: dict[str, Any], here: dict[str, Any]) -> None:
+    """Make sure that a config would make the clips that it reads.
+
+    Args:
+        there: the origin of stored clips.
+        here: that of the config.
+
+    Raises:
+        ValueError: it would not; the message names what differs.
+    """
+    if there["generator"]["sha256"] != here["generator"]["sha256"]:
+        raise ValueError(
+            f"the stored clips were made with the generator {there['generator']['name']!r}, whose mapping network is "
+            f"another than that of {here['generator']['name']!r}: make clips anew, or set config.generator to theirs"
+        )
+    if there["directions"]["sha256"] != here["directions"]["sha256"]:
+        raise ValueError(
+            "the stored clips move along other directions than the config's: set config.directions.source to the "
+            "directions.safetensors that lies beside the clips, or make clips anew"
+        )
+    if differing := differences(there["recipe"], here["recipe"]):
+        raise ValueError(
+            "the stored clips follow another recipe than the config's:\n" + "\n".join(differing) + "\n"
+            "Take these settings over, or make clips anew."
+        )
+
+
+def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """One line for each entry in which two trees of plain data differ."""
+    before, now = named(there), named(here)
+    return [
+        f"  {name.replace('/', '.')}: {before.get(name, 'absent')} there, {now.get(name, 'absent')} now"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _digest(tree: PyTree) -> str:
+    digest = hashlib.sha256()
+    for leaf in map(np.asarray, jax.tree.leaves(tree)):
+        digest.update(f"{leaf.dtype} {leaf.shape}".encode() + leaf.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,166 @@
+"""The TFDS data set `synthetic_clips`: clips in ArrayRecord files, written shard by shard.
+
+Its folder holds `metadata.json` (what the clips are made from), the shards, and `dataset_info.json`, written last.
+`tfds.data_source("synthetic_clips", data_dir=...)` opens it without TensorFlow, and without this package.
+"""
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordWriter
+from etils import epath
+from PIL import Image
+from tensorflow_datasets.core.dataset_info import DatasetIdentity
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
+from tensorflow_datasets.core.splits import SplitDict
+
+from disentangle_jax import files
+from disentangle_jax.clips.provenance import differences
+from stylegan2_flax.files import atomic
+
+NAME, VERSION, SPLIT = "synthetic_clips", "1.0.0", "train"
+
+Rows = dict[str, np.ndarray]
+"""Features of some clips by name, the clips along the leading axis."""
+
+
+def folder_of(directory: str | Path) -> Path:
+    """Where the data set lies in TFDS's `data_dir`."""
+    return Path(directory) / NAME / VERSION
+
+
+def features_of(
+    ws: tuple[int, int, int], k: int, dtype: str, image: tuple[int, int, int] | None
+) -> tfds.features.FeaturesDict:
+    """The features of a clip.
+
+    Args:
+        ws: [t, l, d], the shape of its latents.
+        k: directions.
+        dtype: in which latents are stored.
+        image: [h, w, c], the shape of its frames, if they are stored too.
+    """
+    features = tfds.features
+    # As bytes: TFDS would keep an array of any float type as float32, and take ten times as long to read it.
+    latents = features.Tensor(shape=ws, dtype=np.dtype(dtype), encoding=features.Encoding.BYTES)
+    wanted = {
+        "ws": latents,
+        "augmented": latents,
+        "coefficients": features.Tensor(shape=(ws[0], k), dtype=np.float32),
+        "index": features.Scalar(np.int64),
+        "seed": features.Scalar(np.int64),
+    }
+    if image is not None:
+        wanted["frames"] = features.Sequence(features.Image(shape=image, encoding_format="png"), length=ws[0])
+    return features.FeaturesDict(wanted)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A data set that is being written.
+
+    Attributes:
+        folder: see `folder_of`.
+        num_clips: of the whole.
+        clips_per_shard: of each file but the last, which may be shorter.
+        features: of a clip.
+        metadata: what the clips are, as plain data.
+    """
+
+    folder: Path
+    num_clips: int
+    clips_per_shard: int
+    features: tfds.features.FeaturesDict
+    metadata: dict[str, Any]
+
+    def begin(self) -> None:
+        """Write the metadata, or make sure that they are those of the data set that is there.
+
+        Raises:
+            ValueError: it is another.
+        """
+        path = self.folder / "metadata.json"
+        if not path.exists():
+            files.write_text(path, json.dumps(self.metadata, indent=2) + "\n")
+        elif differing := differences(json.loads(path.read_text(encoding="utf-8")), self.metadata):
+            raise ValueError(
+                f"{self.folder} holds other clips:\n" + "\n".join(differing) + "\n"
+                "Give another --out, delete this one to start over, or take these settings back to go on."
+            )
+
+    @property
+    def num_shards(self) -> int:
+        return len(self._lengths)
+
+    def has(self, shard: int) -> bool:
+        """Whether a shard is there: then it is whole."""
+        return self._path(shard).exists()
+
+    def indices(self, shard: int) -> range:
+        """The indices of a shard's clips."""
+        first = shard * self.clips_per_shard
+        return range(first, first + self._lengths[shard])
+
+    def write(self, shard: int, batches: Iterator[Rows]) -> None:
+        """Write a shard whole, or leave it absent."""
+        path = self._path(shard)
+        for leftover in self.folder.glob(f".*{path.suffix}"):  # of a process that was killed
+            leftover.unlink()
+        with atomic(path) as temporary, ThreadPoolExecutor() as pool:
+            # Latents hardly compress: it would save a sixteenth, and make reading several times as slow.
+            writer = ArrayRecordWriter(os.fspath(temporary), "group_size:1,uncompressed")
+            try:
+                for rows in batches:
+                    clips = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
+                    for record in pool.map(self._serialise, clips):
+                        writer.write(record)
+            finally:
+                writer.close()
+
+    def finish(self) -> None:
+        """Write what TFDS needs to open the data set, now that all shards are there."""
+        version = tfds.core.Version(VERSION)
+        identity = DatasetIdentity(name=NAME, version=version, data_dir=os.fspath(self.folder), module_name="")
+        info = tfds.core.DatasetInfo(builder=identity, features=self.features, description="Synthetic latent videos.")
+        info.set_file_format("array_record")
+        template = tfds.core.ShardedFileTemplate(
+            data_dir=epath.Path(self.folder), dataset_name=NAME, split=SPLIT, filetype_suffix="array_record"
+        )
+        size = sum(self._path(shard).stat().st_size for shard in range(self.num_shards))
+        split = tfds.core.SplitInfo(name=SPLIT, shard_lengths=self._lengths, num_bytes=size, filename_template=template)
+        info.set_splits(SplitDict([split]))
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".") as temporary:
+            info.write_to_directory(temporary)
+            for name in ("features.json", "dataset_info.json"):
+                os.replace(Path(temporary) / name, self.folder / name)
+
+    @property
+    def _lengths(self) -> list[int]:
+        whole, rest = divmod(self.num_clips, self.clips_per_shard)
+        return [self.clips_per_shard] * whole + [rest] * (rest > 0)
+
+    def _path(self, shard: int) -> Path:
+        return self.folder / f"{NAME}-{SPLIT}.array_record-{shard:05d}-of-{self.num_shards:05d}"
+
+    def _serialise(self, clip: dict[str, Any]) -> bytes:
+        if "frames" in clip:
+            clip = {**clip, "frames": [_png(frame) for frame in clip["frames"]]}
+        specs: Any = self.features.get_serialized_info()
+        example = ExampleSerializer(specs).get_tf_example(self.features.encode_example(clip))
+        return example.SerializeToString(deterministic=True)  # else the order of features is that of the process
+
+
+def _png(frame: np.ndarray) -> io.BytesIO:
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, format="PNG")
+    buffer.seek(0)
+    return buffer

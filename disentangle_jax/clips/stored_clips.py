@@ -1,0 +1,136 @@
+"""Clips that are read from a TFDS data set, in the order in which training would have made them."""
+
+from functools import lru_cache
+from typing import Any
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tensorflow_datasets as tfds
+from jax.sharding import Mesh, NamedSharding
+from jaxtyping import Array, Int
+from ml_collections import ConfigDict
+from tensorflow_datasets.core.data_sources.base import DataSource
+
+from disentangle_jax.clips.clip import Clip, ClipSource
+from disentangle_jax.clips.provenance import check_origin, origin
+from disentangle_jax.clips.shards import NAME, folder_of
+from stylegan2_flax.run import devices as parallel
+
+_STEPS = 1 << 40  # more than any run has: batches follow one another without an end
+
+
+class StoredClips:
+    """Clips of a data set: step n has those from place n * batch_size on, and every clip comes once in an epoch.
+
+    The first epoch is in the order of the data set, so that a run reads what it would have made; each later one is in
+    an order of its own, which follows from the seed. A batch is a function of the step alone: a run that resumes reads
+    on as if it had not stopped. Of several processes each reads its own part of a batch. Batches are read ahead by
+    grain's threads.
+    """
+
+    def __init__(self, clips: DataSource, seed: int, batch_size: int, mesh: Mesh, threads: int, prefetch: int):
+        """clips: examples with the features ws, augmented and coefficients, by place."""
+        self._sharding, self._batch_size = parallel.over_batch(mesh), batch_size
+        batches = _Batches(clips, seed, batch_size, _rows(self._sharding, batch_size))
+        self._batches = grain.MapDataset.source(batches)
+        self._options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
+        self._next = -1
+
+    @classmethod
+    def of(cls, config: ConfigDict, source: ClipSource, mesh: Mesh) -> "StoredClips":
+        """The clips of `config.data`.
+
+        Raises:
+            ValueError: there is no such data set, it is unfinished, lacks a feature, is too small for a batch, or was
+                made from something else than the source, which is what the config's own clips would be made from.
+        """
+        data = config.data
+        num_ws, w_dim = source.directions.mean.shape
+        clips = open_clips(data, (num_ws, w_dim), origin(config, source))
+        if len(clips) < config.train.batch_size:
+            raise ValueError(
+                f"{data.dataset} in {data.directory}, split {data.split}, holds {len(clips)} clips, fewer than a batch "
+                f"of {config.train.batch_size}: make more, or set config.train.batch_size"
+            )
+        return cls(clips, config.seed, config.train.batch_size, mesh, data.threads, data.prefetch)
+
+    def fetch(self, step: int) -> dict[str, Array]:
+        if step != self._next:
+            self._reader = iter(self._batches[step:].to_iter_dataset(self._options))
+        part, self._next = next(self._reader), step + 1
+        return {name: self._place(rows) for name, rows in part.items()}
+
+    def clips(self, fetched: dict[str, Array], step: Int[Array, ""]) -> Clip:
+        return Clip(**{name: values.astype(jnp.float32) for name, values in fetched.items()})
+
+    def _place(self, rows: np.ndarray) -> Array:
+        return jax.make_array_from_process_local_data(self._sharding, rows, (self._batch_size, *rows.shape[1:]))
+
+
+def open_clips(data: ConfigDict, ws: tuple[int, int], made_from: dict[str, Any]) -> DataSource:
+    """Open the data set of `config.data` and make sure that it can be trained on.
+
+    Args:
+        data: `config.data`.
+        ws: [l, d], the shape of the generator's latents.
+        made_from: the origin that the clips must have, if the data set tells theirs.
+
+    Raises:
+        ValueError: there is no such data set, or it does not fit.
+    """
+    where = f"the TFDS data set {data.dataset!r} in {data.directory!r}"
+    try:
+        builder: Any = tfds.builder(data.dataset, data_dir=data.directory)
+    except Exception as error:  # TFDS has many, and no common one
+        begun = data.dataset == NAME and (folder_of(data.directory) / "metadata.json").exists()
+        hint = "is unfinished: run its make_clips command again" if begun else f"cannot be opened ({error})"
+        raise ValueError(f"{where} {hint}") from error
+    features = builder.info.features
+    if missing := [name for name in Clip._fields if name not in features]:
+        raise ValueError(f"{where} lacks the feature {', '.join(missing)}; it has {', '.join(features)}")
+    _check_shapes(where, {name: features[name].shape for name in Clip._fields}, ws)
+    if "generator" in (metadata := dict(builder.info.metadata or {})):
+        check_origin(metadata, made_from)
+    unread = {name: tfds.decode.SkipDecoding() for name in features if name not in Clip._fields}
+    try:
+        return builder.as_data_source(split=data.split, decoders=unread)
+    except Exception as error:
+        raise ValueError(f"{where} has no split {data.split!r}: it has {', '.join(builder.info.splits)}") from error
+
+
+def _check_shapes(where: str, shapes: dict[str, tuple[int | None, ...]], ws: tuple[int, int]) -> None:
+    frames = shapes["ws"][0]
+    wanted = {"ws": (frames, *ws), "augmented": (frames, *ws), "coefficients": (frames, shapes["coefficients"][-1])}
+    for name, shape in shapes.items():
+        if shape != wanted[name]:
+            raise ValueError(
+                f"{where} has {name} of shape {list(shape)}; with this generator it must be {list(wanted[name])}"
+            )
+
+
+def _rows(sharding: NamedSharding, batch_size: int) -> list[int]:
+    """The places of a batch that lie on devices of this process, in order."""
+    parts = [index[0] for index in sharding.addressable_devices_indices_map((batch_size,)).values() if index]
+    return sorted({row for part in parts for row in range(*part.indices(batch_size))})
+
+
+class _Batches:
+    """This process's part of every batch, by the number of the step."""
+
+    def __init__(self, clips: DataSource, seed: int, batch_size: int, rows: list[int]):
+        self._clips, self._batch_size, self._rows = clips, batch_size, rows
+        # A batch at the end of an epoch needs two orders, and no batch needs more.
+        self._order = lru_cache(2)(lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(clips)))
+
+    def __len__(self) -> int:
+        return _STEPS
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        places = [index * self._batch_size + row for row in self._rows]
+        examples = self._clips.__getitems__([self._member(*divmod(place, len(self._clips))) for place in places])
+        return {name: np.stack([example[name] for example in examples]) for name in Clip._fields}
+
+    def _member(self, epoch: int, place: int) -> int:
+        return place if epoch == 0 else int(self._order(epoch)[place])

@@ -1,0 +1,133 @@
+"""Where the clips of each training step come from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int, Key, PyTree, UInt
+from ml_collections import ConfigDict
+
+from disentangle_jax.clips.clip import Clip, ClipSource, sample_clip
+from stylegan2_flax.run import devices as parallel
+
+SampleClip = Callable[[Any, Key[Array, ""]], Clip]
+"""(source, key) -> one clip."""
+
+
+@runtime_checkable
+class Feed(Protocol):
+    """Clips by the number of a step, counted from 0."""
+
+    def fetch(self, step: int) -> PyTree:
+        """What the jitted step needs for its clips, on the devices; called before each step."""
+        ...
+
+    def clips(self, fetched: PyTree, step: Int[Array, ""]) -> Clip:
+        """The clips of the step, spread over the devices; traced as a part of the jitted step."""
+        ...
+
+
+def make_feed(config: ConfigDict, source: ClipSource, key: Key[Array, ""], mesh: Mesh) -> Feed:
+    """The clips of `config.data.source` for batches of `config.train.batch_size`.
+
+    Args:
+        config: the experiment.
+        source: what clips are made from; stored ones must have been made from the same.
+        key: of the run's clips.
+        mesh: the devices.
+
+    Raises:
+        ValueError: there is no such source, or the stored clips do not fit; see `StoredClips`.
+    """
+    match config.data.source:
+        case "generated":
+            placed = jax.device_put(source, parallel.replicated(mesh))
+            return GeneratedClips(sample_clip, placed, key, config.train.batch_size, mesh, config.data.tile)
+        case "stored":
+            from disentangle_jax.clips.stored_clips import StoredClips  # imports TFDS, which takes seconds
+
+            return StoredClips.of(config, source, mesh)
+        case unknown:
+            raise ValueError(f"unknown data.source {unknown!r}: choose from generated, stored")
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedClips:
+    """Clips that the step makes itself: step n has those of the indices n * batch_size on.
+
+    Attributes:
+        sample_clip: makes one clip from the source and a key.
+        source: what clips are made from, on every device.
+        key: of the run's clips.
+        batch_size: clips of a step, over all devices.
+        mesh: the devices.
+        tile: clips that a device makes at a time; see `sample_tiles`.
+    """
+
+    sample_clip: SampleClip
+    source: PyTree
+    key: Key[Array, ""]
+    batch_size: int
+    mesh: Mesh
+    tile: int
+
+    def fetch(self, step: int) -> list[Array]:
+        return jax.tree.leaves(self.source)
+
+    def clips(self, fetched: list[Array], step: Int[Array, ""]) -> Clip:
+        source = jax.tree.unflatten(jax.tree.structure(self.source), fetched)
+        first = step.astype(jnp.uint32) * jnp.uint32(self.batch_size)
+        indices = first + jnp.arange(self.batch_size, dtype=jnp.uint32)
+        return sample_clips(self.sample_clip, source, self.key, indices, parallel.over_batch(self.mesh), self.tile)
+
+
+def sample_clips(
+    sample_clip: SampleClip,
+    source: PyTree,
+    key: Key[Array, ""],
+    indices: UInt[Array, " b"],
+    sharding: NamedSharding,
+    tile: int,
+) -> Clip:
+    """Make the clips of these global indices, each on the device that owns its place in the batch.
+
+    The bits of a clip are those that `sample_tiles` gives it anywhere else, be it under jit or pmap.
+    """
+    everywhere = PartitionSpec()
+    share = jax.shard_map(
+        lambda source, indices: sample_tiles(sample_clip, source, key, indices, tile),
+        mesh=sharding.mesh,
+        in_specs=(everywhere, sharding.spec),
+        out_specs=sharding.spec,
+    )
+    return share(source, indices)
+
+
+def sample_tiles(
+    sample_clip: SampleClip, source: PyTree, key: Key[Array, ""], indices: UInt[Array, " n"], tile: int
+) -> Clip:
+    """Make the clips of these global indices on one device, `tile` of them at a time, vectorised.
+
+    What is drawn for a clip follows from fold_in(key, index) alone. How matrix products are rounded depends on the size
+    of the arrays too, so that size is fixed: a clip's bits depend on the tile, but neither on the number of clips nor
+    on that of devices. Where the tile does not divide the number of clips, the last one is filled up and cut. A source
+    with a `purifier` has its clips purified, a tile of them at a time.
+    """
+    if tile < 1:
+        raise ValueError(f"data.tile is {tile}, but clips are made at least 1 at a time")
+    n = indices.shape[0]
+
+    def make(indices: UInt[Array, " tile"]) -> Clip:
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, indices)
+        clips = jax.vmap(sample_clip, (None, 0))(source, keys)
+        purifier = getattr(source, "purifier", None)
+        clips = clips if purifier is None else purifier(clips)
+        # XLA unrolls a loop of one round, and would then fit the products to what becomes of the clips.
+        return jax.lax.optimization_barrier(clips)
+
+    rounds = -(-n // tile)
+    tiles = jnp.resize(indices, (rounds * tile,)).reshape(rounds, tile)
+    return jax.tree.map(lambda x: x.reshape(rounds * tile, *x.shape[2:])[:n], jax.lax.map(make, tiles))

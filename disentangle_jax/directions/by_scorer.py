@@ -1,0 +1,104 @@
+"""Directions from scores: a scorer reads the images of many latents, regression finds what in them it reads."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from disentangle_jax.directions.directions import Directions, biorthogonal
+
+METHODS = ("conditional", "linear", "logistic")
+_ITERATIONS = 2000  # a bound that logistic regression does not reach
+
+
+def from_scores(
+    ws: Float[Array, "n l d"], scores: Float[Array, "n f"], names: Sequence[str], wanted: Sequence[str], ridge: float
+) -> Directions:
+    """Directions that change one score each and leave all others, by ridge regression of scores on latents.
+
+    The normals N are the regression's weights. Among all moves with N delta = e_i the one most probable under the
+    latents' own covariance S is column i of S N^T (N S N^T)^-1. Conditioning on every score, wanted or not, is what
+    keeps a smile from dragging the hair along: plain normals are impure.
+
+    Args:
+        ws: latents, better style-mixed, so that the layers can be told apart.
+        scores: readings of the images of ws, one column a name.
+        names: what the columns are.
+        wanted: the names to make directions of.
+        ridge: penalty, relative to the mean variance of a latent's entries times n.
+    """
+    rows = _rows(names, wanted)
+    x, y = _centred(ws, scores)
+    covariance = x.T @ x / len(x)
+    normals = _linear_normals(x, y, ridge)
+    moved = covariance @ normals.T
+    vectors = np.linalg.solve(normals @ moved, moved.T)
+    return _directions(vectors[rows], normals[rows], ws, wanted)
+
+
+def hyperplanes(
+    ws: Float[Array, "n l d"],
+    scores: Float[Array, "n f"],
+    names: Sequence[str],
+    wanted: Sequence[str],
+    ridge: float,
+    tail: float | None,
+    orthogonalise: bool,
+) -> Directions:
+    """InterFaceGAN (Shen et al. 2020, arXiv:2005.09635): move along the normals of hyperplanes that split the scores.
+
+    Args:
+        ws, scores, names, wanted, ridge: as of `from_scores`.
+        tail: the normals are those of logistic regression between this share of the samples at either end of a score
+            (0.5 splits at the median); None takes those of ridge regression on the scores themselves.
+        orthogonalise: project each normal off those of all other scores, wanted or not (conditional manipulation).
+            Without, the moves along one normal change the scores that others read.
+
+    Raises:
+        ValueError: tail is not within (0, 0.5], or the normals are too many to be independent.
+    """
+    rows = _rows(names, wanted)
+    x, y = _centred(ws, scores)
+    normals = _linear_normals(x, y, ridge) if tail is None else _logistic_normals(x, y, ridge, tail)
+    if not orthogonalise:
+        return _directions(normals[rows], normals[rows], ws, wanted)
+    apart = np.linalg.pinv(normals).T  # row i: normal i less its projection on all others, scaled
+    return _directions(apart[rows], normals[rows], ws, wanted)
+
+
+def _linear_normals(x: Float[np.ndarray, "n e"], y: Float[np.ndarray, "n f"], ridge: float) -> Float[np.ndarray, "f e"]:
+    covariance = x.T @ x / len(x)
+    penalty = ridge * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    return np.linalg.solve(covariance + penalty, x.T @ y / len(x)).T
+
+
+def _logistic_normals(
+    x: Float[np.ndarray, "n e"], y: Float[np.ndarray, "n f"], ridge: float, tail: float
+) -> Float[np.ndarray, "f e"]:
+    from sklearn.linear_model import LogisticRegression  # takes a second that nobody else should wait for
+
+    if not 0.0 < tail <= 0.5:
+        raise ValueError(f"directions.tail={tail} must lie in (0, 0.5]: the share of the samples at either end")
+    count = max(1, int(tail * len(x)))
+    x = x / x.std()  # so that the penalty is relative to the variance of an entry, and lbfgs converges
+    labels = np.repeat([0, 1], count)
+    model = LogisticRegression(C=1.0 / (2 * count * ridge), max_iter=_ITERATIONS)
+    ends = [np.concatenate([order[:count], order[-count:]]) for order in np.argsort(y, axis=0).T]
+    return np.stack([model.fit(x[rows], labels).coef_[0] for rows in ends])
+
+
+def _rows(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        raise ValueError(f"no scores for {', '.join(unknown)}: the scorer reads {', '.join(names)}")
+    return [list(names).index(name) for name in wanted]
+
+
+def _centred(ws: Array, scores: Array) -> tuple[Float[np.ndarray, "n e"], Float[np.ndarray, "n f"]]:
+    x, y = np.asarray(ws, np.float64).reshape(len(ws), -1), np.asarray(scores, np.float64)
+    return x - x.mean(0), y - y.mean(0)
+
+
+def _directions(vectors: np.ndarray, normals: np.ndarray, ws: Array, names: Sequence[str]) -> Directions:
+    shape = (len(names), *ws.shape[1:])
+    return biorthogonal(vectors.reshape(shape), normals.reshape(shape), ws, names)

@@ -1,0 +1,142 @@
+"""How purely directions move structure, by a scorer's readings of the pictures or by the pictures alone."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from tqdm import tqdm
+
+import stylegan2_flax as sg2
+from disentangle_jax import faces, files
+from disentangle_jax.directions.directions import Directions
+from disentangle_jax.scores import in_batches
+
+PATH = (-1.0, 0.0, 1.0)
+"""Where along a direction faces are looked at, in standard deviations."""
+
+_PIXELS = 2**18  # drawn at once, at most: 64 images of 64 px, or 1 of 512 px and more
+_SIDE = 64  # pictures are looked at in this resolution, at most: structure is coarse
+_EPSILON = 1e-6
+
+
+class Reading(NamedTuple):
+    """What pictures show of structure and of appearance, each as any numbers that grow apart as those do."""
+
+    structure: Float[Array | np.ndarray, "*n p"]
+    appearance: Float[Array | np.ndarray, "*n q"]
+
+
+Read = Callable[[Float[Array, "n h w c"]], Reading]
+Look = Callable[[Float[Array, "n l d"]], Reading]
+
+
+class Ranking(NamedTuple):
+    """How far each direction moves structure and appearance on its way through `PATH`, over the population's spread.
+
+    With x the readings of either kind: sqrt(mean over faces of sum_f (sum over steps |change of x_f|)^2 / sum_f var
+    x_f). Two random faces differ by sqrt(2) on this scale.
+
+    Attributes:
+        by: what read the pictures.
+        num_faces: how many faces were moved.
+        least_change: on the same scale, too little to be seen: a direction that moves no more is not pure but idle.
+    """
+
+    by: str
+    num_faces: int
+    least_change: float
+    names: tuple[str, ...]
+    structure: Float[np.ndarray, "k"]
+    appearance: Float[np.ndarray, "k"]
+
+    @property
+    def purity(self) -> Float[np.ndarray, "k"]:
+        """structure^2 / (structure^2 + appearance^2 + least_change^2), between 0 and 1."""
+        s, a = np.square(self.structure), np.square(self.appearance)
+        return s / (s + a + self.least_change**2)
+
+    def best(self, num: int) -> list[int]:
+        """The purest, in order."""
+        return np.argsort(-self.purity, kind="stable")[:num].tolist()
+
+    def save(self, path: str | Path, kept: Sequence[str]) -> None:
+        """Write the figures as JSON, the purest direction first, with a word on which of them are kept."""
+        kinds = {"structure": self.structure, "appearance": self.appearance, "purity": self.purity}
+        rows = [
+            {"name": name, "kept": name in kept} | {kind: round(float(x[i]), 4) for kind, x in kinds.items()}
+            for i, name in enumerate(self.names)
+        ]
+        rows.sort(key=lambda row: -row["purity"])
+        about = {"by": self.by, "num_faces": self.num_faces, "path": PATH, "least_change": self.least_change}
+        files.write_text(path, json.dumps(about | {"directions": rows}, indent=1))
+
+
+def rank(directions: Directions, ws: Float[Array, "n l d"], look: Look, by: str, least_change: float) -> Ranking:
+    """Move the faces ws along each direction and measure what their pictures show.
+
+    Args:
+        directions: each is moved along by its own coordinate, with no regard to the others.
+        ws: faces, whose own readings tell the population's spread.
+        look: reads the pictures of latents.
+        by: what reads them, for the record.
+        least_change: what counts as none, in the units of `Ranking`; above 0.
+    """
+    spread = [float(np.var(x, axis=0).sum()) for x in look(ws)]
+    changes = []
+    for i in tqdm(range(len(directions.names)), desc=f"ranking by {by}", unit=" directions"):
+        single = directions.select([i])
+        stops = [jax.device_get(look(single.move(ws, jnp.full((len(ws), 1), c)))) for c in PATH]
+        changes.append([_change(x, total) for x, total in zip(zip(*stops, strict=True), spread, strict=True)])
+    structure, appearance = np.asarray(changes, np.float64).reshape(-1, 2).T
+    return Ranking(by, len(ws), least_change, directions.names, structure, appearance)
+
+
+def looker(generator: sg2.Generator, read: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    """Draw latents and read the pictures, a bounded number at a time."""
+    draw = jax.jit(lambda synthesis, ws: read(synthesis(ws, noise_mode="const")))
+    batch_size = max(1, _PIXELS // generator.img_resolution**2)
+    return lambda ws: in_batches(lambda batch: draw(generator.synthesis, batch), min(batch_size, len(ws)), ws)
+
+
+def by_judge(judge: faces.Judge) -> Read:
+    """The factors that a judge reads."""
+
+    def read(images: Float[Array, "n h w c"]) -> Reading:
+        factors = judge(images)
+        return Reading(factors.structure, factors.appearance)
+
+    return read
+
+
+def by_picture(images: Float[Array, "n h w c"]) -> Reading:
+    """Without a scorer: where a picture has edges stands for structure, how its colours are spread for appearance.
+
+    The edges are the strength of the gradient of the picture with each of its channels brought to mean 0 and variance
+    1, averaged over cells of a sixteenth of the picture's side and given as a share x / (x + mean x), so that a change
+    of colours or contrast alone hardly moves them. The colour statistics are the channels' means and standard
+    deviations.
+    """
+    images = _cells(images, _SIDE)
+    mean, std = jnp.mean(images, axis=(1, 2), keepdims=True), jnp.std(images, axis=(1, 2), keepdims=True)
+    x = jnp.pad((images - mean) / (std + _EPSILON), ((0, 0), (0, 1), (0, 1), (0, 0)), mode="edge")
+    slopes = jnp.stack([jnp.diff(x, axis=1)[:, :, :-1], jnp.diff(x, axis=2)[:, :-1]])
+    strength = _cells(jnp.sqrt(jnp.sum(jnp.square(slopes), axis=(0, 4))[..., None] + _EPSILON), _SIDE // 4)
+    edges = strength / (strength + jnp.mean(strength, axis=(1, 2), keepdims=True))
+    return Reading(edges.reshape(len(images), -1), jnp.concatenate([mean, std], axis=3).reshape(len(images), -1))
+
+
+def _cells(images: Float[Array, "n h w c"], side: int) -> Float[Array, "n h2 w2 c"]:
+    """Averages over square cells, so many that there are at most `side` along a side."""
+    n, h, w, c = images.shape
+    size = max(1, h // side)
+    return images.reshape(n, h // size, size, w // size, size, c).mean(axis=(2, 4))
+
+
+def _change(stops: Sequence[Float[np.ndarray, "n p"]], spread: float) -> float:
+    way = np.abs(np.diff(np.stack(stops), axis=0)).sum(0)
+    return float(np.sqrt(np.square(way).sum(1).mean() / spread))

@@ -1,0 +1,93 @@
+"""StyleSpace (Wu et al. 2021, arXiv:2011.12799): directions of W+ that change one channel of one layer's styles."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+import stylegan2_flax as sg2
+from disentangle_jax.directions.directions import Directions, biorthogonal, checked_layers
+from stylegan2_flax.layers import SynthesisLayer, ToRGBLayer
+
+StyledLayer = SynthesisLayer | ToRGBLayer
+
+
+def styled_layers(generator: sg2.Generator) -> dict[str, tuple[int, StyledLayer]]:
+    """Each layer that has styles, with the row of ws that they come from, by the names of `SynthesisNetwork.styles`.
+
+    They come in the order of the rows; a block's ToRGB shares its row with the next block's first convolution, which
+    comes after it.
+    """
+    layers, row = {}, 0
+    for resolution in generator.synthesis.resolutions:
+        block = getattr(generator.synthesis, f"b{resolution}")
+        layers |= {f"b{resolution}.{name}": (row + i, getattr(block, name)) for i, name in enumerate(block.styled)}
+        row += block.num_conv
+    return layers
+
+
+def stylespace(generator: sg2.Generator, ws: Float[Array, "n l d"], channels: Sequence[str]) -> Directions:
+    """Directions that change one channel of a layer's styles each.
+
+    Channel c is <A_c, w> + const, A being the layer's style weights. The shortest move that changes it, and no other
+    channel of the layer, is column c of A's pseudo-inverse; where A has more channels than w has entries no move can
+    spare all others, and this one changes them least, in squares. Another layer fed by the same w moves along.
+
+    Args:
+        channels: such as "b8.conv0:12".
+
+    Raises:
+        ValueError: there is no such channel, one is named twice, or they cannot be told apart.
+    """
+    layers = styled_layers(generator)
+    inverses: dict[str, np.ndarray] = {}
+    vectors = np.zeros((len(channels), *ws.shape[1:]))
+    readings = np.zeros_like(vectors)
+    for i, channel in enumerate(channels):
+        name, c = _parse(channel, layers)
+        row, weight = layers[name][0], np.asarray(layers[name][1].affine.weight[...], np.float64)
+        if name not in inverses:
+            inverses[name] = np.linalg.pinv(weight)
+        vectors[i, row], readings[i, row] = inverses[name][:, c], weight[c]
+    return biorthogonal(vectors, readings, ws, channels)
+
+
+def channel_candidates(
+    generator: sg2.Generator, ws: Float[Array, "n l d"], channels: Sequence[str], layers: tuple[int, int], n: int
+) -> Directions:
+    """The given channels, or the n strongest of the rows of ws from first to last, calibrated each for itself.
+
+    So many channels as there may be depend on each other: choose some and make `stylespace` of them.
+    """
+    singles = [stylespace(generator, ws, [name]) for name in channels or strongest(generator, ws, layers, n)]
+    vectors, normals = (jnp.concatenate([getattr(one, key) for one in singles]) for key in ("vectors", "normals"))
+    return replace(singles[0], vectors=vectors, normals=normals, names=tuple(one.names[0] for one in singles))
+
+
+def strongest(generator: sg2.Generator, ws: Float[Array, "n l d"], layers: tuple[int, int], n: int) -> list[str]:
+    """The n channels whose variation moves their layer's output most, of the rows of ws from first to last.
+
+    A channel's share is the standard deviation of its style times the norm of the weights that it scales, over the
+    root mean square of all of the layer's styles so weighted.
+    """
+    first, last = checked_layers(layers, generator.num_ws)
+    shares: dict[str, float] = {}
+    for name, (row, layer) in styled_layers(generator).items():
+        if first <= row <= last:
+            styles = np.asarray(layer.affine(ws[:, row]))
+            norms = np.sqrt(np.square(np.asarray(layer.weight[...])).sum((0, 2, 3)))
+            share = styles.std(0) * norms / np.sqrt(np.square(styles * norms).mean(0).sum())
+            shares |= {f"{name}:{c}": float(value) for c, value in enumerate(share)}
+    return sorted(shares, key=lambda name: -shares[name])[:n]
+
+
+def _parse(channel: str, layers: dict[str, tuple[int, StyledLayer]]) -> tuple[str, int]:
+    name, _, number = channel.partition(":")
+    if name not in layers:
+        raise ValueError(f"no layer {name!r} (of channel {channel!r}): the generator has {', '.join(layers)}")
+    count = layers[name][1].affine.weight.shape[0]
+    if not number.isdecimal() or int(number) >= count:
+        raise ValueError(f"no channel {channel!r}: say {name}:0 to {name}:{count - 1}")
+    return name, int(number)

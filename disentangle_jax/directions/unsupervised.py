@@ -1,0 +1,79 @@
+"""Directions along axes of w, alike in a range of layers, that need no labels: SeFa, GANSpace, and chance."""
+
+from collections.abc import Iterable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+import stylegan2_flax as sg2
+from disentangle_jax.directions.directions import Directions, biorthogonal, checked_layers
+from disentangle_jax.directions.stylespace import styled_layers
+
+
+def from_axes(
+    axes: Float[np.ndarray, "k d"], ws: Float[Array, "n l d"], layers: tuple[int, int], names: Sequence[str]
+) -> Directions:
+    """Directions along axes of w, alike in the layers first to last, scaled to the spread of ws."""
+    first, last = checked_layers(layers, ws.shape[1])
+    vectors = np.zeros((len(axes), *ws.shape[1:]))
+    vectors[:, first : last + 1] = np.asarray(axes)[:, None, :]
+    return biorthogonal(vectors, vectors, ws, names)
+
+
+def sefa(generator: sg2.Generator, ws: Float[Array, "n l d"], layers: tuple[int, int], k: int) -> Directions:
+    """SeFa (Shen and Zhou 2021, arXiv:2007.06600): the axes of w that change the styles of a range of layers most.
+
+    They are the eigenvectors of A^T A with the largest eigenvalues, A being the layers' style weights, stacked, each
+    row of length 1. Of the layers that share a w the convolution's count; the last w, of ToRGB alone, has ToRGB's.
+    """
+    first, last = checked_layers(layers, generator.num_ws)
+    weights = {row: np.asarray(layer.affine.weight[...]) for row, layer in styled_layers(generator).values()}
+    a = np.concatenate([weights[row] for row in range(first, last + 1)])
+    _, _, axes = np.linalg.svd(a / np.linalg.norm(a, axis=1, keepdims=True), full_matrices=False)
+    return from_axes(_first(axes, k), ws, layers, [f"sefa_{i}" for i in range(k)])
+
+
+def pca(
+    batches: Iterable[Float[Array, "_ d"]], ws: Float[Array, "n l d"], layers: tuple[int, int], k: int
+) -> Directions:
+    """GANSpace (Harkonen et al. 2020, arXiv:2004.02546): principal axes of many w, applied to a range of layers.
+
+    The batches of w may be any number: of each only its moments are kept.
+    """
+    _, axes = np.linalg.eigh(covariance(batches))
+    return from_axes(_first(axes[:, ::-1].T, k), ws, layers, [f"pca_{i}" for i in range(k)])
+
+
+def random(key: PRNGKeyArray, ws: Float[Array, "n l d"], layers: tuple[int, int], k: int) -> Directions:
+    """Orthonormal axes of no meaning, uniform over all such: the control of every other source."""
+    axes, _ = np.linalg.qr(np.asarray(jax.random.normal(key, (ws.shape[2], k)), np.float64))
+    return from_axes(_first(axes.T, k), ws, layers, [f"random_{i}" for i in range(k)])
+
+
+def covariance(batches: Iterable[Float[Array, "_ d"]]) -> Float[np.ndarray, "d d"]:
+    """The covariance of all rows of the batches, gathered in float64 by the pairwise update of Chan et al. 1979."""
+    n, mean, scatter = 0, np.zeros(()), np.zeros(())
+    for batch in batches:
+        b, (batch_mean, batch_scatter) = len(batch), map(np.float64, jax.device_get(_moments(batch)))
+        difference = batch_mean - mean
+        scatter = scatter + batch_scatter + np.outer(difference, difference) * (n * b / (n + b))
+        mean = mean + difference * (b / (n + b))
+        n += b
+    if n < 2:
+        raise ValueError(f"principal axes need at least two samples, got {n}")
+    return scatter / (n - 1)
+
+
+@jax.jit
+def _moments(batch: Float[Array, "b d"]) -> tuple[Float[Array, "d"], Float[Array, "d d"]]:
+    mean = jnp.mean(batch, axis=0)
+    centred = batch - mean[None]
+    return mean, jnp.matmul(centred.T, centred, precision="highest")
+
+
+def _first(axes: Float[np.ndarray, "m d"], k: int) -> Float[np.ndarray, "k d"]:
+    if not 0 < k <= len(axes):
+        raise ValueError(f"{k} directions were asked for: there are between 1 and {len(axes)} axes here")
+    return axes[:k]

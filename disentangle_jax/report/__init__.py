@@ -1,0 +1,1 @@
+"""What an evaluation measured, presented: pictures, plots, one page."""

@@ -1,0 +1,58 @@
+"""A small generator, faces of it, and directions that are known to move four scores of them."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+import stylegan2_flax as sg2
+from disentangle_jax.clips import ClipConfig, ClipSource, sample_faces
+from disentangle_jax.directions import Directions
+from disentangle_jax.directions.by_scorer import from_scores
+
+
+@pytest.fixture(scope="session")
+def recipe() -> ClipConfig:
+    return ClipConfig(
+        length=16,
+        num_frames=4,
+        trajectories=("sinusoid", "random_walk"),
+        tau=8.0,
+        amplitude=1.0,
+        bound=4.0,
+        coordinates="absolute",
+        truncation_psi=1.0,
+        style_mixing=0.5,
+        change_face=0.5,
+        mix_layers=1.0,
+        mix_from=4,
+        noise=0.0,
+        appearance=0.0,
+        appearance_from="scorer",
+    )
+
+
+@pytest.fixture(scope="session")
+def generator() -> sg2.Generator:
+    sizes = {"channel_base": 64, "channel_max": 8}
+    return sg2.Generator(
+        z_dim=8, w_dim=8, img_resolution=16, mapping_kwargs={"num_layers": 2}, synthesis_kwargs=sizes, rngs=nnx.Rngs(0)
+    )
+
+
+@pytest.fixture(scope="session")
+def ws(generator, recipe):
+    nowhere = Directions(jnp.zeros((0, 6, 8)), jnp.zeros((0, 6, 8)), jnp.zeros((6, 8)), ())
+    source = ClipSource.create(generator, nowhere, recipe._replace(style_mixing=0.9))
+    return sample_faces(source, jax.random.key(1), 3000)
+
+
+@pytest.fixture(scope="session")
+def scored(ws):
+    scores = ws.reshape(len(ws), -1) @ jax.random.normal(jax.random.key(2), (48, 4))
+    return from_scores(ws, scores, ("a", "b", "c", "d"), ("a", "c"), ridge=1e-6), scores
+
+
+@pytest.fixture(scope="session")
+def source(generator, scored, recipe):
+    return ClipSource.create(generator, scored[0], recipe)

@@ -1,0 +1,80 @@
+"""Each augmentation changes what it says, and nothing that it should leave."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from disentangle_jax.clips import augmentations, sample_clip
+from disentangle_jax.directions import by_scorer as scored
+
+T = 64
+OFF = {"change_face": 0.0, "mix_layers": 0.0, "noise": 0.0, "appearance": 0.0}
+
+
+@pytest.fixture(scope="module")
+def appearance(ws):
+    scores = ws.reshape(len(ws), -1) @ jax.random.normal(jax.random.key(2), (48, 4))
+    return scored.from_scores(ws, scores, ("a", "b", "c", "d"), ("b", "d"), ridge=1e-6)
+
+
+@pytest.fixture(scope="module")
+def augment(source, appearance, ws, recipe):
+    """What a recipe makes of T faces, and of T others."""
+
+    def run(**change):
+        options = recipe._replace(**{**OFF, **change})
+        function = jax.jit(augmentations.augment, static_argnames="recipe")
+        return function(jax.random.key(1), ws[:T], ws[T : 2 * T], options, source.stats.std, appearance)
+
+    return run
+
+
+def changed_layers(before, after):
+    return np.abs(np.asarray(after - before)).max(-1) > 1e-6
+
+
+def test_nothing_is_changed_where_all_is_off(augment, ws):
+    augmented, changed = augment()
+    np.testing.assert_array_equal(augmented, ws[:T])
+    assert not changed.any()
+
+
+def test_fine_layers_come_from_another_face(augment, ws, recipe):
+    layers = changed_layers(ws[:T], augment(mix_layers=1.0)[0])
+    assert not layers[:, : recipe.mix_from].any()
+    assert layers[:, -1].all()
+    assert 0 < layers[:, recipe.mix_from].sum() < T  # the cut itself is drawn
+    share = changed_layers(ws[:T], augment(mix_layers=0.5)[0])[:, -1].mean()
+    assert 0.3 < share < 0.7
+
+
+def test_another_face_takes_all_layers(augment, ws):
+    augmented, changed = augment(change_face=0.5)
+    np.testing.assert_array_equal(augmented, jnp.where(changed[:, None, None], ws[T : 2 * T], ws[:T]))
+    assert 0.3 < float(changed.mean()) < 0.7
+
+
+def test_noise_is_of_the_fine_layers_and_scaled_by_their_spread(augment, ws, source, recipe):
+    noise = np.asarray(augment(noise=0.5)[0] - ws[:T])
+    assert not noise[:, : recipe.mix_from].any()
+    np.testing.assert_allclose(noise[:, recipe.mix_from :].std(0) / source.stats.std[recipe.mix_from :], 0.5, rtol=0.4)
+
+
+def test_appearance_moves_along_its_directions_alone(augment, appearance, scored, ws):
+    moved = augment(appearance=1.5)[0]
+    np.testing.assert_allclose(scored[0].coordinates(moved), scored[0].coordinates(ws[:T]), atol=1e-3)
+    moves = np.asarray(appearance.coordinates(moved) - appearance.coordinates(ws[:T]))
+    assert moves.std() == pytest.approx(1.5, rel=0.25)
+    rest = appearance.move(moved, jnp.zeros_like(moves)) - appearance.move(ws[:T], jnp.zeros_like(moves))
+    np.testing.assert_allclose(rest, 0.0, atol=1e-4)
+
+
+def test_clips_put_back_the_coordinates_that_augmentations_move(source, appearance, recipe):
+    change = {"noise": 1.0, "appearance": 2.0, "mix_layers": 0.5, "change_face": 0.5}
+    source = replace(source, appearance=appearance, recipe=recipe._replace(**change))
+    clips = jax.jit(jax.vmap(sample_clip, (None, 0)))(source, jax.random.split(jax.random.key(0), 8))
+    assert float(jnp.abs(clips.augmented - clips.ws).mean()) > 0.01
+    np.testing.assert_allclose(source.directions.coordinates(clips.augmented), clips.coefficients, atol=1e-4)

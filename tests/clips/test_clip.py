@@ -1,0 +1,98 @@
+"""Clips are pure functions of a key, and follow their coefficients."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from disentangle_jax.clips import Clip, ClipSource, sample_clip
+from disentangle_jax.clips.clip import bounded
+from disentangle_jax.directions import Directions
+
+
+def clips_of(source: ClipSource, n: int) -> Clip:
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(4), jnp.arange(n))
+    return jax.jit(jax.vmap(sample_clip, (None, 0)))(source, keys)
+
+
+@pytest.fixture(scope="module")
+def clips(source):
+    return clips_of(source, 100)
+
+
+@pytest.fixture(scope="module")
+def offsets(source):
+    return clips_of(replace(source, recipe=source.recipe._replace(coordinates="offset")), 100)
+
+
+def test_clips_and_their_augmentations_follow_the_coefficients(source, clips):
+    for ws in (clips.ws, clips.augmented):
+        np.testing.assert_allclose(source.directions.coordinates(ws), clips.coefficients, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["clips", "offsets"])
+def test_nothing_but_the_motion_changes_within_a_clip(source, request, kind):
+    clips = request.getfixturevalue(kind)
+    still = source.directions.move(clips.ws, jnp.zeros_like(clips.coefficients))
+    np.testing.assert_allclose(still, jnp.broadcast_to(still[:, :1], still.shape), atol=1e-4)
+
+
+def test_offsets_start_from_a_pose_of_the_face_s_own(source, offsets):
+    own = source.directions.coordinates(offsets.ws) - offsets.coefficients
+    np.testing.assert_allclose(own, jnp.broadcast_to(own[:, :1], own.shape), atol=1e-4)
+    assert float(own[:, 0].std()) > 0.5
+
+
+def test_offsets_are_the_same_motion_on_another_face(source, offsets):
+    """An augmented frame stands where the frame does, or as far from where its own face stood."""
+    apart = source.directions.coordinates(offsets.augmented) - source.directions.coordinates(offsets.ws)
+    same_place = np.abs(np.asarray(apart)).max(-1) < 1e-3
+    assert 0.3 < same_place.mean() < 0.7  # change_face is one half
+
+
+def test_coordinates_beyond_the_bound_are_drawn_back(source, recipe):
+    far = 3.0 * jax.random.normal(jax.random.key(0), (200, len(source.directions.names)))
+    limits = replace(source, recipe=recipe._replace(bound=2.0))
+    held = bounded(far, limits)
+    distances = [jnp.sqrt(jnp.einsum("tk,kj,tj->t", x, source.precision, x)) for x in (held, far)]
+    np.testing.assert_allclose(distances[0], jnp.minimum(distances[1], 2.0), rtol=1e-4)
+    np.testing.assert_allclose(held / far, (held[:, :1] / far[:, :1]).repeat(2, axis=1), rtol=1e-4)
+    near = 1e-3 * far
+    np.testing.assert_array_equal(bounded(near, limits), near)
+
+
+def test_the_bound_is_that_of_the_faces_own_distances(source, ws):
+    x = source.directions.coordinates(ws) - source.directions.coordinates(ws).mean(0, keepdims=True)
+    squares = jnp.einsum("tk,kj,tj->t", x, source.precision, x)
+    assert float(squares.mean()) == pytest.approx(len(source.directions.names), rel=0.25)
+
+
+def test_a_clip_does_not_depend_on_its_batch(source, clips):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[:3], b, atol=1e-5), clips, clips_of(source, 3))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_frames": 20}, "16 frames has no 20"),
+        ({"mix_from": 0}, "mix_from=0"),
+        ({"mix_from": 6}, "mix_from=6"),
+        ({"coordinates": "polar"}, "absolute, offset; got 'polar'"),
+        ({"tau": 0.0}, "tau=0.0"),
+        ({"bound": 1.0}, "bound=1.0 would hold back most faces: along 2 directions they lie 1.4"),
+        ({"appearance": 1.0}, "appearance=1.0 needs directions"),
+    ],
+)
+def test_impossible_recipes_are_refused(generator, scored, recipe, change, message):
+    with pytest.raises(ValueError, match=message):
+        ClipSource.create(generator, scored[0], recipe._replace(**change))
+
+
+def test_directions_of_another_generator_are_refused(generator, scored, recipe):
+    alien = Directions(jnp.zeros((1, 4, 8)), jnp.zeros((1, 4, 8)), jnp.zeros((4, 8)), ("x",))
+    with pytest.raises(ValueError, match=r"W\+ \(4, 8\)"):
+        ClipSource.create(generator, alien, recipe)
+    with pytest.raises(ValueError, match=r"W\+ \(4, 8\)"):
+        ClipSource.create(generator, scored[0], recipe, appearance=alien)

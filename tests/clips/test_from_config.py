@@ -1,0 +1,76 @@
+"""From a config to a clip source with all that it may have: directions of appearance, and a purifier."""
+
+import runpy
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import stylegan2_flax as sg2
+from disentangle_jax.clips import build_clip_source, sample_clip
+from disentangle_jax.faces import APPEARANCE, Judge
+
+CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A tiny generator, the folder of a run, and a config of which a tiny judge is the scorer."""
+    folder = tmp_path_factory.mktemp("run")
+
+    @jax.jit
+    def build(key):
+        rngs, sizes = nnx.Rngs(key), {"channel_base": 64, "channel_max": 4}
+        generator = sg2.Generator(8, 0, 16, 64, mapping_kwargs={"num_layers": 2}, synthesis_kwargs=sizes, rngs=rngs)
+        return generator, Judge((4, 4, 4, 4), 16, rngs=rngs)
+
+    generator, judge = build(jax.random.key(0))
+    judge.save(folder / "judge.safetensors")
+    config = runpy.run_path(str(CONFIG))["get_config"]()
+    config.directions.update(source="random", num=2, num_samples=128, scorer=str(folder / "judge.safetensors"))
+    config.clips.update(appearance=1.0)
+    config.purify.update(scorer=str(folder / "judge.safetensors"), steps=1, num_faces=64)
+    return generator, folder, config
+
+
+@pytest.fixture(scope="module")
+def source(world):
+    generator, folder, config = world
+    return build_clip_source(config, generator, folder)
+
+
+def test_directions_of_appearance_and_a_purifier_are_found_and_kept(world, source):
+    generator, folder, config = world
+    assert source.appearance.names == APPEARANCE
+    files = [folder / name for name in ("directions.safetensors", "factors.safetensors")]
+    times = [file.stat().st_mtime_ns for file in files]
+    again = build_clip_source(config, generator, folder)
+    assert [file.stat().st_mtime_ns for file in files] == times
+    for one, other in zip(jax.tree.leaves(again.purifier), jax.tree.leaves(source.purifier), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_purified_clips_are_other_clips_with_the_same_coefficients(source):
+    @jax.jit
+    def make(source, keys):
+        clips = jax.vmap(sample_clip, (None, 0))(source, keys)
+        return clips, source.purifier(clips)
+
+    clips, purified = make(source, jax.random.split(jax.random.key(1), 2))
+    assert bool(jnp.isfinite(purified.ws).all() & jnp.isfinite(purified.augmented).all())
+    assert float(jnp.abs(purified.ws - clips.ws).max()) > 1e-4
+    np.testing.assert_array_equal(purified.coefficients, clips.coefficients)
+
+
+def test_what_does_not_go_together_is_refused(world):
+    generator, folder, config = world
+    config = config.copy_and_resolve_references()
+    config.clips.coordinates = "offset"
+    with pytest.raises(ValueError, match="offset coordinates cannot be purified"):
+        build_clip_source(config, generator, folder)
+    config.clips.appearance_from = "judge"
+    with pytest.raises(ValueError, match=r"unknown clips\.appearance_from 'judge'"):
+        build_clip_source(config, generator, folder)

@@ -1,0 +1,134 @@
+"""The three leaks of a naive reading of the method, each with the naive setting and without it, by the default.
+
+Linear encoders on Gaussian latents, trained by the project's losses in a second, and linear probes of what they tell.
+"""
+
+import runpy
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from disentangle_jax.directions import Directions
+from disentangle_jax.model import losses
+
+CONFIG = runpy.run_path(str(Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"))["get_config"]()
+CONTRAST = CONFIG.loss.structure_contrast.to_dict()
+STEPS = 400
+
+
+def train(loss, inputs, outputs, sample):
+    """A linear encoder [inputs, outputs] that makes loss(encoder, sample(key)) small."""
+    optimizer = optax.adam(0.05)
+    encoder = 0.3 * jax.random.normal(jax.random.key(0), (inputs, outputs))
+
+    def step(carry, key):
+        encoder, state = carry
+        updates, state = optimizer.update(jax.grad(loss)(encoder, sample(key)), state)
+        return (optax.apply_updates(encoder, updates), state), None
+
+    with jax.numpy_dtype_promotion("standard"):  # Optax counts on it
+        (encoder, _), _ = jax.jit(partial(jax.lax.scan, step))(
+            (encoder, optimizer.init(encoder)), jax.random.split(jax.random.key(1), STEPS)
+        )
+    return encoder
+
+
+def explained(features, targets):
+    """R^2 of the targets, by least squares on the features, over the half of the rows that was not fitted to."""
+    x, y = np.c_[np.asarray(features, np.float64), np.ones(len(features))], np.asarray(targets, np.float64)
+    half = len(x) // 2
+    rest = y[half:] - x[half:] @ np.linalg.lstsq(x[:half], y[:half], rcond=None)[0]
+    return 1 - rest.var(0).sum() / y[half:].var(0).sum()
+
+
+def unit(codes):
+    return codes / jnp.linalg.norm(codes, axis=-1, keepdims=True)
+
+
+def faces_in_motion(key, clips=16, frames=4):
+    """Latents of structure [2], coarse [3] and fine [3] looks, and a constant, which encoders use as a bias; the
+    augmented frames have other fine looks.
+    """
+    keys = jax.random.split(key, 4)
+    structure = jax.random.normal(keys[0], (clips, frames, 2))
+    coarse, fine = (jnp.broadcast_to(jax.random.normal(k, (clips, 1, 3)), (clips, frames, 3)) for k in keys[1:3])
+    other = jax.random.normal(keys[3], fine.shape)
+    ws, augmented = (
+        jnp.concatenate([structure, coarse, looks, jnp.ones_like(looks[..., :1])], axis=-1) for looks in (fine, other)
+    )
+    return ws, augmented, structure
+
+
+def identity_in_structure(negatives):
+    """Share of the variance of a structure code that looks explain, if it was trained with these negatives."""
+    options = {**CONTRAST, "negatives": negatives}
+
+    def loss(encoder, clips):
+        ws, augmented, structure = clips
+        return losses.structure_contrast(ws @ encoder, augmented @ encoder, structure, **options)
+
+    encoder = train(loss, 9, 4, faces_in_motion)
+    ws, _, structure = (x.reshape(-1, x.shape[-1]) for x in faces_in_motion(jax.random.key(2), clips=400, frames=1))
+    codes = unit(ws @ encoder)
+    assert explained(codes, structure) > 0.6  # it has learnt what it should, whatever else it has learnt
+    return explained(ws[:, 2:5], codes)
+
+
+def test_negatives_from_other_clips_teach_identity():
+    """Looks that an augmentation keeps tell a frame from all frames of other clips, but not from those of its own."""
+    assert CONTRAST["negatives"] == "clip"
+    leak, default = identity_in_structure("batch"), identity_in_structure("clip")
+    assert leak > 0.25
+    assert default < 0.03
+
+
+def motion_of_a_face(key, coordinates, clips=32, frames=4):
+    """Clips of Gaussian faces [12] whose first two entries are the pose, and the pose that each face had of its own."""
+    k_face, k_path = jax.random.split(key)
+    faces = jax.random.normal(k_face, (clips, 12))
+    axes = jnp.eye(12)[:2, None]
+    directions = Directions(axes, axes, jnp.zeros((1, 12)), ("yaw", "pitch"))
+    path = jax.random.normal(k_path, (clips, frames, 2))
+    own = directions.coordinates(faces[:, None])
+    start = own[:, None] if coordinates == "offset" else jnp.zeros((1, 1, 2))
+    still = jnp.broadcast_to(faces[:, None, None], (clips, frames, 1, 12))
+    return directions.move(still, start + path)[:, :, 0], own
+
+
+def own_pose_in_appearance(coordinates):
+    """R^2 of the pose that a face had before it was moved, from a trained appearance code of one frame."""
+
+    def loss(encoder, clips):
+        return losses.appearance_contrast(clips[0] @ encoder, **CONFIG.loss.appearance_contrast)
+
+    encoder = train(loss, 12, 12, partial(motion_of_a_face, coordinates=coordinates))
+    ws, own = motion_of_a_face(jax.random.key(2), coordinates, clips=1000)
+    return explained(unit(ws[:, 0] @ encoder), own)
+
+
+def test_offsets_leave_the_pose_of_the_base_face_in_appearance():
+    assert CONFIG.clips.coordinates == "absolute"
+    leak, default = own_pose_in_appearance("offset"), own_pose_in_appearance("absolute")
+    assert leak > 0.1
+    assert default < 0.02
+
+
+def test_near_frames_are_false_negatives():
+    """Two and two frames of a clip show the same structure. Told to part them, a code of structure alone does worse
+    than one that also marks the frame, whatever the mark; told not to, it has nothing to gain from marks.
+    """
+    assert CONTRAST["min_gap"] > 0
+    angles = jnp.array([0.0, 0.05, 2.0, 2.05])
+    structure = jnp.broadcast_to(jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=-1), (8, 4, 2))
+    coefficients = jnp.broadcast_to(angles[:, None], (8, 4, 1))
+
+    def contrast(codes, min_gap):
+        return float(losses.structure_contrast(codes, codes, coefficients, **{**CONTRAST, "min_gap": min_gap}))
+
+    marked = jnp.concatenate([structure, jnp.broadcast_to(jnp.eye(4), (8, 4, 4))], axis=-1)
+    assert contrast(structure, 0.0) - contrast(marked, 0.0) > 0.5
+    assert contrast(structure, CONTRAST["min_gap"]) - contrast(marked, CONTRAST["min_gap"]) < 0.01

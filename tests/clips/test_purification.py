@@ -1,0 +1,111 @@
+"""Purifying in a closed form: a reader whose factors are curved functions of a latent, so that linear moves leak."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from disentangle_jax.clips import Clip
+from disentangle_jax.clips.purification import Purifier
+from disentangle_jax.directions import Directions
+from disentangle_jax.faces import APPEARANCE, NAMES, STRUCTURE, Factors
+
+A, S, L, D = len(APPEARANCE), len(STRUCTURE), 4, 8
+K = A + S
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Curved:
+    """Each factor is a coordinate, bent by the next: tanh(s_i (1 + c s_j))."""
+
+    normals: jax.Array
+
+    def __call__(self, ws) -> Factors:
+        s = jnp.einsum("kld,nld->nk", self.normals, ws)
+        factors = jnp.tanh(0.5 * s * (1.0 + 0.3 * jnp.roll(s, 1, axis=1)))
+        return Factors(factors[:, :A], factors[:, A:])
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Reader, its directions, and latents."""
+    basis = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (L * D, K)))[0].T.reshape(K, L, D)
+    ws = jax.random.normal(jax.random.key(1), (512, L, D))
+    return Curved(basis), Directions(basis, basis, jnp.zeros((L, D)), NAMES), ws
+
+
+@pytest.fixture(scope="module")
+def clips(world):
+    """Clips moved along the directions of structure, each frame also on another face."""
+    _, directions, ws = world
+    structure = directions.select(range(A, K))
+    coefficients = jax.random.normal(jax.random.key(2), (8, 4, S))
+    still = jnp.broadcast_to(ws[:8, None], (8, 4, L, D))
+    others = ws[8:40].reshape(8, 4, L, D)
+    return Clip(structure.move(still, coefficients), structure.move(others, coefficients), coefficients)
+
+
+@pytest.fixture(scope="module")
+def purify(world):
+    """(clips, steps) -> purified clips."""
+    call = jax.jit(lambda purifier, clips: purifier(clips))
+    return lambda clips, steps=4: call(Purifier.create(*world, steps=steps, damping=0.2), clips)
+
+
+def drifts(reader, clips):
+    """Of appearance within a clip, and of structure between the looks of a frame."""
+    read = jax.vmap(jax.vmap(lambda ws: reader(ws[None])))
+    frames, augmented = read(clips.ws), read(clips.augmented)
+    return float(frames.appearance.std(1).mean()), float(jnp.abs(frames.structure - augmented.structure).mean())
+
+
+def test_appearance_holds_and_structure_agrees(world, clips, purify):
+    before, after = drifts(world[0], clips), drifts(world[0], purify(clips))
+    assert after[0] < 0.25 * before[0]
+    assert after[1] < 0.25 * before[1]
+
+
+def test_more_steps_come_nearer(world, clips, purify):
+    one, four = (sum(drifts(world[0], purify(clips, steps))) for steps in (1, 4))
+    assert four < 0.7 * one
+
+
+def test_motion_and_looks_survive(world, clips, purify):
+    reader, purified = world[0], purify(clips)
+    read = jax.vmap(jax.vmap(lambda ws: reader(ws[None])))
+    before, after = read(clips.ws), read(purified.ws)
+    assert np.corrcoef(np.ravel(before.structure), np.ravel(after.structure))[0, 1] > 0.9
+    looks, kept = read(clips.augmented).appearance, read(purified.augmented).appearance
+    np.testing.assert_allclose(kept, looks, atol=0.15)
+    np.testing.assert_array_equal(purified.coefficients, clips.coefficients)
+
+
+def test_moves_stay_among_the_directions(world, clips, purify):
+    change = (purify(clips).ws - clips.ws).reshape(-1, L * D)
+    basis = world[1].vectors.reshape(K, -1)
+    np.testing.assert_allclose(change, change @ basis.T @ basis, atol=1e-4)
+    assert float(jnp.abs(change).max()) > 0.01
+
+
+def test_what_is_pure_already_stays(world, purify):
+    still = jnp.broadcast_to(world[2][:2, None], (2, 4, L, D))
+    clips = Clip(still, still, jnp.zeros((2, 4, S)))
+    np.testing.assert_allclose(purify(clips).ws, still, atol=1e-5)
+
+
+def test_clips_do_not_touch_each_other(clips, purify):
+    few = purify(jax.tree.map(lambda x: x[:3], clips))
+    np.testing.assert_allclose(few.ws, purify(clips).ws[:3], atol=1e-5)
+
+
+def test_impossible_purifiers_are_refused(world):
+    reader, directions, ws = world
+    with pytest.raises(ValueError, match=r"above 0; got 0 and 0\.2"):
+        Purifier.create(reader, directions, ws, 0, 0.2)
+    with pytest.raises(ValueError, match=r"above 0; got 2 and 0\.0"):
+        Purifier.create(reader, directions, ws, 2, 0.0)
+    with pytest.raises(ValueError, match="2 directions for 16 factors"):
+        Purifier.create(reader, directions.select((0, 1)), ws, 2, 0.2)

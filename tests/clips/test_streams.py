@@ -1,0 +1,118 @@
+"""Clips have the same bits however many devices make them, whatever the batch, under jit as under pmap."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.sharding import AxisType
+from ml_collections import ConfigDict
+
+import stylegan2_flax as sg2
+from disentangle_jax.clips import ClipSource, sample_clip
+from disentangle_jax.clips.streams import GeneratedClips, make_feed, sample_clips, sample_tiles
+from disentangle_jax.directions import Directions
+from stylegan2_flax.run import devices as parallel
+
+KEY = jax.random.key(7)
+TILE = 4
+
+
+def mesh_of(devices):
+    return jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
+
+
+def indices_of(batch):
+    return jnp.arange(1000, 1000 + batch, dtype=jnp.uint32)
+
+
+def clips_of(source, devices, batch, then=lambda clips: clips):
+    mesh = mesh_of(devices)
+    sharding = parallel.over_batch(mesh)
+    make = jax.jit(lambda source, i: then(sample_clips(sample_clip, source, KEY, i, sharding, TILE)))
+    return make(jax.device_put(source, parallel.replicated(mesh)), jax.device_put(indices_of(batch), sharding))
+
+
+def assert_same(clips, others):
+    for one, other in zip(clips, others, strict=True):
+        n = min(len(one), len(other))
+        np.testing.assert_array_equal(one[:n], other[:n])
+
+
+class Purified(NamedTuple):
+    source: ClipSource
+    purifier: Callable
+
+
+@pytest.fixture(scope="module")
+def source(recipe):
+    """Wide enough for XLA to take products of different sizes by different routes."""
+    sizes = {"channel_base": 64, "channel_max": 8}
+    generator = sg2.Generator(z_dim=64, w_dim=64, img_resolution=16, synthesis_kwargs=sizes, rngs=nnx.Rngs(0))
+    vectors = jax.random.normal(jax.random.key(3), (7, 6, 64)) / 20
+    return ClipSource.create(generator, Directions(vectors, vectors, jnp.zeros((6, 64)), tuple("abcdefg")), recipe)
+
+
+@pytest.fixture(scope="module")
+def clips(source):
+    """32 clips from one device."""
+    return clips_of(source, 1, 32)
+
+
+@pytest.mark.parametrize(("devices", "batch"), [(2, 32), (8, 64), (8, 16), (1, 8)])
+def test_the_same_bits_from_any_number_of_devices_and_in_any_batch(source, clips, devices, batch):
+    """8 x 16 is half a tile a device, 1 x 8 two tiles."""
+    made = clips_of(source, devices, batch)
+    assert len(made.ws.sharding.device_set) == devices
+    assert made.ws.sharding.shard_shape(made.ws.shape)[0] == batch // devices
+    assert_same(clips, made)
+
+
+def test_the_same_bits_from_pmap(source, clips):
+    make = jax.pmap(lambda source, i: sample_tiles(sample_clip, source, KEY, i, TILE), in_axes=(None, 0))
+    made = make(source, indices_of(32).reshape(8, 4))
+    assert_same(clips, jax.tree.map(lambda x: np.asarray(x).reshape(32, *x.shape[2:]), made))
+
+
+def test_the_same_bits_whatever_becomes_of_the_clips(source, clips):
+    """One round a device, whose loop XLA unrolls, followed by a product that it could merge with the clips' own."""
+    weights = jax.random.normal(jax.random.key(1), (64, 64))
+    made, _ = clips_of(source, 8, 32, lambda clips: (clips, jnp.tanh(clips.ws @ weights).sum(0)))
+    assert_same(clips, made)
+
+
+def test_a_purifier_sees_whole_tiles(source, clips):
+    """It is a batched function of clips, and runs within the tile, so that its bits do not depend on devices either."""
+
+    seen = []
+
+    def purifier(clips):
+        seen.append(len(clips.ws))
+        return clips._replace(augmented=clips.ws)
+
+    purified = Purified(source, purifier)
+    made = sample_tiles(lambda s, key: sample_clip(s.source, key), purified, KEY, indices_of(6), TILE)
+    assert set(seen) == {TILE}
+    np.testing.assert_array_equal(made.augmented, made.ws)
+    np.testing.assert_array_equal(made.coefficients, clips.coefficients[:6])
+
+
+def test_steps_follow_one_another_without_overlap(source):
+    feed = GeneratedClips(sample_clip, source, KEY, 8, mesh_of(1), TILE)
+    steps = [jax.jit(feed.clips)(feed.fetch(n), jnp.array(n)) for n in (0, 1)]
+    whole = sample_tiles(sample_clip, source, KEY, jnp.arange(16, dtype=jnp.uint32), TILE)
+    assert_same(whole, jax.tree.map(lambda *x: jnp.concatenate(x), *steps))
+
+
+def test_tiles_of_no_clips_are_refused(source):
+    with pytest.raises(ValueError, match=r"data\.tile is 0, but clips are made at least 1 at a time"):
+        sample_tiles(sample_clip, source, KEY, indices_of(8), 0)
+
+
+def test_unknown_source_is_refused(source):
+    config = ConfigDict({"data": {"source": "video"}})
+    with pytest.raises(ValueError, match=r"unknown data\.source 'video': choose from generated, stored"):
+        make_feed(config, source, KEY, mesh_of(1))

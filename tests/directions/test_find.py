@@ -1,0 +1,93 @@
+"""Directions by config: every source finds what the config asks for, and rankings choose among candidates."""
+
+import json
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from disentangle_jax.directions import find as discovery
+from disentangle_jax.directions.directions import Directions, digest
+from disentangle_jax.directions.find import discover, find
+from disentangle_jax.faces import APPEARANCE, NAMES, STRUCTURE
+
+CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"
+
+
+@pytest.fixture
+def config():
+    config = runpy.run_path(str(CONFIG))["get_config"]()
+    config.directions.update(num_samples=256, pca_samples=5000, layers=(0, 4), num=2, candidates=4, rank_faces=8)
+    return config
+
+
+@pytest.mark.parametrize("source", ["sefa", "pca", "stylespace", "random"])
+def test_the_sources_that_need_no_labels(config, generator, recipe, source):
+    config.directions.source = source
+    directions = discover(config, generator, recipe)
+    assert len(directions.names) == 2
+    assert (directions.source, directions.generator) == (source, digest(generator))
+    assert np.linalg.norm(directions.vectors, axis=2)[:, 5].max() == 0.0
+
+
+def test_the_purest_candidates_are_kept_and_their_figures_written(config, generator, recipe, tmp_path):
+    config.directions.update(source="stylespace", rank="pictures")
+    found = find(config, generator, recipe)
+    assert found.ranking is not None
+    best = [found.ranking.names[i] for i in np.argsort(-found.ranking.purity)]
+    assert len(best) == 4
+    assert list(found.directions.names) == best[:2]
+    found.save(tmp_path)
+    assert Directions.load(tmp_path / "directions.safetensors").names == found.directions.names
+    rows = json.loads((tmp_path / "ranking.json").read_text())["directions"]
+    assert [row["kept"] for row in rows] == [True, True, False, False]
+
+
+def test_chosen_channels_and_files(config, generator, recipe, tmp_path):
+    config.directions.update(source="stylespace", channels=("b8.conv0:3",))
+    directions = discover(config, generator, recipe)
+    assert directions.names == ("b8.conv0:3",)
+    directions.save(tmp_path / "mine.safetensors")
+    np.save(tmp_path / "w.npy", np.arange(8.0))
+    config.directions.source = str(tmp_path / "mine.safetensors")
+    again = discover(config, generator, recipe)
+    assert (again.names, again.source) == (("b8.conv0:3",), "stylespace")
+    config.directions.source = str(tmp_path / "w.npy")
+    assert discover(config, generator, recipe).names == ("w",)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"source": "magic"}, "unknown directions.source 'magic': neither a file nor one of scorer, sefa"),
+        ({"source": "sefa", "rank": "taste"}, "unknown directions.rank 'taste': choose from none, scorer, pictures"),
+        ({"method": "magic"}, "unknown directions.method 'magic': choose from conditional, linear, logistic"),
+        ({"source": "sefa", "rank": "scorer"}, "the judge reads images of 64 x 64 x 3"),
+    ],
+)
+def test_impossible_configs_are_refused(config, generator, recipe, options, message):
+    config.directions.update(**options)
+    with pytest.raises(ValueError, match=message):
+        discover(config, generator, recipe)
+
+
+@pytest.mark.parametrize(
+    ("options", "leak"),
+    [
+        ({}, 0.05),
+        ({"method": "linear", "orthogonalise": True}, 0.05),
+        ({"method": "logistic", "orthogonalise": True}, 0.35),
+    ],
+)
+def test_a_scorers_directions_change_what_it_reads(monkeypatch, config, generator, recipe, options, leak):
+    weights = np.random.default_rng(0).normal(size=(48, len(NAMES))).astype(np.float32)
+    monkeypatch.setattr(discovery, "score", lambda generator, judge, ws: ws.reshape(len(ws), -1) @ weights)
+    config.directions.update(num_samples=2048, ridge=1e-4, **options)
+    directions = discover(config, generator, recipe)
+    assert directions.names == STRUCTURE
+    effects = np.asarray(directions.vectors).reshape(len(STRUCTURE), -1) @ weights
+    own = effects[np.arange(len(STRUCTURE)), len(APPEARANCE) + np.arange(len(STRUCTURE))]
+    assert own.min() > 0.0
+    others = np.abs(effects / own[:, None]).sum(1) - 1.0
+    assert others.max() / (len(NAMES) - 1) < leak

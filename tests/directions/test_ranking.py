@@ -1,0 +1,98 @@
+"""Ranking: the direction that moves structure alone comes first, with a scorer and without; the idle one comes last."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from disentangle_jax.directions import Directions
+from disentangle_jax.directions.ranking import Ranking, Reading, by_picture, looker, rank
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Latents whose entries are: the place of a disc (2), its brightness, the colour of the ground (2), and nothing."""
+    names = ("place", "both", "colour", "idle")
+    vectors = jnp.zeros((4, 1, 6)).at[0, 0, 0].set(1.0).at[2, 0, 3].set(1.0).at[3, 0, 5].set(1.0)
+    vectors = vectors.at[1, 0, 1].set(0.7).at[1, 0, 4].set(0.7)
+    normals = vectors / jnp.sum(jnp.square(vectors), axis=2, keepdims=True)
+    directions = Directions(vectors, normals, jnp.zeros((1, 6)), names)
+    return directions, jax.random.normal(jax.random.key(0), (48, 1, 6))
+
+
+@jax.jit
+def draw(ws):
+    """A soft disc where the first two entries say, on a ground with a gradient of the colour that others say."""
+    x = jnp.linspace(-1.0, 1.0, SIDE)
+    place = 0.25 * ws[:, 0, :2, None, None]
+    distance = jnp.sqrt((x[None, None, :] - place[:, 0]) ** 2 + (x[None, :, None] - place[:, 1]) ** 2)
+    disc = jax.nn.sigmoid((0.4 - distance) * 20.0)[..., None] * (0.5 + 0.1 * ws[:, 0, 2])[:, None, None, None]
+    ground = 0.2 * jnp.stack([ws[:, 0, 3], ws[:, 0, 4], jnp.zeros(len(ws))], axis=1)[:, None, None, :]
+    return disc + ground
+
+
+def by_scorer(images):
+    """Its centre of mass against its corner's colour: a scorer that is right."""
+    x, light = jnp.linspace(-1.0, 1.0, SIDE), images[..., 2]
+    total = light.sum((1, 2))
+    centre = jnp.stack([(light.sum(1) * x[None]).sum(1) / total, (light.sum(2) * x[None]).sum(1) / total], axis=1)
+    return Reading(centre, images[:, 0, 0])
+
+
+@pytest.mark.parametrize("read", [by_scorer, by_picture])
+def test_the_pure_direction_comes_first_and_the_idle_one_last(world, read):
+    directions, ws = world
+    look = jax.jit(lambda ws: read(draw(ws)))
+    ranking = rank(directions, ws, look, "test", least_change=0.1)
+    assert ranking.best(4) == [0, 1, 2, 3]
+    assert ranking.best(2) == [0, 1]
+    place, both, colour, idle = ranking.purity
+    assert place > 0.9
+    assert 0.2 < both < 0.9
+    assert colour < 0.1
+    assert idle < 0.01
+
+
+def test_changes_are_in_standard_deviations_of_the_population():
+    """On its way from -1 to 1 one of four equal and independent readings changes by 2: sqrt(4 / 4) of the spread."""
+    ws = jax.random.normal(jax.random.key(1), (4000, 1, 4))
+    vectors = jnp.eye(4)[:1, None, :]
+    directions = Directions(vectors, vectors, jnp.zeros((1, 4)), ("x",))
+    ranking = rank(directions, ws, lambda ws: Reading(ws[:, 0], 3.0 * ws[:, 0] + 7.0), "test", least_change=0.1)
+    np.testing.assert_allclose([ranking.structure[0], ranking.appearance[0]], 1.0, rtol=0.03)
+    np.testing.assert_allclose(ranking.purity[0], 1.0 / 2.01, rtol=0.05)
+
+
+def test_a_way_there_and_back_counts():
+    ws = jnp.zeros((2, 1, 2)).at[1].set(1.0)
+    vectors = jnp.eye(2)[:1, None, :]
+    directions = Directions(vectors, vectors, jnp.zeros((1, 2)), ("x",))
+    ranking = rank(directions, ws, lambda ws: Reading(jnp.abs(ws[:, 0]), ws[:, 0]), "test", least_change=0.1)
+    np.testing.assert_allclose(ranking.structure, ranking.appearance)
+
+
+def test_edges_do_not_change_with_contrast_and_brightness(world):
+    images = draw(world[1])
+    plain, changed = by_picture(images), by_picture(0.5 * images + 0.3)
+    np.testing.assert_allclose(plain.structure, changed.structure, atol=1e-3)
+    assert np.abs(plain.appearance - changed.appearance).max() > 0.1
+    assert by_picture(jnp.repeat(jnp.repeat(images, 4, axis=1), 4, axis=2)).structure.shape == (48, 16 * 16)
+
+
+def test_figures_are_written_purest_first(tmp_path):
+    ranking = Ranking("pictures", 8, 0.1, ("x", "y"), np.array([0.1, 0.5]), np.array([0.5, 0.1]))
+    ranking.save(tmp_path / "ranking.json", ("y",))
+    written = json.loads((tmp_path / "ranking.json").read_text())
+    assert (written["by"], written["num_faces"], written["least_change"]) == ("pictures", 8, 0.1)
+    assert [(row["name"], row["kept"]) for row in written["directions"]] == [("y", True), ("x", False)]
+    assert written["directions"][0]["purity"] == round(0.25 / 0.27, 4)
+
+
+def test_a_looker_draws_any_number_of_latents(generator, ws):
+    look = looker(generator, lambda images: images.mean((1, 2)))
+    assert look(ws[:3]).shape == (3, 3)
+    np.testing.assert_allclose(look(ws[:5])[:3], look(ws[:3]), atol=1e-5)

@@ -1,0 +1,74 @@
+"""What an experiment starts from, and what it refuses before anything is written."""
+
+import numpy as np
+import pytest
+from flax import nnx
+
+import stylegan2_flax as sg2
+from stylegan2_flax.gan import experiment
+from stylegan2_flax.gan.networks import make_discriminator, make_generator
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("train.dtype", "float64", "train.dtype must be one of float32, bfloat16, float16, got 'float64'"),
+        ("augment.mode", "always", "augment.mode must be one of ada, fixed, off"),
+        ("augment.pipeline", "cutout", "augment.pipeline must be one of blit"),
+        ("augment.p", 1.5, "augment.p is a probability from 0 to 1, got 1.5"),
+        ("train.batch_size", 0, "train.batch_size must be positive, got 0"),
+        ("train.batch_size", 12, "batch_size is 12, which does not spread evenly over 8 devices"),
+        ("snapshot.kimg", -1.0, "snapshot.kimg must be positive"),
+        ("score.num_samples", 33, "must be a multiple of score.batch_size"),
+        ("score.features", "tiny_feature", r"unknown score.features 'tiny_feature'.*tiny_features"),
+        ("score.features", "inception:nowhere.pth", "no Inception weights at nowhere.pth"),
+        ("data.source", "tiny_image", r"unknown data.source 'tiny_image'.*tiny_images"),
+        ("init", "tiny", r"init='tiny' is neither a file nor offered.*tiny_generator"),
+        ("resolution", 12, "power of two"),
+        ("discriminator.epilogue_kwargs.mbstd_group_size", 3, "a batch of 8 is no multiple of the 3"),
+        ("generator.mapping_kwargs.num_layers", -1, "num_layers"),
+    ],
+)
+def test_bad_values_are_named(config, tmp_path, field, value, message):
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        experiment.run(config, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_offered_generator_and_a_file_are_started_from(config, tmp_path):
+    config.init = "tiny_generator"
+    generator = make_generator(config)
+    sg2.save(generator, tmp_path / "g.safetensors")
+    config.init = str(tmp_path / "g.safetensors")
+    again = make_generator(config)
+    assert generator.init_kwargs == again.init_kwargs
+    for name, array in sg2.to_state_dict(generator).items():
+        np.testing.assert_array_equal(sg2.to_state_dict(again)[name], array)
+    config.resolution = 8
+    with pytest.raises(ValueError, match=r"for 4 px, 3 channels and 0 label classes; this experiment .* 8 px"):
+        make_generator(config)
+
+
+def test_a_discriminator_is_loaded_with_its_own_form(config, tmp_path):
+    discriminator = sg2.Discriminator(img_resolution=4, channel_base=16, channel_max=2, rngs=nnx.Rngs(3))
+    sg2.save(discriminator, tmp_path / "d.safetensors")
+    config.init_discriminator = str(tmp_path / "d.safetensors")
+    assert make_discriminator(config).b4.fc.weight.shape == (2, 32)
+    config.init = config.init_discriminator
+    with pytest.raises(ValueError, match="holds no generator"):
+        make_generator(config)
+
+
+def test_arguments_of_networks_that_there_are_not_are_named(config):
+    config.generator.width = 3
+    with pytest.raises(ValueError, match=r"arguments of Generator are not its own: .*'width'"):
+        make_generator(config)
+
+
+def test_labels_are_refused(config, tmp_path):
+    blocks = {"synthesis_kwargs": {"channel_base": 16, "channel_max": 2}, "mapping_kwargs": {"num_layers": 1}}
+    sg2.save(sg2.Generator(4, 2, 4, 4, 3, **blocks, rngs=nnx.Rngs(0)), tmp_path / "g.safetensors")
+    config.init = str(tmp_path / "g.safetensors")
+    with pytest.raises(ValueError, match=r"2 label classes; .* without labels"):
+        make_generator(config)
