@@ -1,35 +1,39 @@
 """Packaging: lower bounds only, so that Colab keeps the jax build it came with; constraints.txt pins what CI runs."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 VIDEO = ["imageio-ffmpeg>=0.5"]
 # Published StyleGAN2 checkpoints: URLs of any kind, flaxmodels' HDF5 files, files on the Hugging Face hub.
-CHECKPOINTS = ["fsspec[http]>=2024.2", "h5py>=3.10", "huggingface_hub>=0.24"]
+CHECKPOINTS = ["fsspec[http]>=2024.2", "h5py>=3.11", "huggingface_hub>=0.24"]
+
+HERE = Path(__file__).parent
+VERSION = re.findall(r'__version__ = "(.+)"', (HERE / "disentangle_jax" / "__init__.py").read_text(encoding="utf-8"))[0]
 
 setup(
     name="disentangle_jax",
-    version="0.1.0",
+    version=VERSION,
     description="Appearance and structure of GAN latents, split by contrast on synthetic videos, in JAX",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=[*find_packages(include=["disentangle_jax", "disentangle_jax.*"]), *find_packages("third_party")],
     package_dir={"stylegan2_flax": "third_party/stylegan2_flax"},
-    package_data={"disentangle_jax": ["assets/*"], "stylegan2_flax": ["README.md"]},
+    package_data={"disentangle_jax": ["assets/*", "py.typed"], "stylegan2_flax": ["README.md", "py.typed"]},
     install_requires=[
-        "jax>=0.8",
-        "jaxlib>=0.8",
-        "flax>=0.12",
+        "jax>=0.8.1",
+        "jaxlib>=0.8.1",
+        "flax>=0.12.1",
         "optax>=0.2.6",
-        "orbax-checkpoint>=0.11.30",
+        "orbax-checkpoint>=0.11.37",
         "ml-collections>=1.0",
         "numpy>=1.26",
         "safetensors>=0.4",
         "jaxtyping>=0.3",
-        "tensorflow-datasets>=4.9.7",
+        "tensorflow-datasets>=4.9.10",
         "importlib_resources>=6",  # tensorflow-datasets imports it without declaring it
         "array_record>=0.5",
         "grain>=0.2.15",

@@ -3,4 +3,6 @@
 from disentangle_jax import faces
 from disentangle_jax.disentangler import Disentangler
 
+__version__ = "0.2.0"
+
 __all__ = ["Disentangler", "faces"]

@@ -11,12 +11,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 USE = """
 import stylegan2_flax, disentangle_jax
+from importlib.metadata import version
 from disentangle_jax.faces import Judge, Truth
 from disentangle_jax.generators import load_generator
 assert "site" in disentangle_jax.__file__ and "site" in stylegan2_flax.__file__, disentangle_jax.__file__
 generator = load_generator("faces64")
 import jax.numpy as jnp
 images = generator.synthesis(generator.mapping(jnp.ones((1, generator.z_dim))))
+versions = {disentangle_jax.__version__, stylegan2_flax.__version__, version("disentangle_jax")}
+assert len(versions) == 1, versions
 print(Judge.load("judge_a")(images).structure.shape, Truth.load("faces64").mean.shape)
 """
 
@@ -58,3 +61,8 @@ def test_the_wheel_holds_the_cards_and_the_licence(site):
     assets = {path.name for path in (site / "disentangle_jax" / "assets").iterdir()}
     assert {"faces64.json", "judge_a.json", "judge_b.json"} <= assets
     assert list(site.glob("*.dist-info/**/LICENSE"))
+
+
+def test_the_wheel_says_that_it_is_typed(site):
+    assert (site / "disentangle_jax" / "py.typed").exists()
+    assert (site / "stylegan2_flax" / "py.typed").exists()

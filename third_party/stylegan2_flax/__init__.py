@@ -22,6 +22,8 @@ from stylegan2_flax.layers import Buffer
 from stylegan2_flax.mapping import MappingNetwork
 from stylegan2_flax.synthesis import SynthesisNetwork
 
+__version__ = "0.2.0"
+
 __all__ = [
     "Buffer",
     "CheckpointError",
