@@ -44,10 +44,16 @@ setup(
         "absl-py>=2",
         "tqdm>=4.66",
     ],
-    entry_points={  # what stylegan2_flax's trainer finds by name
-        "stylegan2_flax.images": ["parametric_faces = disentangle_jax.faces.offers:parametric_faces"],
-        "stylegan2_flax.features": ["faces_judge = disentangle_jax.faces.offers:faces_judge"],
-        "stylegan2_flax.generators": ["faces64 = disentangle_jax.faces.offers:faces64"],
+    entry_points={  # what is found by name, of this package as of any other
+        "stylegan2_flax.images": ["parametric_faces = disentangle_jax.faces.plugins:parametric_faces"],
+        "stylegan2_flax.features": ["faces_judge = disentangle_jax.faces.plugins:judge_features"],
+        "stylegan2_flax.generators": ["faces64 = disentangle_jax.faces.plugins:faces64"],
+        "disentangle_jax.domains": ["faces64 = disentangle_jax.faces.plugins:faces64_domain"],
+        "disentangle_jax.scorers": [
+            "judge_a = disentangle_jax.faces.plugins:judge_a",
+            "judge_b = disentangle_jax.faces.plugins:judge_b",
+            "faces_judge = disentangle_jax.faces.plugins:faces_judge",
+        ],
     },
     extras_require={
         "cuda": ["jax[cuda13]"],

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 import stylegan2_flax as sg2
 from disentangle_jax import config as records
 from disentangle_jax.directions import Directions
-from disentangle_jax.generators import BUNDLED, load_generator
+from disentangle_jax.generators import is_offered, load_generator
 from disentangle_jax.model import Autoencoder, Codes, weights
 from disentangle_jax.model.autoencoder import Buffer
 from stylegan2_flax.run import checkpoints as checkpoint
@@ -67,11 +67,11 @@ class Disentangler:
         return cls(autoencoder, generator, Directions.load(folder / "directions.safetensors"), config)
 
     def export(self, folder: str | Path) -> None:
-        """Write what `load` needs, as four small files; a generator that comes with the package is left out."""
+        """Write what `load` needs, as four small files; a generator that an installed package offers is left out."""
         folder = Path(folder)
         weights.save(self.autoencoder, folder / "model.safetensors")
         self.directions.save(folder / "directions.safetensors")
-        if self.config.generator not in BUNDLED:
+        if not is_offered(self.config.generator):
             sg2.save(self.generator, folder / "generator.safetensors")
         records.write(self.config, folder)
 

@@ -22,7 +22,8 @@ from disentangle_jax.clips import ClipConfig
 from disentangle_jax.directions import Directions
 from disentangle_jax.directions.find import Found, find, reader, search_faces
 from disentangle_jax.directions.ranking import Ranking, looker, rank
-from disentangle_jax.generators import BUNDLED, load_generator
+from disentangle_jax.domains import load_domain
+from disentangle_jax.generators import load_generator
 
 # The entry points share the names of flags, and a test imports them all.
 CONFIG = config_flags.DEFINE_config_file(
@@ -85,7 +86,7 @@ def contact_sheet(
 def _rank(config: ConfigDict, generator: sg2.Generator, directions: Directions, faces: Array) -> Ranking:
     """Figures for directions that were not chosen by any, from the scorer where it knows the pictures."""
     options = config.directions
-    by = "scorer" if config.generator in BUNDLED else "pictures"
+    by = "scorer" if load_domain(config.generator) or options.source == "scorer" else "pictures"
     look = looker(generator, reader(by, options.scorer))
     return rank(directions, faces[: options.rank_faces], look, by, options.least_change)
 

@@ -18,9 +18,9 @@ from jaxtyping import Array, Float
 
 from disentangle_jax import command, media
 from disentangle_jax.disentangler import Disentangler
-from disentangle_jax.evaluation.domain import load_truth
+from disentangle_jax.domains import load_domain
 from disentangle_jax.evaluation.held_out import sample_faces
-from disentangle_jax.evaluation.motion import direction_puppeteer, loops, truth_puppeteer
+from disentangle_jax.evaluation.motion import loops, puppeteer_of
 from disentangle_jax.latents import read_ws
 from disentangle_jax.report.pictures import columns, columns_in_motion
 
@@ -70,8 +70,7 @@ def _latents(model: Disentangler, name: str, psi: float) -> Float[Array, "*t l d
     face = sample_faces(model.generator.mapping, psi, face_key, 1)
     if kind == "seed":
         return face[0]
-    truth = load_truth(model.config.generator)
-    puppeteer = truth_puppeteer(truth) if truth else direction_puppeteer(model.directions)
+    puppeteer = puppeteer_of(load_domain(model.config.generator), model.directions)
     motion = loops(motion_key, model.config.evaluation.motion.num_frames, len(puppeteer.names))
     return puppeteer.clips(face, motion[None])[0]
 

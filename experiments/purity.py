@@ -23,7 +23,6 @@ import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
-from flax import nnx
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
@@ -72,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
     base = runpy.run_path(str(CONFIG))["get_config"]()
     base.directions.num_samples = arguments.num_samples
     generator, judge = load_generator(base.generator), Judge.load(base.evaluation.judge)
-    reader = Reader.create(generator, judge)
+    reader = Reader(generator.synthesis, judge)
     chosen = [setting for setting in SETTINGS if setting.directions in arguments.directions]
     rows = []
     spread = None
@@ -122,7 +121,7 @@ def _read_clips(reader: Reader, source: ClipSource, keys: jax.Array) -> tuple[ja
     clips = jax.vmap(sample_clip, (None, 0))(source, keys)
     clips = clips if source.purifier is None else source.purifier(clips)
     views = jnp.stack([clips.ws, clips.augmented])
-    read = reader(views.reshape(-1, *views.shape[3:])).stack().reshape(*views.shape[:3], -1)
+    read = reader(views.reshape(-1, *views.shape[3:])).reshape(*views.shape[:3], -1)
     return read[0], read[1]
 
 
@@ -131,17 +130,15 @@ def exact_readings(
 ) -> tuple[Float[np.ndarray, "n t f"], Float[np.ndarray, "n t f"]]:
     """The same of exact pictures: n faces in t poses, and other faces in these poses."""
     t = config.clips.num_frames
-    graphdef, state = nnx.split(judge)
 
     @jax.jit
-    def look(state: nnx.State, appearance: jax.Array, structure: jax.Array) -> jax.Array:
-        images = faces.render(Factors(appearance, structure), resolution=64)
-        return nnx.merge(graphdef, state)(images).stack()
+    def look(judge: Judge, appearance: jax.Array, structure: jax.Array) -> jax.Array:
+        return judge(faces.render(Factors(appearance, structure), resolution=64))
 
     poses, others = (faces.sample(key, n * t) for key in jax.random.split(_key(config)))
     still = jnp.repeat(others.appearance[:n], t, axis=0)
     read = [
-        in_batches(lambda *factors: look(state, *factors), BATCH * t, appearance, poses.structure).reshape(n, t, -1)
+        in_batches(lambda *factors: look(judge, *factors), BATCH * t, appearance, poses.structure).reshape(n, t, -1)
         for appearance in (still, poses.appearance)
     ]
     return read[0], read[1]
@@ -150,7 +147,7 @@ def exact_readings(
 def population_spread(reader: Reader, source: ClipSource, config: ConfigDict) -> Float[np.ndarray, "f"]:
     """Standard deviation of each factor that the judge reads, over random faces."""
     ws = jax.jit(sample_faces, static_argnums=2)(source, _key(config), 512)
-    return in_batches(jax.jit(lambda ws: reader(ws).stack()), 64, ws).std(0)
+    return in_batches(jax.jit(reader), 64, ws).std(0)
 
 
 def measure(

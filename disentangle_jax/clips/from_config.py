@@ -12,7 +12,7 @@ from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.directions.directions import Directions, digest
 from disentangle_jax.directions.find import find, score, search_faces
 from disentangle_jax.directions.from_file import read_directions
-from disentangle_jax.faces import APPEARANCE, NAMES, Judge
+from disentangle_jax.scorers import appearance_names, load_scorer
 
 
 def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str | Path) -> ClipSource:
@@ -40,14 +40,14 @@ def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str
         options = config.purify
         factors = _factors(config, generator, recipe, workdir)
         ws = search_faces(config, generator, recipe)[: options.num_faces]
-        reader = Reader.create(generator, Judge.load(options.scorer))
+        reader = Reader(generator.synthesis, load_scorer(options.scorer))
         purifier = Purifier.create(reader, factors, ws, options.steps, options.damping)
     return ClipSource.create(generator, directions, recipe, appearance, purifier)
 
 
 def _appearance(config: ConfigDict, generator: sg2.Generator, recipe: ClipConfig, workdir: str | Path) -> Directions:
     if recipe.appearance_from == "scorer":
-        return _factors(config, generator, recipe, workdir).select(range(len(APPEARANCE)))
+        return _factors(config, generator, recipe, workdir).of(appearance_names(load_scorer(config.directions.scorer)))
     if not Path(recipe.appearance_from).is_file():
         raise ValueError(f"unknown clips.appearance_from {recipe.appearance_from!r}: neither a file nor scorer")
     ws = search_faces(config, generator, recipe)
@@ -59,7 +59,7 @@ def _factors(config: ConfigDict, generator: sg2.Generator, recipe: ClipConfig, w
     path, options = Path(workdir) / "factors.safetensors", config.directions
     if not path.exists():
         ws = search_faces(config, generator, recipe)
-        scores = score(generator, Judge.load(options.scorer), ws)
-        found = from_scores(ws, scores, NAMES, NAMES, options.ridge)
+        scorer = load_scorer(options.scorer)
+        found = from_scores(ws, score(generator, scorer, ws), scorer.names, scorer.names, options.ridge)
         replace(found, source="scorer", generator=digest(generator)).save(path)
     return Directions.load(path)

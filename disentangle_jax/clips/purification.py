@@ -4,41 +4,47 @@ Moves along linear directions drag appearance along, for the directions that cha
 face. A scorer sees it in the pictures, and a few steps of least squares take it back.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
+import numpy as np
 from jaxtyping import Array, Float
 
 import stylegan2_flax as sg2
 from disentangle_jax.clips.clip import Clip
 from disentangle_jax.directions.directions import Directions
-from disentangle_jax.faces import APPEARANCE, Factors, Judge
+from disentangle_jax.scorers import Named, Scorer
 
-Read = Callable[[Float[Array, "n l d"]], Factors]
-"""What pictures of latents show."""
+
+@runtime_checkable
+class LatentScorer(Named, Protocol):
+    """Reads factors out of latents. A callable pytree, as a `Scorer` is."""
+
+    def __call__(self, ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
+        """The factors that pictures of the latents show."""
+        ...
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Reader:
-    """What a judge reads in the generator's pictures of latents, as a pytree."""
+    """What a scorer reads in the generator's pictures of latents, as a pytree."""
 
-    generator: nnx.State
-    judge: nnx.State
-    generator_graph: nnx.GraphDef = field(metadata={"static": True})
-    judge_graph: nnx.GraphDef = field(metadata={"static": True})
+    synthesis: sg2.SynthesisNetwork
+    scorer: Scorer
 
-    @classmethod
-    def create(cls, generator: sg2.Generator, judge: Judge) -> "Reader":
-        (graph, state), (judge_graph, judge_state) = nnx.split(generator.synthesis), nnx.split(judge)
-        return cls(state, judge_state, graph, judge_graph)
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.scorer.names
 
-    def __call__(self, ws: Float[Array, "n l d"]) -> Factors:
-        images = nnx.merge(self.generator_graph, self.generator)(ws, noise_mode="const")
-        return nnx.merge(self.judge_graph, self.judge)(images)
+    @property
+    def structure(self) -> tuple[str, ...]:
+        return self.scorer.structure
+
+    def __call__(self, ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
+        return self.scorer(self.synthesis(ws, noise_mode="const"))
 
 
 @jax.tree_util.register_dataclass
@@ -59,13 +65,13 @@ class Purifier:
 
     Attributes:
         read: a pytree, as `Reader` is.
-        vectors: V; along vector i a face moves by one standard deviation of factor i, appearance first.
+        vectors: V; along vector i a face moves by one standard deviation of factor i.
         spread: standard deviation of the readings over faces.
         steps: how many.
         damping: keeps steps short where a frame hardly answers.
     """
 
-    read: Read
+    read: LatentScorer
     vectors: Float[Array, "k l d"]
     spread: Float[Array, "k"]
     steps: int = field(metadata={"static": True})
@@ -73,7 +79,7 @@ class Purifier:
 
     @classmethod
     def create(
-        cls, read: Read, directions: Directions, ws: Float[Array, "n l d"], steps: int, damping: float
+        cls, read: LatentScorer, directions: Directions, ws: Float[Array, "n l d"], steps: int, damping: float
     ) -> "Purifier":
         """A purifier along these directions, one for each factor that is read, calibrated to the faces ws.
 
@@ -82,9 +88,12 @@ class Purifier:
         """
         if steps < 1 or damping <= 0.0:
             raise ValueError(f"purifying takes steps and a damping above 0; got {steps} and {damping}")
-        spread = jnp.std(jax.jit(_stacked)(read, ws), axis=0)
-        if len(directions.names) != len(spread):
-            raise ValueError(f"there are {len(directions.names)} directions for {len(spread)} factors that are read")
+        spread = jnp.std(jax.jit(lambda read, ws: read(ws))(read, ws), axis=0)
+        if directions.names != read.names:
+            raise ValueError(
+                f"there are {len(directions.names)} directions for {len(read.names)} factors that are read: purifying "
+                f"takes one for each, in this order: {', '.join(read.names)}"
+            )
         return cls(read, directions.vectors, spread, steps, damping)
 
     def __call__(self, clips: Clip) -> Clip:
@@ -95,10 +104,18 @@ class Purifier:
         views = jnp.stack([clips.ws, clips.augmented], axis=1)
         shape = views.shape[:3]
         ws = views.reshape(-1, *views.shape[3:])
-        readings = _stacked(self.read, ws)
-        goals = _goals(readings.reshape(*shape, -1)).reshape(readings.shape)
+        readings = self.read(ws)
+        goals = self._goals(readings.reshape(*shape, -1)).reshape(readings.shape)
         views = self._approach(ws, readings, goals).reshape(views.shape)
         return clips._replace(ws=views[:, 0], augmented=views[:, 1])
+
+    def _goals(self, readings: Float[Array, "b 2 t k"]) -> Float[Array, "b 2 t k"]:
+        frames, augmented = readings[:, 0], readings[:, 1]
+        still = jnp.broadcast_to(frames.mean(axis=1, keepdims=True), frames.shape)
+        appearance = jnp.stack([still, augmented], axis=1)
+        structure = jnp.broadcast_to(readings.mean(axis=1, keepdims=True), readings.shape)
+        is_structure = np.array([name in self.read.structure for name in self.read.names])
+        return jnp.where(is_structure[None, None, None], structure, appearance)
 
     def _approach(
         self, ws: Float[Array, "n l d"], readings: Float[Array, "n k"], goals: Float[Array, "n k"]
@@ -109,7 +126,7 @@ class Purifier:
         slope = jnp.broadcast_to(jnp.eye(k), (len(ws), k, k))
         for _ in range(self.steps):  # no loop of XLA's: within one, convolutions on a CPU are many times slower
             step = _levenberg(slope, missing, self.damping)
-            tried = (_stacked(self.read, self._moved(ws, x + step)) - goals) / self.spread[None]
+            tried = (self.read(self._moved(ws, x + step)) - goals) / self.spread[None]
             slope = _broyden(slope, step, tried - missing)
             nearer = jnp.sum(tried**2, axis=1, keepdims=True) < jnp.sum(missing**2, axis=1, keepdims=True)
             x, missing = jnp.where(nearer, x + step, x), jnp.where(nearer, tried, missing)
@@ -117,17 +134,6 @@ class Purifier:
 
     def _moved(self, ws: Float[Array, "n l d"], x: Float[Array, "n k"]) -> Float[Array, "n l d"]:
         return ws + jnp.einsum("nk,kld->nld", x, self.vectors)
-
-
-def _stacked(read: Read, ws: Float[Array, "n l d"]) -> Float[Array, "n k"]:
-    return read(ws).stack()
-
-
-def _goals(readings: Float[Array, "b 2 t k"]) -> Float[Array, "b 2 t k"]:
-    appearance, structure = readings[..., : len(APPEARANCE)], readings[..., len(APPEARANCE) :]
-    still = jnp.broadcast_to(appearance[:, 0].mean(axis=1, keepdims=True), appearance[:, 0].shape)
-    looks = jnp.stack([still, appearance[:, 1]], axis=1)
-    return jnp.concatenate([looks, jnp.broadcast_to(structure.mean(axis=1, keepdims=True), structure.shape)], axis=-1)
 
 
 def _levenberg(slope: Float[Array, "n k k"], missing: Float[Array, "n k"], damping: float) -> Float[Array, "n k"]:

@@ -49,6 +49,12 @@ class Directions:
         names = tuple(self.names[i] for i in indices)
         return replace(self, vectors=self.vectors[rows], normals=self.normals[rows], names=names)
 
+    def of(self, names: Sequence[str]) -> "Directions":
+        """Those of these names, in this order. Raises ValueError if one is missing."""
+        if missing := [name for name in names if name not in self.names]:
+            raise ValueError(f"there is no direction of {', '.join(missing)} among {', '.join(self.names)}")
+        return self.select([self.names.index(name) for name in names])
+
     def check(self, generator: sg2.Generator) -> None:
         """Raises ValueError if the directions are known to be of another generator."""
         expected = (generator.num_ws, generator.w_dim)

@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 import stylegan2_flax as sg2
-from disentangle_jax import faces
 from disentangle_jax.clips.clip import ClipConfig, ClipSource, sample_faces
 from disentangle_jax.directions import by_scorer as scored
 from disentangle_jax.directions import ranking
@@ -21,6 +20,7 @@ from disentangle_jax.directions import unsupervised as axes
 from disentangle_jax.directions.directions import Directions, digest
 from disentangle_jax.directions.from_file import read_directions
 from disentangle_jax.directions.stylespace import channel_candidates, stylespace
+from disentangle_jax.scorers import Scorer, load_scorer, structure_names
 
 SOURCES = ("scorer", "sefa", "pca", "stylespace", "random")
 RANKINGS = ("none", "scorer", "pictures")
@@ -77,9 +77,9 @@ def find(config: ConfigDict, generator: sg2.Generator, recipe: ClipConfig) -> Fo
     return Found(replace(candidates, generator=digest(generator)), result)
 
 
-def reader(by: str, scorer: str) -> ranking.Read:
+def reader(by: str, scorer: str) -> ranking.ReadImages:
     """What reads pictures for a ranking by the scorer of that name, or by the "pictures" alone."""
-    return ranking.by_judge(faces.Judge.load(scorer)) if by == "scorer" else ranking.by_picture
+    return ranking.by_scorer(load_scorer(scorer)) if by == "scorer" else ranking.by_picture
 
 
 def search_faces(config: ConfigDict, generator: sg2.Generator, recipe: ClipConfig) -> Float[Array, "n l d"]:
@@ -109,12 +109,13 @@ def _candidates(
             return channel_candidates(generator, ws, tuple(options.channels), layers, count)
     if options.method not in scored.METHODS:
         raise ValueError(f"unknown directions.method {options.method!r}: choose from {', '.join(scored.METHODS)}")
-    scores = score(generator, faces.Judge.load(options.scorer), ws)
+    scorer = load_scorer(options.scorer)
+    scores, wanted = score(generator, scorer, ws), structure_names(scorer)
     if options.method == "conditional":
-        return scored.from_scores(ws, scores, faces.NAMES, faces.STRUCTURE, options.ridge)
+        return scored.from_scores(ws, scores, scorer.names, wanted, options.ridge)
     tail = options.tail if options.method == "logistic" else None
     return scored.hyperplanes(
-        ws, scores, faces.NAMES, faces.STRUCTURE, options.ridge, tail=tail, orthogonalise=options.orthogonalise
+        ws, scores, scorer.names, wanted, options.ridge, tail=tail, orthogonalise=options.orthogonalise
     )
 
 
@@ -130,9 +131,9 @@ def _latents(generator: sg2.Generator, psi: float, key: PRNGKeyArray, n: int) ->
         yield sample(generator.mapping, jax.random.fold_in(key, start))[: n - start]
 
 
-def score(generator: sg2.Generator, judge: faces.Judge, ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
+def score(generator: sg2.Generator, scorer: Scorer, ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
     """Render the latents and read the pictures, a batch at a time."""
-    look = ranking.looker(generator, lambda images: judge(images).stack())
+    look = ranking.looker(generator, scorer)
     starts = tqdm(range(0, len(ws), _CHUNK), desc="reading samples", unit_scale=_CHUNK, unit=" faces")
     return jnp.asarray(np.concatenate([look(ws[start : start + _CHUNK]) for start in starts]))
 

@@ -12,8 +12,9 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 import stylegan2_flax as sg2
-from disentangle_jax import faces, files
+from disentangle_jax import files
 from disentangle_jax.directions.directions import Directions
+from disentangle_jax.scorers import Factors, Scorer, split
 from disentangle_jax.scores import in_batches
 
 PATH = (-1.0, 0.0, 1.0)
@@ -24,15 +25,11 @@ _SIDE = 64  # pictures are looked at in this resolution, at most: structure is c
 _EPSILON = 1e-6
 
 
-class Reading(NamedTuple):
-    """What pictures show of structure and of appearance, each as any numbers that grow apart as those do."""
+ReadImages = Callable[[Float[Array, "n h w c"]], Factors]
+"""What pictures show of appearance and of structure, each as any numbers that grow apart as those do."""
 
-    structure: Float[Array | np.ndarray, "*n p"]
-    appearance: Float[Array | np.ndarray, "*n q"]
-
-
-Read = Callable[[Float[Array, "n h w c"]], Reading]
-Look = Callable[[Float[Array, "n l d"]], Reading]
+ReadLatents = Callable[[Float[Array, "n l d"]], Factors]
+"""The same of the pictures of latents."""
 
 
 class Ranking(NamedTuple):
@@ -76,7 +73,7 @@ class Ranking(NamedTuple):
         files.write_text(path, json.dumps(about | {"directions": rows}, indent=1))
 
 
-def rank(directions: Directions, ws: Float[Array, "n l d"], look: Look, by: str, least_change: float) -> Ranking:
+def rank(directions: Directions, ws: Float[Array, "n l d"], look: ReadLatents, by: str, least_change: float) -> Ranking:
     """Move the faces ws along each direction and measure what their pictures show.
 
     Args:
@@ -92,7 +89,7 @@ def rank(directions: Directions, ws: Float[Array, "n l d"], look: Look, by: str,
         single = directions.select([i])
         stops = [jax.device_get(look(single.move(ws, jnp.full((len(ws), 1), c)))) for c in PATH]
         changes.append([_change(x, total) for x, total in zip(zip(*stops, strict=True), spread, strict=True)])
-    structure, appearance = np.asarray(changes, np.float64).reshape(-1, 2).T
+    appearance, structure = np.asarray(changes, np.float64).reshape(-1, 2).T
     return Ranking(by, len(ws), least_change, directions.names, structure, appearance)
 
 
@@ -103,17 +100,12 @@ def looker(generator: sg2.Generator, read: Callable[[Array], Any]) -> Callable[[
     return lambda ws: in_batches(lambda batch: draw(generator.synthesis, batch), min(batch_size, len(ws)), ws)
 
 
-def by_judge(judge: faces.Judge) -> Read:
-    """The factors that a judge reads."""
-
-    def read(images: Float[Array, "n h w c"]) -> Reading:
-        factors = judge(images)
-        return Reading(factors.structure, factors.appearance)
-
-    return read
+def by_scorer(scorer: Scorer) -> ReadImages:
+    """The factors that a scorer reads."""
+    return lambda images: split(scorer(images), scorer)
 
 
-def by_picture(images: Float[Array, "n h w c"]) -> Reading:
+def by_picture(images: Float[Array, "n h w c"]) -> Factors:
     """Without a scorer: where a picture has edges stands for structure, how its colours are spread for appearance.
 
     The edges are the strength of the gradient of the picture with each of its channels brought to mean 0 and variance
@@ -127,7 +119,8 @@ def by_picture(images: Float[Array, "n h w c"]) -> Reading:
     slopes = jnp.stack([jnp.diff(x, axis=1)[:, :, :-1], jnp.diff(x, axis=2)[:, :-1]])
     strength = _cells(jnp.sqrt(jnp.sum(jnp.square(slopes), axis=(0, 4))[..., None] + _EPSILON), _SIDE // 4)
     edges = strength / (strength + jnp.mean(strength, axis=(1, 2), keepdims=True))
-    return Reading(edges.reshape(len(images), -1), jnp.concatenate([mean, std], axis=3).reshape(len(images), -1))
+    colours = jnp.concatenate([mean, std], axis=3).reshape(len(images), -1)
+    return Factors(appearance=colours, structure=edges.reshape(len(images), -1))
 
 
 def _cells(images: Float[Array, "n h w c"], side: int) -> Float[Array, "n h2 w2 c"]:

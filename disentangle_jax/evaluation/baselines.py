@@ -1,7 +1,6 @@
 """Other ways to put one face's structure on another. Each is a method (source ws, driving ws) -> ws, row by row."""
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +8,8 @@ from jaxtyping import Array, Float
 
 from disentangle_jax.directions import Directions
 from disentangle_jax.disentangler import Disentangler
-from disentangle_jax.evaluation.motion import pose_by_truth
-from disentangle_jax.faces.truth import Truth
+from disentangle_jax.domains import Domain
+from disentangle_jax.scorers import split
 
 Latents = Float[Array, "n l d"]
 Method = Callable[[Latents, Latents], Latents]
@@ -53,11 +52,11 @@ def autoencoder(model: Disentangler) -> Method:
     return method
 
 
-def oracle(truth: Truth) -> Method:
+def oracle(domain: Domain) -> Method:
     """The latent that a search by the truth itself finds: how well any method could do that moves latents."""
 
     @jax.jit
     def method(source_ws: Latents, driving_ws: Latents) -> Latents:
-        return jax.vmap(partial(pose_by_truth, truth))(source_ws, truth(driving_ws).structure)
+        return jax.vmap(domain.pose)(source_ws, split(domain.truth(driving_ws), domain).structure)
 
     return method

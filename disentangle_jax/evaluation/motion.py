@@ -14,15 +14,11 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from disentangle_jax.directions import Directions
-from disentangle_jax.faces import STRUCTURE, Factors
-from disentangle_jax.faces.truth import Truth
+from disentangle_jax.domains import Domain
+from disentangle_jax.scorers import structure_names
 from disentangle_jax.scores import in_batches
 
-_STEPS = 6  # of Gauss-Newton, which is at rounding error by then
-_STRIDES = np.array([1.0, 0.5, 0.2, 0.05], np.float32)  # the best is taken: far from the goal a full step overshoots
 _BATCH = 64
-_RESTRAINT = 1e-2  # c
-_SATURATED = 1.0 - 1e-6  # in single precision the inverse of the error function is lost beyond
 
 
 class Puppeteer(NamedTuple):
@@ -47,43 +43,19 @@ class Puppeteer(NamedTuple):
         )
 
 
-def truth_puppeteer(truth: Truth) -> Puppeteer:
+def puppeteer_of(domain: Domain | None, directions: Directions) -> Puppeteer:
+    """By the truth where there is one, else by the directions."""
+    return direction_puppeteer(directions) if domain is None else truth_puppeteer(domain)
+
+
+def truth_puppeteer(domain: Domain) -> Puppeteer:
     """Moves structure factors and nothing else."""
-    return Puppeteer(STRUCTURE, 0.8, partial(pose_by_truth, truth))
+    return Puppeteer(structure_names(domain), 0.8, domain.pose)
 
 
 def direction_puppeteer(directions: Directions) -> Puppeteer:
     """Pulls along directions, as far as most faces reach."""
     return Puppeteer(directions.names, 1.7, directions.move)
-
-
-def pose_by_truth(truth: Truth, ws: Float[Array, "l d"], structure: Float[Array, "k"]) -> Float[Array, "l d"]:
-    """Give a face another structure and change nothing else about it, by the smallest change of its latent.
-
-    All layers change alike, so that a latent of W stays in W: the face moves as the generator's population does. With v
-    the change in whitened coordinates and m(v) what is missing of the wanted factors, before their error function,
-    Gauss-Newton minimises |m(v)|^2 + c |v|^2 from v = 0. The small c keeps latents from running off where none stands
-    for the wanted face; there the result comes as near as is sensible.
-    """
-    unwhiten = jnp.linalg.inv(truth.whiten)
-    wanted = _linear(Factors(truth(ws).appearance, structure))
-
-    def shifted(v: Float[Array, "d"]) -> Float[Array, "l d"]:
-        return ws + (unwhiten @ v)[None]
-
-    def missing(v: Float[Array, "d"]) -> Float[Array, "f"]:
-        return wanted - _linear(truth(shifted(v)))
-
-    def step(v: Float[Array, "d"], _: None) -> tuple[Float[Array, "d"], None]:
-        slope = jax.jacrev(missing)(v)
-        gram = slope @ slope.T + _RESTRAINT * jnp.eye(len(wanted))
-        goal = -slope.T @ jnp.linalg.solve(gram, missing(v) - slope @ v)
-        strides = v[None] + _STRIDES[:, None] * (goal - v)[None]
-        costs = jax.vmap(lambda v: jnp.sum(missing(v) ** 2) + _RESTRAINT * jnp.sum(v**2))(strides)
-        return strides[jnp.argmin(costs)], None
-
-    start = jnp.zeros(ws.shape[1])
-    return shifted(jax.lax.scan(step, start, length=_STEPS)[0])
 
 
 def loops(key: Key[Array, ""], num_frames: int, num_coordinates: int) -> Float[Array, "t k"]:
@@ -96,11 +68,6 @@ def loops(key: Key[Array, ""], num_frames: int, num_coordinates: int) -> Float[A
     height = jax.random.uniform(height_key, (1, num_coordinates), minval=0.6)
     time = jnp.arange(num_frames, dtype=jnp.float32)[:, None] / num_frames
     return height * jnp.sin(2 * np.pi * cycles * time + phase)
-
-
-def _linear(factors: Factors) -> Float[Array, "f"]:
-    """Factors before their error function, where they are nearly linear in a latent."""
-    return jax.lax.erf_inv(jnp.clip(factors.stack(), -_SATURATED, _SATURATED))
 
 
 @partial(jax.jit, static_argnums=0)

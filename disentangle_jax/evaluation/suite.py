@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation import baselines
 from disentangle_jax.evaluation.baselines import Method
-from disentangle_jax.evaluation.domain import Domain
 from disentangle_jax.evaluation.held_out import Clips, HeldOut, Pairs
 from disentangle_jax.evaluation.probes import probe, probe_matrix
 from disentangle_jax.evaluation.retrieval import same_face, same_motion
@@ -27,7 +27,7 @@ _COMPONENTS = 20  # of clips' mean latents, which stand for appearance where the
 
 def measure(
     model: Disentangler,
-    domain: Domain | None,
+    domain: JudgedDomain | None,
     compare: Mapping[str, Disentangler],
     data: HeldOut,
     announce: Callable[[str], None],
@@ -84,7 +84,7 @@ def _transfer(exam: Exam, methods: Mapping[str, Method], num_ws: int) -> dict[st
     return {
         "num_pairs": len(exam.source_ws),
         "methods": {name: mark.report() for name, mark in marks.items()},
-        "oracle": exam.take(baselines.oracle(exam.domain.truth))[1].report(),
+        "oracle": exam.take(baselines.oracle(exam.domain.domain))[1].report(),
         "exact": exam.ceiling().report(),
         "generator_psnr": exam.generator_psnr(),
         "splits": {
@@ -94,7 +94,7 @@ def _transfer(exam: Exam, methods: Mapping[str, Method], num_ws: int) -> dict[st
     }
 
 
-def _linearity(ws: Float[Array, "n l d"], domain: Domain, seed: int) -> dict[str, float]:
+def _linearity(ws: Float[Array, "n l d"], domain: JudgedDomain, seed: int) -> dict[str, float]:
     """R^2 of a ridge regression from latents to true factors: how much of the task a linear method could do at best."""
     factors, features = domain.truth(ws), np.asarray(ws).reshape(len(ws), -1)
     return {
@@ -103,7 +103,9 @@ def _linearity(ws: Float[Array, "n l d"], domain: Domain, seed: int) -> dict[str
     }
 
 
-def _motion(model: Disentangler, data: HeldOut, methods: Mapping[str, Method], domain: Domain | None) -> dict[str, Any]:
+def _motion(
+    model: Disentangler, data: HeldOut, methods: Mapping[str, Method], domain: JudgedDomain | None
+) -> dict[str, Any]:
     """Faces driven by clips, frame by frame: restlessness of the result, and marks where there is a truth."""
     driving_ws = data.drivings.ws
     n, num_frames, *_ = driving_ws.shape
@@ -125,7 +127,7 @@ def _motion(model: Disentangler, data: HeldOut, methods: Mapping[str, Method], d
     return {"num_clips": n, "num_frames": num_frames, "methods": results}
 
 
-def _leakage(model: Disentangler, clips: Clips, domain: Domain | None) -> dict[str, Any]:
+def _leakage(model: Disentangler, clips: Clips, domain: JudgedDomain | None) -> dict[str, Any]:
     """What each code, and the latent itself, tells about either kind of factor, by probes that are tested on new
     faces.
     """

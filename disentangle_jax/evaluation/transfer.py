@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Float
 
+from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation.baselines import Method, layer_swap
-from disentangle_jax.evaluation.domain import Domain
-from disentangle_jax.faces import APPEARANCE, STRUCTURE, Factors
+from disentangle_jax.scorers import Factors, Named, appearance_names, structure_names
 from disentangle_jax.scores import in_batches, psnr, r2
 
 Render = Callable[[Float[Array, "n l d"]], Float[Array, "n h w c"]]
@@ -24,6 +24,7 @@ class Marks(NamedTuple):
         appearance: R^2 of each appearance factor of the source, likewise.
         structure_std, appearance_std: standard deviation of the two means under resampling of the pairs.
         psnr: mean over pairs, in dB, of the output against the exact picture; None for that picture itself.
+        of: the names of the factors.
     """
 
     structure: Float[np.ndarray, "fs"]
@@ -31,6 +32,7 @@ class Marks(NamedTuple):
     structure_std: float
     appearance_std: float
     psnr: float | None
+    of: Named
 
     def mean(self) -> float:
         """Both halves of the task in one number: the mean of the two mean R^2."""
@@ -45,8 +47,8 @@ class Marks(NamedTuple):
             "appearance_r2_std": self.appearance_std,
             "mean_r2": self.mean(),
             "psnr": self.psnr,
-            "structure_r2_per_factor": _by_name(STRUCTURE, self.structure),
-            "appearance_r2_per_factor": _by_name(APPEARANCE, self.appearance),
+            "structure_r2_per_factor": _by_name(structure_names(self.of), self.structure),
+            "appearance_r2_per_factor": _by_name(appearance_names(self.of), self.appearance),
         }
 
 
@@ -63,7 +65,7 @@ class Exam:
 
     def __init__(
         self,
-        domain: Domain,
+        domain: JudgedDomain,
         render: Render,
         source_ws: Float[Array, "n l d"],
         driving_ws: Float[Array, "n l d"],
@@ -102,7 +104,9 @@ class Exam:
     def _mark(self, read: Factors, decibels: float | None) -> Marks:
         structure = np.asarray(read.structure), np.asarray(self.answer.structure)
         appearance = np.asarray(read.appearance), np.asarray(self.answer.appearance)
-        return Marks(r2(*structure), r2(*appearance), _spread(*structure), _spread(*appearance), decibels)
+        return Marks(
+            r2(*structure), r2(*appearance), _spread(*structure), _spread(*appearance), decibels, self.domain.domain
+        )
 
 
 def best_split(exam: Exam, num_ws: int) -> int:

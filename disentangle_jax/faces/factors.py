@@ -1,10 +1,10 @@
 """What a parametric face is made of: nine factors of appearance, seven of structure, each in [-1, 1]."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from disentangle_jax.scorers import Factors
 
 APPEARANCE = (
     "skin",  # pale .. dark
@@ -26,20 +26,6 @@ STRUCTURE = (
     "eye_open",  # shut .. wide open
     "brow_raise",  # lowered .. raised
 )
-
-
-class Factors(NamedTuple):
-    """The factors of faces, appearance and structure apart, in the order of `APPEARANCE` and `STRUCTURE`.
-
-    Leading axes are free, and the same for both: one face, n faces, clips of frames.
-    """
-
-    appearance: Float[Array, "... 9"]
-    structure: Float[Array, "... 7"]
-
-    def stack(self) -> Float[Array, "... 16"]:
-        """Both kinds in one vector, appearance first."""
-        return jnp.concatenate(self, axis=-1)
 
 
 NAMES = APPEARANCE + STRUCTURE

@@ -14,18 +14,21 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from disentangle_jax import arrays
-from disentangle_jax.faces.factors import NAMES, Factors, unstack
+from disentangle_jax.faces.factors import NAMES, STRUCTURE, Factors, unstack
 
 RESOLUTION = 64
 
 
 class Judge(nnx.Module):
-    """Four strided convolutions, a hidden layer, one output a factor.
+    """Four strided convolutions, a hidden layer, one output a factor. Implements `disentangle_jax.scorers.Scorer`.
 
     Args:
         widths: channels of the four convolutions.
         hidden: units of the layer behind them.
     """
+
+    names = NAMES
+    structure = STRUCTURE
 
     def __init__(self, widths: tuple[int, ...], hidden: int, *, rngs: nnx.Rngs):
         self.widths, self.hidden = tuple(widths), hidden
@@ -38,9 +41,9 @@ class Judge(nnx.Module):
         self.dense = nnx.Linear(side * side * widths[-1], hidden, rngs=rngs)
         self.head = nnx.Linear(hidden, len(NAMES), rngs=rngs)
 
-    def __call__(self, images: Float[Array, "n h w 3"]) -> Factors:
+    def __call__(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n 16"]:
         """Read the factors of images in [-1, 1] of 64 x 64 pixels."""
-        return unstack(self.head(self.features(images)))
+        return self.head(self.features(images))
 
     def features(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n f"]:
         """What the hidden layer makes of such images, before the factors are read from it."""
@@ -87,4 +90,4 @@ def read(judge: Judge, images: Float[Array, "n h w 3"], batch_size: int = 256) -
     graphdef, state = nnx.split(judge)
     call = jax.jit(lambda state, batch: nnx.merge(graphdef, state)(batch))
     parts = [call(state, images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
-    return jax.tree.map(lambda *values: jnp.concatenate(values), *parts)
+    return unstack(jnp.concatenate(parts))

@@ -53,7 +53,7 @@ def _make_step(graphdef: nnx.GraphDef, optimizer: optax.GradientTransformation):
         images = _soften(k_soften, render(faces))
 
         def loss_fn(params):
-            return jnp.mean((nnx.merge(graphdef, params)(images).stack() - faces.stack()) ** 2)
+            return jnp.mean((nnx.merge(graphdef, params)(images) - faces.stack()) ** 2)
 
         loss, gradients = jax.value_and_grad(loss_fn)(params)
         updates, opt_state = optimizer.update(gradients, opt_state, params)

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 
 from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation.baselines import Method
-from disentangle_jax.evaluation.domain import Domain
 from disentangle_jax.evaluation.held_out import HeldOut
 from disentangle_jax.evaluation.suite import COPIES, OURS
 from disentangle_jax.report import pictures, plots
@@ -28,7 +28,7 @@ def draw(
     model: Disentangler,
     data: HeldOut,
     methods: Mapping[str, Method],
-    domain: Domain | None,
+    domain: JudgedDomain | None,
     metrics: Mapping[str, Any],
     losses: Sequence[Mapping[str, float | int]],
     folder: Path,
@@ -51,7 +51,7 @@ def draw(
 class _Artist:
     """Draws latents with any leading axes, in batches of the size that the measurements have compiled for."""
 
-    def __init__(self, model: Disentangler, domain: Domain | None):
+    def __init__(self, model: Disentangler, domain: JudgedDomain | None):
         self.model, self.domain = model, domain
         self.plan = model.config.evaluation.pictures
 

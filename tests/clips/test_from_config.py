@@ -30,9 +30,9 @@ def world(tmp_path_factory):
     generator, judge = build(jax.random.key(0))
     judge.save(folder / "judge.safetensors")
     config = runpy.run_path(str(CONFIG))["get_config"]()
-    config.directions.update(source="random", num=2, num_samples=128, scorer=str(folder / "judge.safetensors"))
+    config.directions.update(source="random", num=2, num_samples=128, scorer=f"faces_judge:{folder}/judge.safetensors")
     config.clips.update(appearance=1.0)
-    config.purify.update(scorer=str(folder / "judge.safetensors"), steps=1, num_faces=64)
+    config.purify.update(scorer=f"faces_judge:{folder}/judge.safetensors", steps=1, num_faces=64)
     return generator, folder, config
 
 

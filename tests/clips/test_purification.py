@@ -10,10 +10,11 @@ import pytest
 from disentangle_jax.clips import Clip
 from disentangle_jax.clips.purification import Purifier
 from disentangle_jax.directions import Directions
-from disentangle_jax.faces import APPEARANCE, NAMES, STRUCTURE, Factors
+from disentangle_jax.scorers import split
 
-A, S, L, D = len(APPEARANCE), len(STRUCTURE), 4, 8
+A, S, L, D = 9, 7, 4, 8
 K = A + S
+NAMES = tuple(f"factor_{i}" for i in range(K))
 
 
 @jax.tree_util.register_dataclass
@@ -21,12 +22,13 @@ K = A + S
 class Curved:
     """Each factor is a coordinate, bent by the next: tanh(s_i (1 + c s_j))."""
 
+    names = NAMES
+    structure = NAMES[A:]
     normals: jax.Array
 
-    def __call__(self, ws) -> Factors:
+    def __call__(self, ws):
         s = jnp.einsum("kld,nld->nk", self.normals, ws)
-        factors = jnp.tanh(0.5 * s * (1.0 + 0.3 * jnp.roll(s, 1, axis=1)))
-        return Factors(factors[:, :A], factors[:, A:])
+        return jnp.tanh(0.5 * s * (1.0 + 0.3 * jnp.roll(s, 1, axis=1)))
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +57,13 @@ def purify(world):
     return lambda clips, steps=4: call(Purifier.create(*world, steps=steps, damping=0.2), clips)
 
 
+def factors_of(reader, ws):
+    return split(reader(ws.reshape(-1, L, D)).reshape(*ws.shape[:2], K), reader)
+
+
 def drifts(reader, clips):
     """Of appearance within a clip, and of structure between the looks of a frame."""
-    read = jax.vmap(jax.vmap(lambda ws: reader(ws[None])))
-    frames, augmented = read(clips.ws), read(clips.augmented)
+    frames, augmented = factors_of(reader, clips.ws), factors_of(reader, clips.augmented)
     return float(frames.appearance.std(1).mean()), float(jnp.abs(frames.structure - augmented.structure).mean())
 
 
@@ -75,10 +80,9 @@ def test_more_steps_come_nearer(world, clips, purify):
 
 def test_motion_and_looks_survive(world, clips, purify):
     reader, purified = world[0], purify(clips)
-    read = jax.vmap(jax.vmap(lambda ws: reader(ws[None])))
-    before, after = read(clips.ws), read(purified.ws)
+    before, after = factors_of(reader, clips.ws), factors_of(reader, purified.ws)
     assert np.corrcoef(np.ravel(before.structure), np.ravel(after.structure))[0, 1] > 0.9
-    looks, kept = read(clips.augmented).appearance, read(purified.augmented).appearance
+    looks, kept = (factors_of(reader, one.augmented).appearance for one in (clips, purified))
     np.testing.assert_allclose(kept, looks, atol=0.15)
     np.testing.assert_array_equal(purified.coefficients, clips.coefficients)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from disentangle_jax.directions import Directions
-from disentangle_jax.directions.ranking import Ranking, Reading, by_picture, looker, rank
+from disentangle_jax.directions.ranking import Ranking, by_picture, looker, rank
+from disentangle_jax.scorers import Factors
 
 SIDE = 32
 
@@ -40,7 +41,7 @@ def by_scorer(images):
     x, light = jnp.linspace(-1.0, 1.0, SIDE), images[..., 2]
     total = light.sum((1, 2))
     centre = jnp.stack([(light.sum(1) * x[None]).sum(1) / total, (light.sum(2) * x[None]).sum(1) / total], axis=1)
-    return Reading(centre, images[:, 0, 0])
+    return Factors(appearance=images[:, 0, 0], structure=centre)
 
 
 @pytest.mark.parametrize("read", [by_scorer, by_picture])
@@ -62,7 +63,7 @@ def test_changes_are_in_standard_deviations_of_the_population():
     ws = jax.random.normal(jax.random.key(1), (4000, 1, 4))
     vectors = jnp.eye(4)[:1, None, :]
     directions = Directions(vectors, vectors, jnp.zeros((1, 4)), ("x",))
-    ranking = rank(directions, ws, lambda ws: Reading(ws[:, 0], 3.0 * ws[:, 0] + 7.0), "test", least_change=0.1)
+    ranking = rank(directions, ws, lambda ws: Factors(3.0 * ws[:, 0] + 7.0, ws[:, 0]), "test", least_change=0.1)
     np.testing.assert_allclose([ranking.structure[0], ranking.appearance[0]], 1.0, rtol=0.03)
     np.testing.assert_allclose(ranking.purity[0], 1.0 / 2.01, rtol=0.05)
 
@@ -71,7 +72,7 @@ def test_a_way_there_and_back_counts():
     ws = jnp.zeros((2, 1, 2)).at[1].set(1.0)
     vectors = jnp.eye(2)[:1, None, :]
     directions = Directions(vectors, vectors, jnp.zeros((1, 2)), ("x",))
-    ranking = rank(directions, ws, lambda ws: Reading(jnp.abs(ws[:, 0]), ws[:, 0]), "test", least_change=0.1)
+    ranking = rank(directions, ws, lambda ws: Factors(ws[:, 0], jnp.abs(ws[:, 0])), "test", least_change=0.1)
     np.testing.assert_allclose(ranking.structure, ranking.appearance)
 
 

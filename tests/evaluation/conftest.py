@@ -1,10 +1,11 @@
 """Two small worlds: one with a truth and an all but perfect model, one without, for an untrained one."""
 
 import runpy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +17,10 @@ import stylegan2_flax as sg2
 from disentangle_jax.directions import Directions
 from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.disentangler import Disentangler
-from disentangle_jax.evaluation.domain import Domain
+from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation.held_out import sample_faces
-from disentangle_jax.evaluation.motion import pose_by_truth
-from disentangle_jax.faces import NAMES, STRUCTURE, unstack
+from disentangle_jax.faces import NAMES, STRUCTURE
+from disentangle_jax.faces.domain import ParametricFaces, pose_by_truth
 from disentangle_jax.faces.truth import Truth
 from disentangle_jax.model import Autoencoder, Codes
 from stylegan2_flax.run import metrics
@@ -50,9 +51,30 @@ def truth():
 def domain(truth):
     """Pictures that hold the factors linearly, and a judge that reads them without error."""
     mixing = np.linalg.qr(np.random.default_rng(0).normal(size=(3 * SIDE**2, len(NAMES))))[0].astype(np.float32)
-    draw = jax.jit(lambda factors: (factors.stack() @ mixing.T).reshape(-1, SIDE, SIDE, 3))
-    read = jax.jit(lambda images: unstack(images.reshape(len(images), -1) @ mixing))
-    return Domain(truth, read, draw)
+    return JudgedDomain(MixedFactors(truth, mixing=mixing), Unmix(jnp.asarray(mixing)), SIDE)
+
+
+@dataclass(frozen=True, eq=False)
+class MixedFactors(ParametricFaces):
+    """The faces' factors, drawn as a linear mixture."""
+
+    mixing: Any = None
+
+    def render(self, factors, resolution):
+        return (factors @ self.mixing.T).reshape(-1, resolution, resolution, 3)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Unmix:
+    """A scorer that undoes the mixture."""
+
+    names = NAMES
+    structure = STRUCTURE
+    mixing: Any
+
+    def __call__(self, images):
+        return images.reshape(len(images), -1) @ self.mixing
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +97,7 @@ class Perfect(Disentangler):
         return Codes(jnp.asarray(ws).reshape(*ws.shape[:-2], -1), self.domain.truth(jnp.asarray(ws)).structure)
 
     def decode(self, appearance, structure):
-        return _decode(self.domain.truth, appearance, structure)
+        return _decode(self.domain.domain.known, appearance, structure)
 
     def render(self, ws):
         return self.domain.draw(self.domain.truth(jnp.asarray(ws)))

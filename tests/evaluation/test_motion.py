@@ -8,7 +8,7 @@ from disentangle_jax.evaluation.motion import direction_puppeteer, loops, truth_
 
 
 def test_a_pose_by_the_truth_changes_structure_as_asked_and_nothing_else(truth, perfect):
-    data = held_out(perfect, truth_puppeteer(truth))
+    data = held_out(perfect, truth_puppeteer(perfect.domain.domain))
     factors = truth(data.poses.ws)
     assert np.abs(factors.structure - 0.8 * data.poses.motion).mean() < 0.03
     assert np.abs(factors.appearance - factors.appearance[:, :1]).mean() < 0.01
@@ -32,8 +32,8 @@ def test_without_a_truth_faces_move_along_the_directions():
     assert np.allclose(moved[:, :, 1], ws[:, None, 1])
 
 
-def test_held_out_faces_are_new_to_every_use_and_the_same_in_every_run(truth, perfect):
-    puppeteer = truth_puppeteer(truth)
+def test_held_out_faces_are_new_to_every_use_and_the_same_in_every_run(perfect):
+    puppeteer = truth_puppeteer(perfect.domain.domain)
     data, again = held_out(perfect, puppeteer), held_out(perfect, puppeteer)
     assert all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(data), jax.tree.leaves(again), strict=True))
     faces = [*data.pairs, *data.selection, data.sources, data.crowd]

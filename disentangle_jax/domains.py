@@ -1,0 +1,146 @@
+"""Domains: what is known of a generator's pictures. They are found by the generator's name among what packages offer.
+
+A package offers one beside its generator, each as a factory without arguments:
+
+    entry_points={
+        "stylegan2_flax.generators": ["my_shapes = my_package.module:generator"],
+        "disentangle_jax.domains": ["my_shapes = my_package.module:domain"],
+    }
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from disentangle_jax.scorers import Factors, Named, Scorer, check_names, join, split
+from stylegan2_flax import plugins
+
+GROUP = "disentangle_jax.domains"
+
+_STEPS = 6  # of Gauss-Newton, which is at rounding error by then
+_STRIDES = np.array([1.0, 0.5, 0.2, 0.05], np.float32)  # the best is taken: far from the goal a full step overshoots
+_RESTRAINT = 1e-2  # c
+
+
+@runtime_checkable
+class Domain(Named, Protocol):
+    """What a generator's latents stand for, and exact pictures of it. Factors lie in [-1, 1]."""
+
+    def truth(self, ws: Float[Array, "*n l d"]) -> Float[Array, "*n f"]:
+        """The factors that latents stand for, differentiably."""
+        ...
+
+    def render(self, factors: Float[Array, "n f"], resolution: int) -> Float[Array, "n h w c"]:
+        """Exact pictures of factors, in [-1, 1], of `resolution` pixels a side."""
+        ...
+
+    def pose(self, ws: Float[Array, "l d"], structure: Float[Array | np.ndarray, "fs"]) -> Float[Array, "l d"]:
+        """The latent with another structure and all else as it was, as nearly as there is one; see `search`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedDomain:
+    """A domain whose pictures are read by a scorer: the truth, the instrument and the right answers of an evaluation.
+
+    Raises ValueError if the scorer does not read exactly the factors of the domain.
+    """
+
+    domain: Domain
+    scorer: Scorer
+    resolution: int
+
+    def __post_init__(self) -> None:
+        kinds = [(set(of.names), set(of.structure)) for of in (self.domain, self.scorer)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                f"the judge reads {', '.join(self.scorer.names)} (structure: {', '.join(self.scorer.structure)}), but "
+                f"the domain's factors are {', '.join(self.domain.names)} (structure: "
+                f"{', '.join(self.domain.structure)}): set evaluation.judge to a scorer of this domain"
+            )
+
+    def truth(self, ws: Float[Array, "*n l d"]) -> Factors:
+        """The factors that latents stand for."""
+        return split(self.domain.truth(ws), self.domain)
+
+    def read(self, images: Float[Array, "n h w c"]) -> Factors:
+        """What the scorer reads in images, in the order of the domain's factors."""
+        columns = np.array([self.scorer.names.index(name) for name in self.domain.names])
+        return split(_read(self.scorer, images)[:, columns], self.domain)
+
+    def draw(self, factors: Factors) -> Float[Array, "n h w c"]:
+        """The exact pictures of factors."""
+        return self._render(join(factors, self.domain))
+
+    def answer(self, source_ws: Float[Array, "*n l d"], driving_ws: Float[Array, "*n l d"]) -> Factors:
+        """The right outcome of a transfer: the appearance of the source, the structure of the driving."""
+        return Factors(self.truth(source_ws).appearance, self.truth(driving_ws).structure)
+
+    @cached_property
+    def _render(self) -> Callable[[Float[Array, "n f"]], Float[Array, "n h w c"]]:
+        return jax.jit(partial(self.domain.render, resolution=self.resolution))
+
+
+def load_domain(generator: str) -> Domain | None:
+    """The domain that is offered for the generator of this name; None where nothing is known of its pictures.
+
+    Raises ValueError if what is offered is no domain.
+    """
+    factory = plugins.find(GROUP, generator)
+    if factory is None:
+        return None
+    domain = factory()
+    if not isinstance(domain, Domain):
+        raise ValueError(
+            f"the domain {generator!r} is a {type(domain).__name__}: it needs names, structure, truth, render and pose"
+        )
+    check_names(domain, f"the domain {generator!r}")
+    return domain
+
+
+def search(
+    read: Callable[[Float[Array, "l d"]], Float[Array, "f"]],
+    ws: Float[Array, "l d"],
+    wanted: Float[Array, "f"],
+    basis: Float[Array, "d d"],
+) -> Float[Array, "l d"]:
+    """The latent near ws in which `read` finds the wanted values.
+
+    All layers change alike, so that a latent of W stays in W: it moves as the generator's population does. With the
+    change basis @ v, Gauss-Newton minimises |wanted - read(ws + basis @ v)|^2 + c |v|^2 from v = 0. The small c keeps
+    latents from running off where none has the wanted values; there the result comes as near as is sensible.
+
+    Args:
+        read: better nearly linear in the latent.
+        ws: where to start.
+        wanted: the values to find.
+        basis: maps whitened coordinates, in which all changes of one length are alike, to changes of w.
+    """
+
+    def shifted(v: Float[Array, "d"]) -> Float[Array, "l d"]:
+        return ws + (basis @ v)[None]
+
+    def missing(v: Float[Array, "d"]) -> Float[Array, "f"]:
+        return wanted - read(shifted(v))
+
+    def step(v: Float[Array, "d"], _: None) -> tuple[Float[Array, "d"], None]:
+        slope = jax.jacrev(missing)(v)
+        gram = slope @ slope.T + _RESTRAINT * jnp.eye(len(wanted))
+        goal = -slope.T @ jnp.linalg.solve(gram, missing(v) - slope @ v)
+        strides = v[None] + _STRIDES[:, None] * (goal - v)[None]
+        costs = jax.vmap(lambda v: jnp.sum(missing(v) ** 2) + _RESTRAINT * jnp.sum(v**2))(strides)
+        return strides[jnp.argmin(costs)], None
+
+    start = jnp.zeros(ws.shape[1])
+    return shifted(jax.lax.scan(step, start, length=_STEPS)[0])
+
+
+@jax.jit
+def _read(scorer: Scorer, images: Float[Array, "n h w c"]) -> Float[Array, "n f"]:
+    return scorer(images)

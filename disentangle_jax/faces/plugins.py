@@ -1,0 +1,51 @@
+"""What the faces offer by name, as any other package may; setup.py lists it under `entry_points`."""
+
+from collections.abc import Callable
+
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+import stylegan2_flax as sg2
+from disentangle_jax import arrays
+from disentangle_jax.faces.domain import ParametricFaces
+from disentangle_jax.faces.factors import sample
+from disentangle_jax.faces.judge import Judge
+from disentangle_jax.faces.renderer import render
+from disentangle_jax.faces.truth import Truth
+
+
+def parametric_faces(resolution: int) -> Callable[[PRNGKeyArray, int], Float[Array, "n h w 3"]]:
+    """Images to learn from: faces of random factors, drawn as they are needed."""
+    return lambda key, n: render(sample(key, n), resolution)
+
+
+def judge_features() -> Callable[[Float[Array, "n 64 64 3"]], Float[Array, "n f"]]:
+    """Features to compare images by: the hidden layer of judge_b, which scores results everywhere else too."""
+    return jax.tree_util.Partial(Judge.features, Judge.load("judge_b"))
+
+
+def faces64() -> sg2.Generator:
+    """The bundled generator."""
+    network = sg2.load(arrays.find("faces64", "the package's assets lack faces64.safetensors: install it anew"))
+    assert isinstance(network, sg2.Generator)
+    return network
+
+
+def faces64_domain() -> ParametricFaces:
+    """All that is known of the bundled generator's pictures."""
+    return ParametricFaces(Truth.load("faces64"))
+
+
+def judge_a() -> Judge:
+    """The judge that scores directions and purifies clips."""
+    return Judge.load("judge_a")
+
+
+def judge_b() -> Judge:
+    """The judge that scores results."""
+    return Judge.load("judge_b")
+
+
+def faces_judge(path: str) -> Judge:
+    """A judge of faces that `train_judge` wrote."""
+    return Judge.load(path)

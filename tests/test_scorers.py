@@ -1,0 +1,74 @@
+"""Scorers by name, from entry points or factories, and values apart by kind."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from disentangle_jax import scorers
+from disentangle_jax.faces import APPEARANCE, NAMES, STRUCTURE, Judge
+from disentangle_jax.scorers import Scorer, load_scorer
+
+
+class Interleaved:
+    """Reads the mean of each channel, structure between the others."""
+
+    names = ("hue", "place", "shade", "size")
+    structure = ("size", "place")
+
+    def __call__(self, images):
+        return images.mean((1, 2))
+
+
+@pytest.fixture
+def factories(monkeypatch):
+    """A module with factories of scorers, good and bad."""
+    module = types.ModuleType("scorers_of_a_user")
+    vars(module).update(
+        good=Interleaved,
+        number=lambda: 3,
+        all_structure=lambda: type("AllStructure", (Interleaved,), {"structure": Interleaved.names})(),
+    )
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def test_the_judges_are_scorers_found_by_name(tmp_path):
+    judge = load_scorer("judge_a")
+    assert isinstance(judge, Scorer)
+    assert (judge.names, judge.structure) == (NAMES, STRUCTURE)
+    assert scorers.appearance_names(judge) == APPEARANCE
+    Judge.load("judge_b").save(tmp_path / "mine.safetensors")
+    mine = load_scorer(f"faces_judge:{tmp_path}/mine.safetensors")
+    assert isinstance(mine, Judge)
+    assert mine.widths == Judge.load("judge_b").widths
+    with pytest.raises(FileNotFoundError, match=r"no judge '/nowhere\.safetensors'"):
+        load_scorer("faces_judge:/nowhere.safetensors")
+
+
+def test_a_factory_serves_without_an_entry_point(factories):
+    assert load_scorer("scorers_of_a_user:good").names == Interleaved.names
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("judge_z", r"unknown scorer 'judge_z': .*installed package \(.*judge_a, judge_b.*\) nor a factory"),
+        ("scorers_of_a_user:bad", r"unknown scorer 'scorers_of_a_user:bad'.*has no attribute 'bad'"),
+        ("no.such.module:factory", r"unknown scorer 'no\.such\.module:factory'.*No module named"),
+        ("scorers_of_a_user:number", "gives a int, not a scorer: it needs names, structure, __call__"),
+        ("scorers_of_a_user:all_structure", "must have factors of structure and of appearance"),
+    ],
+)
+def test_what_is_no_scorer_is_refused(factories, name, message):
+    with pytest.raises(ValueError, match=message):
+        load_scorer(name)
+
+
+def test_values_are_split_by_kind_in_their_own_order_and_joined_again():
+    values = np.arange(8.0, dtype=np.float32).reshape(2, 4)
+    factors = scorers.split(values, Interleaved())
+    np.testing.assert_array_equal(factors.appearance, values[:, [0, 2]])
+    np.testing.assert_array_equal(factors.structure, values[:, [1, 3]])
+    assert scorers.structure_names(Interleaved()) == ("place", "size")
+    np.testing.assert_array_equal(scorers.join(factors, Interleaved()), values)
