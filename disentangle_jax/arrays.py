@@ -1,19 +1,41 @@
-"""Named arrays as safetensors files: those that come with the package by name, those of the user by path."""
+"""Named arrays in files: those that come with the package by name, those of the user by path."""
 
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from disentangle_jax import files
+from stylegan2_flax.checkpoints.network_data import CheckpointError
+from stylegan2_flax.checkpoints.numpy_pickles import NUMPY_CALLS
+from stylegan2_flax.checkpoints.unpickler import Call, Unpickler
+
+SUFFIXES = (".npy", ".npz", ".safetensors")
+"""Of the files that `read` reads."""
+
+_DAMAGE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What `np.load` raises of files that are damaged, cut short, or something else."""
 
 
-def find(name: str | Path, missing: str, ending: str = ".safetensors") -> Path:
+class Content(NamedTuple):
+    """What a file holds: arrays of numbers by name, and texts by name.
+
+    The array of an .npy file is called "". Texts are the metadata of a .safetensors file, or an .npz's arrays of
+    strings, whose entries are joined by commas.
+    """
+
+    arrays: dict[str, np.ndarray]
+    texts: dict[str, str]
+
+
+def asset(name: str | Path, missing: str, ending: str = ".safetensors") -> Path:
     """The bundled file (of `assets/`) called `name` + `ending`, else the user's file at the path `name`.
 
     Raises:
@@ -38,14 +60,77 @@ def load(path: str | Path, kind: str | None = None) -> tuple[dict[str, np.ndarra
     Raises:
         ValueError: the file is damaged or holds something else.
     """
+    content = _read_safetensors(Path(path))
+    if kind is None:
+        return content.arrays, None
+    if kind not in content.texts:
+        raise ValueError(f"{path} holds no {kind}: its metadata lack the entry {kind!r}")
+    return content.arrays, json.loads(content.texts[kind])
+
+
+def read(path: str | Path) -> Content:
+    """Read any file with one of `SUFFIXES`; nothing that is pickled in it is run.
+
+    Raises:
+        ValueError: the file is damaged, or holds pickled objects instead of arrays of numbers.
+    """
+    path = Path(path)
+    return _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_numpy(path)
+
+
+def only(path: str | Path, arrays: Mapping[str, np.ndarray], name: str, what: str) -> np.ndarray:
+    """The only one of a file's arrays, or the one of this name. ValueError if there is none, or it is not of real
+    numbers.
+    """
+    if len(arrays) != 1 and name not in arrays:
+        raise ValueError(f"{path} holds {len(arrays)} arrays, but none named {name}; which is it?")
+    array = arrays[name] if name in arrays else next(iter(arrays.values()))
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{path} holds {array.dtype} values; {what} are real numbers")
+    return array
+
+
+def _read_safetensors(path: Path) -> Content:
     try:
         with safe_open(path, framework="numpy") as file:
-            about = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+            return Content(arrays, file.metadata() or {})
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or no safetensors file ({error}); get it or make it anew") from error
-    if kind is None:
-        return arrays, None
-    if kind not in about:
-        raise ValueError(f"{path} holds no {kind}: its metadata lack the entry {kind!r}")
-    return arrays, json.loads(about[kind])
+
+
+def _read_numpy(path: Path) -> Content:
+    if pickled := _pickled(path):
+        raise ValueError(
+            f"{path} holds {pickled}, not an array of numbers. Pickles are not unpacked here, since they can run code: "
+            "save the array alone, as in np.save(path, array)"
+        )
+    try:
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            arrays = {"": content} if isinstance(content, np.ndarray) else dict(content)
+    except _DAMAGE as error:
+        raise ValueError(f"{path} is no .npy or .npz file, or is damaged or cut short ({error})") from None
+    texts = {name: ",".join(map(str, array.reshape(-1))) for name, array in arrays.items() if array.dtype.kind == "U"}
+    return Content({name: array for name, array in arrays.items() if name == "" or name not in texts}, texts)
+
+
+def _pickled(path: Path) -> str:
+    """What an .npy file has pickled instead of numbers, in words; "" if it has not."""
+    with path.open("rb") as file:
+        try:
+            read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            shape, _, dtype = read_header[np.lib.format.read_magic(file)](file)
+        except (ValueError, KeyError, EOFError):
+            return ""
+        if not dtype.hasobject:
+            return ""
+        try:
+            value = Unpickler(memoryview(file.read()), NUMPY_CALLS).load()
+        except CheckpointError:
+            value = None
+    state = value.state if isinstance(value, Call) else None
+    content = state[-1] if isinstance(state, tuple) and state and isinstance(state[-1], list) else []
+    if shape == () and content and isinstance(content[0], dict):
+        return f"a pickled dict with the entries {', '.join(map(repr, content[0]))}"
+    return "pickled Python objects"

@@ -18,9 +18,8 @@ from ml_collections import ConfigDict, config_flags
 
 import stylegan2_flax as sg2
 from disentangle_jax import command, media
-from disentangle_jax.clips import ClipConfig
-from disentangle_jax.directions import Directions
-from disentangle_jax.directions.find import Found, find, reader, search_faces
+from disentangle_jax.directions import Directions, find
+from disentangle_jax.directions.find import Found
 from disentangle_jax.directions.ranking import Ranking, looker, rank
 from disentangle_jax.domains import load_domain
 from disentangle_jax.generators import load_generator
@@ -40,23 +39,22 @@ _COLUMN = 90  # pixels of a column of what stands beside a strip
 def main() -> None:
     if CONFIG.value is None or OUT.value is None:
         raise app.UsageError("--config (such as experiments/configs/faces64.py) and --out=FOLDER are both needed")
-    find_directions(CONFIG.value, Path(OUT.value))
+    write_directions(CONFIG.value, Path(OUT.value))
     print(f"Wrote directions.safetensors, directions.png and ranking.json to {OUT.value}")
 
 
-def find_directions(config: ConfigDict, folder: Path) -> None:
+def write_directions(config: ConfigDict, folder: Path) -> None:
     """Find, rank, save and draw the directions of `config.directions`."""
     generator = load_generator(config.generator)
-    recipe = ClipConfig.of(config.clips)
-    found = find(config, generator, recipe)
-    faces = search_faces(config, generator, recipe)
-    ranking = found.ranking or _rank(config, generator, found.directions, faces)
+    ws = find.sample_population(config, generator)
+    found = find.find_directions(config, generator, ws)
+    ranking = found.ranking or _rank(config, generator, found.directions, ws)
     Found(found.directions, ranking).save(folder)
-    media.save_image(contact_sheet(generator, found.directions, faces[:_FACES], ranking), folder / "directions.png")
+    media.save_image(contact_sheet(generator, found.directions, ws[:_FACES], ranking), folder / "directions.png")
 
 
 def contact_sheet(
-    generator: sg2.Generator, directions: Directions, faces: Float[Array, "n l d"], ranking: Ranking
+    generator: sg2.Generator, directions: Directions, ws: Float[Array, "n l d"], ranking: Ranking
 ) -> Float[np.ndarray, "height width 3"]:
     """One row for each direction: its name and figures, and each of the faces at -2 to 2 standard deviations of it."""
     draw = looker(generator, lambda images: images)
@@ -64,9 +62,9 @@ def contact_sheet(
     rows = []
     for i in range(len(directions.names)):
         one = directions.select([i])
-        strip = jnp.stack([one.move(faces, jnp.full((len(faces), 1), stop)) for stop in _STOPS], axis=1)
-        rows.append(media.resize(draw(strip.reshape(-1, *faces.shape[1:])), size))
-    stops = media.text_cells([f"{stop:+.0f}" if stop else "0" for stop in _STOPS] * len(faces), size)
+        strip = jnp.stack([one.move(ws, jnp.full((len(ws), 1), stop)) for stop in _STOPS], axis=1)
+        rows.append(media.resize(draw(strip.reshape(-1, *ws.shape[1:])), size))
+    stops = media.text_cells([f"{stop:+.0f}" if stop else "0" for stop in _STOPS] * len(ws), size)
     places = [ranking.names.index(name) for name in directions.names]
     kinds = {"structure": ranking.structure, "appearance": ranking.appearance, "purity": ranking.purity}
     columns = [
@@ -83,12 +81,12 @@ def contact_sheet(
     )
 
 
-def _rank(config: ConfigDict, generator: sg2.Generator, directions: Directions, faces: Array) -> Ranking:
+def _rank(config: ConfigDict, generator: sg2.Generator, directions: Directions, ws: Float[Array, "n l d"]) -> Ranking:
     """Figures for directions that were not chosen by any, from the scorer where it knows the pictures."""
     options = config.directions
     by = "scorer" if load_domain(config.generator) or options.source == "scorer" else "pictures"
-    look = looker(generator, reader(by, options.scorer))
-    return rank(directions, faces[: options.rank_faces], look, by, options.least_change)
+    look = looker(generator, find.image_reader(by, options.scorer))
+    return rank(directions, ws[: options.rank_faces], look, by, options.least_change)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,113 @@
-"""Latents in files of the user."""
+"""Latents (ws) of random faces, and latents in files of the user. A leaf: it needs a generator and no directions."""
 
-import zipfile
-import zlib
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-DAMAGE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What `np.load` raises of files that are damaged, cut short, or something else."""
+import stylegan2_flax as sg2
+from disentangle_jax import arrays
+from disentangle_jax.scores import in_batches
+
+_BATCH = 64
+_MANY = 4096  # w at once, where only their moments are kept
+_LABELS = int.from_bytes(b"labl")  # folded into a key, apart from all other draws
+
+
+def sample_ws(
+    mapping: sg2.MappingNetwork, key: PRNGKeyArray, n: int, truncation_psi: float, classes: Sequence[int] = ()
+) -> Float[Array, "n l d"]:
+    """ws of n random faces, each of one w, in batches of bounded memory.
+
+    Args:
+        mapping: of the generator.
+        key: of z, and of the labels.
+        n: how many.
+        truncation_psi: 1 leaves latents as they are, 0 gives the mean.
+        classes: of a conditional generator, those to draw from evenly; empty for all.
+    """
+    z = jax.random.normal(key, (n, mapping.z_dim))
+    labels = sample_labels(mapping, key, n, classes)
+    inputs = (z,) if labels is None else (z, labels)
+    return jnp.asarray(in_batches(partial(_map, mapping, truncation_psi), _BATCH, *inputs))
+
+
+def sample_mixed_ws(
+    mapping: sg2.MappingNetwork,
+    key: PRNGKeyArray,
+    n: int,
+    truncation_psi: float,
+    style_mixing: float,
+    classes: Sequence[int] = (),
+) -> Float[Array, "n l d"]:
+    """ws of n random faces, of which the share `style_mixing` takes its layers from a random cut on from another face.
+
+    Args:
+        mapping, key, n, truncation_psi, classes: as of `sample_ws`.
+        style_mixing: in [0, 1].
+    """
+    k_z, k_cut, k_mix = jax.random.split(key, 3)
+    z = jax.random.normal(k_z, (2 * n, mapping.z_dim))
+    ws = mapping(z, sample_labels(mapping, k_z, 2 * n, classes), truncation_psi=truncation_psi)
+    num_ws = ws.shape[1]
+    cut = jax.random.randint(k_cut, (n,), 1, num_ws)
+    mixed = jax.random.bernoulli(k_mix, style_mixing, (n,))
+    return take_layers_from(jnp.where(mixed, cut, num_ws), ws[:n], ws[n:])
+
+
+def sample_w_batches(
+    mapping: sg2.MappingNetwork, key: PRNGKeyArray, n: int, truncation_psi: float, classes: Sequence[int] = ()
+) -> Iterator[Float[Array, "_ d"]]:
+    """n random w, a batch at a time; the arguments are those of `sample_ws`."""
+    for start in range(0, n, _MANY):
+        batch_key = jax.random.fold_in(key, start)
+        z = jax.random.normal(batch_key, (_MANY, mapping.z_dim))
+        yield _map(mapping, truncation_psi, z, sample_labels(mapping, batch_key, _MANY, classes))[: n - start, 0]
+
+
+def sample_labels(
+    mapping: sg2.MappingNetwork, key: PRNGKeyArray, n: int, classes: Sequence[int]
+) -> Float[Array, "n c"] | None:
+    """One-hot labels of n random faces of these classes, or of all if none is given; None of an unconditional network.
+
+    Raises ValueError if the network has no such class.
+    """
+    check_classes(mapping, classes)
+    if mapping.c_dim == 0:
+        return None
+    choice = jax.random.randint(jax.random.fold_in(key, _LABELS), (n,), 0, len(classes) or mapping.c_dim)
+    chosen = jnp.asarray(classes)[choice] if len(classes) else choice
+    return jax.nn.one_hot(chosen, mapping.c_dim)
+
+
+def check_classes(mapping: sg2.MappingNetwork, classes: Sequence[int]) -> None:
+    """Raise ValueError if the network has no such class."""
+    if unknown := [number for number in classes if not 0 <= number < mapping.c_dim]:
+        has = f"has the classes 0 to {mapping.c_dim - 1}" if mapping.c_dim else "is not conditional: it has no classes"
+        raise ValueError(f"there is no class {', '.join(map(str, unknown))}: this generator {has}")
+
+
+def take_layers_from(
+    cut: Int[Array, "n"], ws: Float[Array, "n l d"], others: Float[Array, "n l d"]
+) -> Float[Array, "n l d"]:
+    """Style mixing: the layers from `cut` on of another face; 0 takes all of them, l none."""
+    return jnp.where((jnp.arange(ws.shape[1])[None, :] < cut[:, None])[..., None], ws, others)
 
 
 def read_ws(path: str | Path, num_ws: int, w_dim: int) -> Float[np.ndarray, "*t l d"]:
-    """Read a latent, or a clip of them, from .npy or .npz; the array of an .npz is its only one, or the one named ws.
+    """Read a latent, or a clip of them, from .npy, .npz or .safetensors: the file's only array, or the one named ws.
 
     Args:
-        path: a file with an array of shape [d] (W, repeated for every layer), [l, d] (W+) or [t, l, d] (a clip).
+        path: a file with an array of shape [d] or [1, d] (W, repeated for every layer), [l, d] or [1, l, d] (W+), or
+            [t, l, d] (a clip).
         num_ws, w_dim: l and d of the generator.
+
+    Returns:
+        [l, d], or [t, l, d] of a clip of two frames and more.
 
     Raises:
         FileNotFoundError: no such file.
@@ -25,32 +116,26 @@ def read_ws(path: str | Path, num_ws: int, w_dim: int) -> Float[np.ndarray, "*t 
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no latent file at {path} (a random face is seed:N)")
-    if path.suffix.lower() not in (".npy", ".npz"):
-        raise ValueError(f"{path} is no .npy or .npz file; of a real picture, a GAN inversion gives such latents")
-    ws = _read_array(path)
-    if ws.dtype.kind not in "fiu":
-        raise ValueError(f"{path} holds {ws.dtype} values; latents are real numbers")
-    fits = ws.ndim in (1, 2, 3) and ws.shape == (*ws.shape[:-2], num_ws, w_dim)[-ws.ndim :] and 0 not in ws.shape
+    if path.suffix.lower() not in arrays.SUFFIXES:
+        kinds = ", ".join(arrays.SUFFIXES)
+        raise ValueError(f"{path} is no {kinds} file; of a real picture, a GAN inversion gives such latents")
+    ws = arrays.only(path, arrays.read(path).arrays, "ws", "latents")
+    shape = ws.shape[1:] if ws.ndim > 1 and len(ws) == 1 else ws.shape
+    fits = shape == (w_dim,) or (len(shape) in (2, 3) and shape[-2:] == (num_ws, w_dim) and 0 not in shape)
     if not fits:
         shapes = f"[{w_dim}], [{num_ws}, {w_dim}] or [frames, {num_ws}, {w_dim}]"
         raise ValueError(f"{path} holds an array of shape {list(ws.shape)}; this generator's latents are {shapes}")
     if not np.isfinite(ws).all():
         raise ValueError(f"{path} holds numbers that are not finite (NaN or infinite)")
-    ws = ws.astype(np.float32)
+    ws = ws.reshape(shape).astype(np.float32)
     return np.tile(ws, (num_ws, 1)) if ws.ndim == 1 else ws
 
 
-def _read_array(path: Path) -> np.ndarray:
-    try:
-        with path.open("rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return content
-            names = content.files
-            name = names[0] if len(names) == 1 else "ws"
-            array = content[name] if name in names else None
-    except DAMAGE as error:
-        raise ValueError(f"{path} is no .npy or .npz file, or is damaged or cut short ({error})") from None
-    if array is None:
-        raise ValueError(f"{path} holds {len(names)} arrays, but none named ws; which is it?")
-    return array
+@partial(jax.jit, static_argnames="truncation_psi")
+def _map(
+    mapping: sg2.MappingNetwork,
+    truncation_psi: float,
+    z: Float[Array, "n z"],
+    labels: Float[Array, "n c"] | None = None,
+) -> Float[Array, "n l d"]:
+    return mapping(z, labels, truncation_psi=truncation_psi)

@@ -19,9 +19,8 @@ from jaxtyping import Array, Float
 from disentangle_jax import command, media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_domain
-from disentangle_jax.evaluation.held_out import sample_faces
 from disentangle_jax.evaluation.motion import loops, puppeteer_of
-from disentangle_jax.latents import read_ws
+from disentangle_jax.latents import read_ws, sample_ws
 from disentangle_jax.report.pictures import columns, columns_in_motion
 
 # The entry points share the name of the first flag, and a test imports them all.
@@ -67,7 +66,7 @@ def _latents(model: Disentangler, name: str, psi: float) -> Float[Array, "*t l d
     if not number.isdecimal():
         raise ValueError(f"{name!r} wants a number after the colon, such as {kind}:1")
     face_key, motion_key = jax.random.split(jax.random.key(int(number)))
-    face = sample_faces(model.generator.mapping, psi, face_key, 1)
+    face = sample_ws(model.generator.mapping, face_key, 1, psi, tuple(model.config.clips.classes))
     if kind == "seed":
         return face[0]
     puppeteer = puppeteer_of(load_domain(model.config.generator), model.directions)

@@ -23,16 +23,18 @@ import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
+from flax import nnx
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from disentangle_jax import faces, files
-from disentangle_jax.clips import ClipSource, build_clip_source, sample_clip, sample_faces
+from disentangle_jax.clips import ClipSource, build_clip_source, sample_clip
 from disentangle_jax.clips.purification import Reader
 from disentangle_jax.faces import APPEARANCE, Factors, Judge
 from disentangle_jax.generators import load_generator
+from disentangle_jax.latents import sample_mixed_ws
 from disentangle_jax.scores import in_batches
 
 CONFIG = Path(__file__).with_name("configs") / "faces64.py"
@@ -146,7 +148,10 @@ def exact_readings(
 
 def population_spread(reader: Reader, source: ClipSource, config: ConfigDict) -> Float[np.ndarray, "f"]:
     """Standard deviation of each factor that the judge reads, over random faces."""
-    ws = jax.jit(sample_faces, static_argnums=2)(source, _key(config), 512)
+    clips = config.clips
+    mapping = nnx.merge(source.graphdef, source.mapping)
+    options = (512, clips.truncation_psi, clips.style_mixing, tuple(clips.classes))
+    ws = jax.jit(lambda mapping, key: sample_mixed_ws(mapping, key, *options))(mapping, _key(config))
     return in_batches(jax.jit(reader), 64, ws).std(0)
 
 

@@ -41,10 +41,10 @@ def test_another_kind_and_damage_are_named(tmp_path):
 
 
 def test_bundled_files_are_found_by_name_and_others_by_path(tmp_path):
-    assert arrays.find("judge_a", "none").name == "judge_a.safetensors"
-    assert arrays.find("faces64", "none", "_truth.safetensors").name == "faces64_truth.safetensors"
+    assert arrays.asset("judge_a", "none").name == "judge_a.safetensors"
+    assert arrays.asset("faces64", "none", "_truth.safetensors").name == "faces64_truth.safetensors"
     path = tmp_path / "x.safetensors"
     with pytest.raises(FileNotFoundError, match="make one"):
-        arrays.find(path, "make one")
+        arrays.asset(path, "make one")
     arrays.save(path, VALUES)
-    assert arrays.find(path, "none") == arrays.find(str(path), "none") == path
+    assert arrays.asset(path, "none") == arrays.asset(str(path), "none") == path

@@ -34,7 +34,7 @@ def config(tmp_path_factory):
 @pytest.mark.parametrize("rank", ["none", "pictures"])
 def test_directions_are_written_ranked_and_drawn(config, tmp_path, rank):
     config.directions.rank = rank
-    find_directions.find_directions(config, tmp_path / "out")
+    find_directions.write_directions(config, tmp_path / "out")
     directions = Directions.load(tmp_path / "out" / "directions.safetensors")
     ranking = json.loads((tmp_path / "out" / "ranking.json").read_text())
     assert ranking["by"] == "pictures"  # of a generator that no scorer knows

@@ -6,17 +6,18 @@ along the directions. How purely each one keeps what a judge sees of structure i
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from disentangle_jax.clips.config import ClipConfig
 from disentangle_jax.directions.directions import Directions
+from disentangle_jax.latents import take_layers_from
 
 
 def augment(
     key: PRNGKeyArray,
     ws: Float[Array, "t l d"],
     others: Float[Array, "t l d"],
-    recipe: ClipConfig,
+    config: ClipConfig,
     std: Float[Array, "l d"],
     appearance: Directions,
 ) -> tuple[Float[Array, "t l d"], Bool[Array, "t"]]:
@@ -26,31 +27,24 @@ def augment(
         key: of all that is random.
         ws: the frames.
         others: another face for each.
-        recipe: how much of which augmentation.
+        config: how much of which augmentation.
         std: of the latents, over faces.
-        appearance: directions that change the look, if the recipe moves along them.
+        appearance: directions that change the look, if the config moves along them.
 
     Returns:
         The frames, their structure not yet restored, and which of them show another face altogether.
     """
     k_cut, k_mix, k_change, k_noise, k_appearance = jax.random.split(key, 5)
     t, num_ws, _ = ws.shape
-    changed = jax.random.bernoulli(k_change, recipe.change_face, (t,))
-    mixed = jax.random.bernoulli(k_mix, recipe.mix_layers, (t,))
-    cut = jax.random.randint(k_cut, (t,), recipe.mix_from, num_ws)
+    changed = jax.random.bernoulli(k_change, config.change_face, (t,))
+    mixed = jax.random.bernoulli(k_mix, config.mix_layers, (t,))
+    cut = jax.random.randint(k_cut, (t,), config.mix_from, num_ws)
     ws = take_layers_from(jnp.where(changed, 0, jnp.where(mixed, cut, num_ws)), ws, others)
-    if recipe.appearance > 0.0:
-        ws = change_looks(k_appearance, ws, appearance, recipe.appearance)
-    if recipe.noise > 0.0:
-        ws = add_noise(k_noise, ws, std, recipe.noise, recipe.mix_from)
+    if config.appearance > 0.0:
+        ws = change_looks(k_appearance, ws, appearance, config.appearance)
+    if config.noise > 0.0:
+        ws = add_noise(k_noise, ws, std, config.noise, config.mix_from)
     return ws, changed
-
-
-def take_layers_from(
-    cut: Int[Array, "n"], ws: Float[Array, "n l d"], others: Float[Array, "n l d"]
-) -> Float[Array, "n l d"]:
-    """Style mixing: the layers from `cut` on of another face; 0 takes all of them, l none."""
-    return jnp.where((jnp.arange(ws.shape[1])[None, :] < cut[:, None])[..., None], ws, others)
 
 
 def change_looks(

@@ -15,13 +15,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 import stylegan2_flax as sg2
 from disentangle_jax.clips import trajectories
-from disentangle_jax.clips.augmentations import augment, take_layers_from
+from disentangle_jax.clips.augmentations import augment
 from disentangle_jax.clips.config import ClipConfig
 from disentangle_jax.directions.directions import Directions
+from disentangle_jax.latents import check_classes, sample_labels, sample_mixed_ws
 
-__all__ = ["Clip", "ClipConfig", "ClipSource", "LatentStats", "bounded", "sample_clip", "sample_faces"]
-
-_STATS_SAMPLES = 8192
+__all__ = ["Clip", "ClipConfig", "ClipSource", "LatentStats", "bounded", "sample_clip"]
 
 
 class Clip(NamedTuple):
@@ -48,9 +47,9 @@ class ClipSource:
         mapping: the state of the mapping network; graphdef: its other half.
         stats: of its latents.
         directions: that move structure.
-        appearance: directions that change the look, none where the recipe moves along none.
+        appearance: directions that change the look, none where the config moves along none.
         precision: inverse covariance of the coordinates of faces along the directions.
-        recipe: how clips are made.
+        config: how clips are made.
         purifier: corrects whole batches of clips [b, t, ...] by what their pictures show; None where they stay as
             they are. `sample_clip` does not call it: who batches the clips does.
     """
@@ -62,48 +61,40 @@ class ClipSource:
     precision: Float[Array, "k k"]
     purifier: Callable[[Clip], Clip] | None
     graphdef: nnx.GraphDef = field(metadata={"static": True})
-    recipe: ClipConfig = field(metadata={"static": True})
+    config: ClipConfig = field(metadata={"static": True})
 
     @classmethod
     def create(
         cls,
         generator: sg2.Generator,
         directions: Directions,
-        recipe: ClipConfig,
+        config: ClipConfig,
         appearance: Directions | None = None,
         purifier: Callable[[Clip], Clip] | None = None,
     ) -> "ClipSource":
-        """Raises ValueError if the directions belong to another generator, or the recipe asks for the impossible."""
+        """Raises ValueError if the directions belong to another generator, or the config is invalid."""
         appearance = directions.select(()) if appearance is None else appearance
         for found in (directions, appearance):
             found.check(generator)
-        recipe.check(generator.num_ws, len(directions.names))
-        if directions.names and recipe.appearance > 0.0 and not appearance.names:
-            raise ValueError(f"appearance={recipe.appearance} needs directions of appearance, and there are none")
+        config.check(generator.num_ws, len(directions.names))
+        check_classes(generator.mapping, config.classes)
+        if config.appearance > 0.0 and not appearance.names:
+            raise ValueError(f"appearance={config.appearance} needs directions of appearance, and there are none")
         graphdef, mapping = nnx.split(generator.mapping)
 
         @jax.jit
         def measure(mapping: nnx.State) -> tuple[LatentStats, Array]:
-            z = jax.random.normal(jax.random.key(0), (_STATS_SAMPLES, generator.z_dim))
-            ws = nnx.merge(graphdef, mapping)(z, truncation_psi=recipe.truncation_psi)
+            key, network = jax.random.key(0), nnx.merge(graphdef, mapping)
+            z = jax.random.normal(key, (config.stats_samples, generator.z_dim))
+            labels = sample_labels(network, key, config.stats_samples, config.classes)
+            ws = network(z, labels, truncation_psi=config.truncation_psi)
             coordinates = directions.coordinates(ws)
             deviations = coordinates - coordinates.mean(axis=0, keepdims=True)
             return LatentStats(jnp.mean(ws, axis=0), jnp.std(ws, axis=0)), deviations.T @ deviations / len(ws)
 
         stats, covariance = measure(mapping)
         precision = jnp.linalg.pinv(covariance, hermitian=True)
-        return cls(mapping, stats, directions, appearance, precision, purifier, graphdef, recipe)
-
-
-def sample_faces(source: ClipSource, key: PRNGKeyArray, n: int) -> Float[Array, "n l d"]:
-    """ws of n random faces, some of them style-mixed from two."""
-    k_z, k_cut, k_mix = jax.random.split(key, 3)
-    mapping = nnx.merge(source.graphdef, source.mapping)
-    z = jax.random.normal(k_z, (2 * n, mapping.z_dim))
-    ws = mapping(z, truncation_psi=source.recipe.truncation_psi)
-    cut = jax.random.randint(k_cut, (n,), 1, mapping.num_ws)
-    mixed = jax.random.bernoulli(k_mix, source.recipe.style_mixing, (n,))
-    return take_layers_from(jnp.where(mixed, cut, mapping.num_ws), ws[:n], ws[n:])
+        return cls(mapping, stats, directions, appearance, precision, purifier, graphdef, config)
 
 
 def sample_clip(source: ClipSource, key: PRNGKeyArray) -> Clip:
@@ -113,23 +104,26 @@ def sample_clip(source: ClipSource, key: PRNGKeyArray) -> Clip:
     added to, and then the coefficients are offsets too. An augmented frame is the frame in another look, or another
     face altogether, moved to the same coordinates (as offsets: by the same coefficients from that face's own).
     """
-    recipe, directions = source.recipe, source.directions
+    config, directions = source.config, source.directions
     k_face, k_path, k_frames, k_others, k_looks = jax.random.split(key, 5)
-    t, k = recipe.num_frames, len(directions.names)
-    path = recipe.amplitude * trajectories.mixture(k_path, recipe.length, k, recipe.trajectories, recipe.tau)
-    path = path[jax.random.choice(k_frames, recipe.length, (t,), replace=False)]
-    face, others = sample_faces(source, k_face, 1), sample_faces(source, k_others, t)
+    t, k = config.num_frames, len(directions.names)
+    path = config.amplitude * trajectories.mixture(k_path, config.length, k, config.trajectories, config.tau)
+    path = path[jax.random.choice(k_frames, config.length, (t,), replace=False)]
+    mapping = nnx.merge(source.graphdef, source.mapping)
+    options = (config.truncation_psi, config.style_mixing, config.classes)
+    face = sample_mixed_ws(mapping, k_face, 1, *options)
+    others = sample_mixed_ws(mapping, k_others, t, *options)
     face = jnp.broadcast_to(face, others.shape)
     start, other_start = (_start(source, ws) for ws in (face, others))
     goal, other_goal = (bounded(start + path, source) for start in (start, other_start))
     ws = directions.move(face, goal)
-    looks, changed = augment(k_looks, ws, others, recipe, source.stats.std, source.appearance)
+    looks, changed = augment(k_looks, ws, others, config, source.stats.std, source.appearance)
     augmented = directions.move(looks, jnp.where(changed[:, None], other_goal, goal))
     return Clip(ws, augmented, goal - start)
 
 
 def bounded(coordinates: Float[Array, "t k"], source: ClipSource) -> Float[Array, "t k"]:
-    """Coordinates drawn back towards the mean face where they lie beyond the recipe's bound.
+    """Coordinates drawn back towards the mean face where they lie beyond the config's bound.
 
     The distance is Mahalanobis's, sqrt(x^T C^-1 x) with C the covariance of faces' coordinates. The most probable move
     to coordinates x changes a latent's own distance by no more than this, so a bound here keeps the frames among faces,
@@ -137,10 +131,10 @@ def bounded(coordinates: Float[Array, "t k"], source: ClipSource) -> Float[Array
     direction as it was.
     """
     distance = jnp.sqrt(jnp.einsum("tk,kj,tj->t", coordinates, source.precision, coordinates))
-    return coordinates * (source.recipe.bound / jnp.maximum(distance, source.recipe.bound))[:, None]
+    return coordinates * (source.config.bound / jnp.maximum(distance, source.config.bound))[:, None]
 
 
 def _start(source: ClipSource, ws: Float[Array, "t l d"]) -> Float[Array, "t k"]:
     """What trajectories are added to: the faces' own coordinates, or 0 where trajectories replace these."""
     coordinates = source.directions.coordinates(ws)
-    return coordinates if source.recipe.coordinates == "offset" else jnp.zeros_like(coordinates)
+    return coordinates if source.config.coordinates == "offset" else jnp.zeros_like(coordinates)

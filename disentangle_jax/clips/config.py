@@ -1,9 +1,11 @@
-"""How clips are made, as plain data: the record that the section `clips` of a config becomes."""
+"""How clips are made, as plain data: a hashable record of the section `clips` of a config."""
 
 import math
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
+
+from disentangle_jax.clips import trajectories
 
 COORDINATES = ("absolute", "offset")
 
@@ -26,14 +28,21 @@ class ClipConfig(NamedTuple):
     noise: float  # augmentation: of the fine layers, in standard deviations of the latents
     appearance: float  # augmentation: of the coordinates along the appearance directions, in standard deviations
     appearance_from: str  # those directions: the "scorer"'s, or a file of them
+    classes: tuple[int, ...]  # of a conditional generator, those that faces are drawn from; () for all
+    stats_samples: int  # faces whose latents tell the mean and the spread of the population
 
     @classmethod
     def of(cls, clips: ConfigDict) -> "ClipConfig":
-        """The recipe of `config.clips`."""
-        return cls(**{**clips.to_dict(), "trajectories": tuple(clips.trajectories)})
+        """The record of `config.clips`.
+
+        Raises ValueError if there is a trajectory that does not exist, or none at all.
+        """
+        fields = clips.to_dict()
+        fields["trajectories"] = trajectories.checked_families(clips.trajectories)
+        return cls(**{**fields, "classes": tuple(clips.classes)})
 
     def check(self, num_ws: int, num_directions: int) -> None:
-        """Raise ValueError if no clip can be made like that, for latents of so many layers and so many directions."""
+        """Raise ValueError if no clip can be made like that, of latents of so many layers, along so many directions."""
         if not 1 <= self.num_frames <= self.length:
             raise ValueError(f"a clip of {self.length} frames has no {self.num_frames} to draw")
         if not 0 < self.mix_from < num_ws:

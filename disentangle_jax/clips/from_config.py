@@ -1,18 +1,53 @@
 """From a config to a clip source: directions are found once, kept in the workdir, and read from there afterwards."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from disentangle_jax.clips.clip import ClipConfig, ClipSource
+from disentangle_jax.clips.clip import ClipSource
+from disentangle_jax.clips.config import ClipConfig
 from disentangle_jax.clips.purification import Purifier, Reader
+from disentangle_jax.directions import find
 from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.directions.directions import Directions, digest
-from disentangle_jax.directions.find import find, score, search_faces
 from disentangle_jax.directions.from_file import read_directions
+from disentangle_jax.latents import check_classes
 from disentangle_jax.scorers import appearance_names, load_scorer
+
+Population = Callable[[], Float[Array, "n l d"]]
+"""The latents that directions are sought among; sampled when they are first needed."""
+
+
+def check(config: ConfigDict, generator: sg2.Generator) -> None:
+    """Check `config.clips`, `config.directions` and `config.purify` before any work.
+
+    Raises:
+        FileNotFoundError: a scorer's file does not exist.
+        ValueError: a field is invalid, a scorer is unknown, or two fields do not go together.
+    """
+    clips, purify = ClipConfig.of(config.clips), config.purify
+    clips.check(generator.num_ws, 0)
+    check_classes(generator.mapping, clips.classes)
+    find.check(config, generator)
+    if clips.appearance > 0.0:
+        if clips.appearance_from == "scorer":
+            load_scorer(config.directions.scorer)
+        elif not Path(clips.appearance_from).is_file():
+            raise ValueError(f"unknown clips.appearance_from {clips.appearance_from!r}: neither a file nor scorer")
+    if purify.steps > 0:
+        if clips.coordinates == "offset":
+            raise ValueError("clips of offset coordinates cannot be purified: on another face the structure differs")
+        wanted, read = (load_scorer(section.scorer).names for section in (config.directions, purify))
+        if wanted != read:
+            raise ValueError(
+                f"purify.scorer {purify.scorer!r} must read the same factors as directions.scorer "
+                f"{config.directions.scorer!r}, in the same order"
+            )
 
 
 def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str | Path) -> ClipSource:
@@ -22,44 +57,47 @@ def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str
     are, where the config asks for what needs them, those of all factors that a scorer reads: factors.safetensors.
 
     Raises:
-        FileNotFoundError: there is no such scorer.
-        ValueError: the config asks for the impossible.
+        FileNotFoundError: a scorer's file does not exist.
+        ValueError: the config is invalid.
     """
-    recipe = ClipConfig.of(config.clips)
-    path = Path(workdir) / "directions.safetensors"
+    check(config, generator)
+    clips, path = ClipConfig.of(config.clips), Path(workdir) / "directions.safetensors"
+    population: Population = cache(lambda: find.sample_population(config, generator))
     if not path.exists():
-        find(config, generator, recipe).save(workdir)
-    directions = Directions.load(path)
+        find.find_directions(config, generator, population()).save(workdir)
     appearance = None
-    if recipe.appearance > 0.0:
-        appearance = _appearance(config, generator, recipe, workdir)
+    if clips.appearance > 0.0:
+        appearance = _appearance(config, generator, population, workdir)
     purifier = None
     if config.purify.steps > 0:
-        if recipe.coordinates == "offset":
-            raise ValueError("clips of offset coordinates cannot be purified: on another face the structure differs")
-        options = config.purify
-        factors = _factors(config, generator, recipe, workdir)
-        ws = search_faces(config, generator, recipe)[: options.num_faces]
-        reader = Reader(generator.synthesis, load_scorer(options.scorer))
-        purifier = Purifier.create(reader, factors, ws, options.steps, options.damping)
-    return ClipSource.create(generator, directions, recipe, appearance, purifier)
+        purifier = _purifier(config, generator, population, workdir)
+    return ClipSource.create(generator, Directions.load(path), clips, appearance, purifier)
 
 
-def _appearance(config: ConfigDict, generator: sg2.Generator, recipe: ClipConfig, workdir: str | Path) -> Directions:
-    if recipe.appearance_from == "scorer":
-        return _factors(config, generator, recipe, workdir).of(appearance_names(load_scorer(config.directions.scorer)))
-    if not Path(recipe.appearance_from).is_file():
-        raise ValueError(f"unknown clips.appearance_from {recipe.appearance_from!r}: neither a file nor scorer")
-    ws = search_faces(config, generator, recipe)
-    return read_directions(recipe.appearance_from, generator, ws, (0, generator.num_ws - 1))
+def _purifier(config: ConfigDict, generator: sg2.Generator, population: Population, workdir: str | Path) -> Purifier:
+    options = config.purify
+    reader = Reader(generator.synthesis, load_scorer(options.scorer))
+    factors = _factor_directions(config, generator, population, workdir)
+    return Purifier.create(reader, factors, population()[: options.num_faces], options.steps, options.damping)
 
 
-def _factors(config: ConfigDict, generator: sg2.Generator, recipe: ClipConfig, workdir: str | Path) -> Directions:
+def _appearance(
+    config: ConfigDict, generator: sg2.Generator, population: Population, workdir: str | Path
+) -> Directions:
+    if config.clips.appearance_from == "scorer":
+        names = appearance_names(load_scorer(config.directions.scorer))
+        return _factor_directions(config, generator, population, workdir).of(names)
+    return read_directions(config.clips.appearance_from, generator, population(), (0, generator.num_ws - 1))
+
+
+def _factor_directions(
+    config: ConfigDict, generator: sg2.Generator, population: Population, workdir: str | Path
+) -> Directions:
     """Directions of all factors that `config.directions.scorer` reads, each conditional on the others."""
     path, options = Path(workdir) / "factors.safetensors", config.directions
     if not path.exists():
-        ws = search_faces(config, generator, recipe)
         scorer = load_scorer(options.scorer)
-        found = from_scores(ws, score(generator, scorer, ws), scorer.names, scorer.names, options.ridge)
+        scores = find.read_factors(generator, scorer, population())
+        found = from_scores(population(), scores, scorer.names, scorer.names, options.ridge)
         replace(found, source="scorer", generator=digest(generator)).save(path)
     return Directions.load(path)

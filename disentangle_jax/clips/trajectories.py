@@ -5,7 +5,7 @@ the start, or by dividing by what the weights of a sum of independent draws come
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -110,11 +110,23 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def mixture(key: PRNGKeyArray, t: int, k: int, families: tuple[str, ...], tau: float) -> Float[Array, "t k"]:
-    """One of the families, drawn anew for every direction."""
+def checked_families(names: str | Sequence[str]) -> tuple[str, ...]:
+    """The names of families, also given as one text, separated by commas: "sinusoid,spline".
+
+    Raises ValueError if there is no such family, or no name at all.
+    """
+    parts = names.split(",") if isinstance(names, str) else names
+    families = tuple(name.strip() for name in parts if name.strip())
     unknown = [name for name in families if name not in FAMILIES]
     if unknown or not families:
-        raise ValueError(f"unknown trajectory {unknown or 'list, it is empty'}; choose from {', '.join(FAMILIES)}")
+        wrong = f"unknown trajectory {', '.join(unknown)}" if unknown else "clips.trajectories is empty"
+        raise ValueError(f"{wrong}: choose from {', '.join(FAMILIES)}")
+    return families
+
+
+def mixture(key: PRNGKeyArray, t: int, k: int, families: tuple[str, ...], tau: float) -> Float[Array, "t k"]:
+    """One of the families, drawn anew for every direction. Raises ValueError if there is no such family."""
+    families = checked_families(families)
     k_choice, k_paths = jax.random.split(key)
     paths = jnp.stack([FAMILIES[name](jax.random.fold_in(k_paths, i), t, k, tau) for i, name in enumerate(families)])
     choice = jax.random.randint(k_choice, (1, 1, k), 0, len(families))

@@ -1,6 +1,5 @@
 """Directions by `config.directions`: found by a scorer's readings, in weights or samples, or read from a file."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,18 +12,15 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 import stylegan2_flax as sg2
-from disentangle_jax.clips.clip import ClipConfig, ClipSource, sample_faces
-from disentangle_jax.directions import by_scorer as scored
-from disentangle_jax.directions import ranking
-from disentangle_jax.directions import unsupervised as axes
-from disentangle_jax.directions.directions import Directions, digest
+from disentangle_jax.directions import by_scorer, ranking, unsupervised
+from disentangle_jax.directions.directions import Directions, checked_layers, digest
 from disentangle_jax.directions.from_file import read_directions
 from disentangle_jax.directions.stylespace import channel_candidates, stylespace
+from disentangle_jax.latents import sample_mixed_ws, sample_w_batches
 from disentangle_jax.scorers import Scorer, load_scorer, structure_names
 
 SOURCES = ("scorer", "sefa", "pca", "stylespace", "random")
 RANKINGS = ("none", "scorer", "pictures")
-_PCA_BATCH = 4096
 _CHUNK = 512  # faces between two moves of the progress bar
 
 
@@ -41,35 +37,50 @@ class Found(NamedTuple):
             self.ranking.save(Path(folder) / "ranking.json", self.directions.names)
 
 
-def discover(config: ConfigDict, generator: sg2.Generator, recipe: ClipConfig) -> Directions:
-    """The directions alone of what `find` finds."""
-    return find(config, generator, recipe).directions
-
-
-def find(config: ConfigDict, generator: sg2.Generator, recipe: ClipConfig) -> Found:
-    """Find directions by `config.directions.source`, and keep the purest if `config.directions.rank` says by what.
+def check(config: ConfigDict, generator: sg2.Generator) -> None:
+    """Check `config.directions` before any work.
 
     Raises:
-        FileNotFoundError: there is no such scorer.
-        ValueError: the config asks for the impossible, or the file of directions is of no use here.
+        FileNotFoundError: the scorer's file does not exist.
+        ValueError: a field is invalid, or the scorer is unknown; the message names the field.
     """
     options = config.directions
-    is_file = Path(options.source).is_file()
-    if options.source not in SOURCES and not is_file:
+    if options.source not in SOURCES and not Path(options.source).is_file():
         raise ValueError(
             f"unknown directions.source {options.source!r}: neither a file nor one of {', '.join(SOURCES)}"
         )
     if options.rank not in RANKINGS:
         raise ValueError(f"unknown directions.rank {options.rank!r}: choose from {', '.join(RANKINGS)}")
-    ws = search_faces(config, generator, recipe)
-    if is_file:
-        candidates = read_directions(options.source, generator, ws, tuple(options.layers))
-    else:
+    if options.source == "scorer" and options.method not in by_scorer.METHODS:
+        raise ValueError(f"unknown directions.method {options.method!r}: choose from {', '.join(by_scorer.METHODS)}")
+    if "scorer" in (options.source, options.rank):
+        load_scorer(options.scorer)
+    if options.source != "scorer":
+        checked_layers(tuple(options.layers), generator.num_ws)
+
+
+def find_directions(config: ConfigDict, generator: sg2.Generator, ws: Float[Array, "n l d"]) -> Found:
+    """Find directions by `config.directions.source`, and keep the purest if `config.directions.rank` says by what.
+
+    Args:
+        config: the experiment.
+        generator: whose latents they move.
+        ws: of `sample_population`: directions are sought among them and calibrated to them.
+
+    Raises:
+        FileNotFoundError: the scorer's file does not exist.
+        ValueError: the config is invalid, or the file of directions does not fit.
+    """
+    check(config, generator)
+    options = config.directions
+    if options.source in SOURCES:
         count = options.num if options.rank == "none" else options.candidates
-        candidates = replace(_candidates(config, generator, recipe, ws, count), source=options.source)
+        candidates = replace(_candidates(config, generator, ws, count), source=options.source)
+    else:
+        candidates = read_directions(options.source, generator, ws, tuple(options.layers))
     result = None
     if options.rank != "none":
-        look = ranking.looker(generator, reader(options.rank, options.scorer))
+        look = ranking.looker(generator, image_reader(options.rank, options.scorer))
         result = ranking.rank(candidates, ws[: options.rank_faces], look, options.rank, options.least_change)
         candidates = candidates.select(result.best(options.num))
     if options.source == "stylespace":  # the candidates are calibrated each for itself
@@ -77,65 +88,58 @@ def find(config: ConfigDict, generator: sg2.Generator, recipe: ClipConfig) -> Fo
     return Found(replace(candidates, generator=digest(generator)), result)
 
 
-def reader(by: str, scorer: str) -> ranking.ReadImages:
+def image_reader(by: str, scorer: str) -> ranking.ReadImages:
     """What reads pictures for a ranking by the scorer of that name, or by the "pictures" alone."""
     return ranking.by_scorer(load_scorer(scorer)) if by == "scorer" else ranking.by_picture
 
 
-def search_faces(config: ConfigDict, generator: sg2.Generator, recipe: ClipConfig) -> Float[Array, "n l d"]:
-    """The faces that directions are sought among and calibrated to: `config.directions.num_samples`, style-mixed."""
-    options = config.directions
-    empty = jnp.zeros((0, generator.num_ws, generator.w_dim))
-    nowhere = Directions(empty, empty, jnp.zeros(empty.shape[1:]), ())
-    plain = recipe._replace(style_mixing=options.style_mixing, appearance=0.0)
-    source = ClipSource.create(generator, nowhere, plain)
-    return jax.jit(sample_faces, static_argnums=2)(source, _key(config), options.num_samples)
-
-
-def _candidates(
-    config: ConfigDict, generator: sg2.Generator, recipe: ClipConfig, ws: Float[Array, "n l d"], count: int
-) -> Directions:
-    options = config.directions
-    layers = tuple(options.layers)
-    match options.source:
-        case "sefa":
-            return axes.sefa(generator, ws, layers, count)
-        case "pca":
-            batches = _latents(generator, recipe.truncation_psi, _key(config), options.pca_samples)
-            return axes.pca(batches, ws, layers, count)
-        case "random":
-            return axes.random(_key(config), ws, layers, count)
-        case "stylespace":
-            return channel_candidates(generator, ws, tuple(options.channels), layers, count)
-    if options.method not in scored.METHODS:
-        raise ValueError(f"unknown directions.method {options.method!r}: choose from {', '.join(scored.METHODS)}")
-    scorer = load_scorer(options.scorer)
-    scores, wanted = score(generator, scorer, ws), structure_names(scorer)
-    if options.method == "conditional":
-        return scored.from_scores(ws, scores, scorer.names, wanted, options.ridge)
-    tail = options.tail if options.method == "logistic" else None
-    return scored.hyperplanes(
-        ws, scores, scorer.names, wanted, options.ridge, tail=tail, orthogonalise=options.orthogonalise
+def sample_population(config: ConfigDict, generator: sg2.Generator) -> Float[Array, "n l d"]:
+    """The latents that directions are sought among: `config.directions.num_samples`, style-mixed."""
+    clips, options = config.clips, config.directions
+    sample = jax.jit(
+        lambda mapping, key: sample_mixed_ws(
+            mapping, key, options.num_samples, clips.truncation_psi, options.style_mixing, tuple(clips.classes)
+        )
     )
+    return sample(generator.mapping, _key(config))
 
 
-def _latents(generator: sg2.Generator, psi: float, key: PRNGKeyArray, n: int) -> Iterator[Float[Array, "b d"]]:
-    """n random w, in batches."""
-
-    @jax.jit
-    def sample(mapping, key):
-        z = jax.random.normal(key, (_PCA_BATCH, generator.z_dim))
-        return mapping(z, truncation_psi=psi)[:, 0]
-
-    for start in tqdm(range(0, n, _PCA_BATCH), desc="sampling latents", unit_scale=_PCA_BATCH, unit=" w"):
-        yield sample(generator.mapping, jax.random.fold_in(key, start))[: n - start]
-
-
-def score(generator: sg2.Generator, scorer: Scorer, ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
+def read_factors(generator: sg2.Generator, scorer: Scorer, ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
     """Render the latents and read the pictures, a batch at a time."""
     look = ranking.looker(generator, scorer)
     starts = tqdm(range(0, len(ws), _CHUNK), desc="reading samples", unit_scale=_CHUNK, unit=" faces")
     return jnp.asarray(np.concatenate([look(ws[start : start + _CHUNK]) for start in starts]))
+
+
+def _candidates(config: ConfigDict, generator: sg2.Generator, ws: Float[Array, "n l d"], count: int) -> Directions:
+    options, clips = config.directions, config.clips
+    layers = tuple(options.layers)
+    match options.source:
+        case "sefa":
+            return unsupervised.sefa(generator, ws, layers, count)
+        case "pca":
+            batches = sample_w_batches(
+                generator.mapping, _key(config), options.pca_samples, clips.truncation_psi, tuple(clips.classes)
+            )
+            shown = tqdm(batches, desc="sampling latents", unit=" batches")
+            return unsupervised.pca((batch for batch in shown), ws, layers, count)
+        case "random":
+            return unsupervised.random(_key(config), ws, layers, count)
+        case "stylespace":
+            return channel_candidates(generator, ws, tuple(options.channels), layers, count)
+        case _:
+            return _by_scorer(options, generator, ws)
+
+
+def _by_scorer(options: ConfigDict, generator: sg2.Generator, ws: Float[Array, "n l d"]) -> Directions:
+    scorer = load_scorer(options.scorer)
+    scores, wanted = read_factors(generator, scorer, ws), structure_names(scorer)
+    if options.method == "conditional":
+        return by_scorer.from_scores(ws, scores, scorer.names, wanted, options.ridge)
+    tail = options.tail if options.method == "logistic" else None
+    return by_scorer.hyperplanes(
+        ws, scores, scorer.names, wanted, options.ridge, tail=tail, orthogonalise=options.orthogonalise
+    )
 
 
 def _key(config: ConfigDict) -> PRNGKeyArray:

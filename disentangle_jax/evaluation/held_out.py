@@ -7,12 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-import stylegan2_flax as sg2
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.motion import Puppeteer, loops
-from disentangle_jax.scores import in_batches
+from disentangle_jax.latents import sample_ws
 
-_BATCH = 64
 _STREAM = int.from_bytes(b"eval")  # apart from training's streams, even under the same seed
 
 
@@ -54,7 +52,7 @@ class HeldOut(NamedTuple):
 def held_out(model: Disentangler, puppeteer: Puppeteer) -> HeldOut:
     """Draw them all."""
     plan = model.config.evaluation
-    faces = partial(sample_faces, model.generator.mapping, model.config.clips.truncation_psi)
+    faces = partial(_faces, model)
     k = len(puppeteer.names)
 
     def pairs(key: Key[Array, ""], n: int) -> Pairs:
@@ -82,14 +80,6 @@ def held_out(model: Disentangler, puppeteer: Puppeteer) -> HeldOut:
     )
 
 
-def sample_faces(
-    mapping: sg2.MappingNetwork, truncation_psi: float, key: Key[Array, ""], n: int
-) -> Float[Array, "n l d"]:
-    """Latents of n random faces of a generator."""
-    z = jax.random.normal(key, (n, mapping.z_dim))
-    return jnp.asarray(in_batches(partial(_map, mapping, truncation_psi), _BATCH, z))
-
-
-@partial(jax.jit, static_argnames="truncation_psi")
-def _map(mapping: sg2.MappingNetwork, truncation_psi: float, z: Float[Array, "n z"]) -> Float[Array, "n l d"]:
-    return mapping(z, truncation_psi=truncation_psi)
+def _faces(model: Disentangler, key: Key[Array, ""], n: int) -> Float[Array, "n l d"]:
+    clips = model.config.clips
+    return sample_ws(model.generator.mapping, key, n, clips.truncation_psi, tuple(clips.classes))

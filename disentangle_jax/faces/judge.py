@@ -70,7 +70,7 @@ class Judge(nnx.Module):
             FileNotFoundError: there is no such judge or file.
             ValueError: the file is damaged or holds something else.
         """
-        path = arrays.find(name, f"no judge {str(name)!r}: give 'judge_a', 'judge_b' or a file written by Judge.save")
+        path = arrays.asset(name, f"no judge {str(name)!r}: give 'judge_a', 'judge_b' or a file written by Judge.save")
         flat, sizes = arrays.load(path, "judge")
         widths, hidden = tuple(sizes["widths"]), sizes["hidden"]
         abstract = nnx.eval_shape(lambda: cls(widths, hidden, rngs=nnx.Rngs(0)))

@@ -26,7 +26,7 @@ def judge_features() -> Callable[[Float[Array, "n 64 64 3"]], Float[Array, "n f"
 
 def faces64() -> sg2.Generator:
     """The bundled generator."""
-    network = sg2.load(arrays.find("faces64", "the package's assets lack faces64.safetensors: install it anew"))
+    network = sg2.load(arrays.asset("faces64", "the package's assets lack faces64.safetensors: install it anew"))
     assert isinstance(network, sg2.Generator)
     return network
 

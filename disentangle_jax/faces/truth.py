@@ -82,7 +82,7 @@ class Truth:
             ValueError: the file is damaged, or of other factors than this version's.
         """
         missing = f"no truth {str(name)!r}: give the name of a bundled generator or a file of Truth.save"
-        path = arrays.find(name, missing, "_truth.safetensors")
+        path = arrays.asset(name, missing, "_truth.safetensors")
         values, names = arrays.load(path, "truth")
         if names != list(NAMES):
             raise ValueError(f"{path} speaks of the factors {names}, this version of {list(NAMES)}")

@@ -36,7 +36,7 @@ from stylegan2 import rates
 import stylegan2_flax as sg2
 from disentangle_jax.clips import Clip, ClipConfig, ClipSource, sample_clip
 from disentangle_jax.clips.streams import GeneratedClips
-from disentangle_jax.directions.find import discover
+from disentangle_jax.directions.find import find_directions, sample_population
 from disentangle_jax.generators import load_generator
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
@@ -91,8 +91,9 @@ def world(size: str) -> tuple[ConfigDict, ClipSource]:
     else:
         tiny = {"channel_base": 512, "channel_max": 8}  # nothing is rendered
         generator = jax.jit(lambda: sg2.Generator(img_resolution=1024, synthesis_kwargs=tiny, rngs=nnx.Rngs(0)))()
-    recipe = ClipConfig.of(config.clips)
-    return config, ClipSource.create(generator, discover(config, generator, recipe), recipe)
+    ws = sample_population(config, generator)
+    directions = find_directions(config, generator, ws).directions
+    return config, ClipSource.create(generator, directions, ClipConfig.of(config.clips))
 
 
 def measure(

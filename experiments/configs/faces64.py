@@ -68,6 +68,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.clips.noise = 0.0  # augmentation: of the fine layers, in standard deviations of the latents
     config.clips.appearance = 0.0  # augmentation: moves along directions of appearance, in their standard deviations
     config.clips.appearance_from = "scorer"  # those directions: of what directions.scorer reads, or a file of them
+    config.clips.classes = ()  # of a conditional generator: the classes that faces are drawn from; (): all of them
+    config.clips.stats_samples = 8192  # faces whose latents tell the mean and spread that latents are brought to
 
     # Clips purified by what a scorer reads in their pictures: far purer, and far slower to make. On a CPU let data.tile
     # be all clips that a device makes: convolutions within a loop are slow there.

@@ -1,18 +1,17 @@
 """A small generator, faces of it, and directions that are known to move four scores of them."""
 
 import jax
-import jax.numpy as jnp
 import pytest
 from flax import nnx
 
 import stylegan2_flax as sg2
-from disentangle_jax.clips import ClipConfig, ClipSource, sample_faces
-from disentangle_jax.directions import Directions
+from disentangle_jax.clips import ClipConfig, ClipSource
 from disentangle_jax.directions.by_scorer import from_scores
+from disentangle_jax.latents import sample_mixed_ws
 
 
 @pytest.fixture(scope="session")
-def recipe() -> ClipConfig:
+def clip_config() -> ClipConfig:
     return ClipConfig(
         length=16,
         num_frames=4,
@@ -29,6 +28,8 @@ def recipe() -> ClipConfig:
         noise=0.0,
         appearance=0.0,
         appearance_from="scorer",
+        classes=(),
+        stats_samples=8192,
     )
 
 
@@ -41,10 +42,8 @@ def generator() -> sg2.Generator:
 
 
 @pytest.fixture(scope="session")
-def ws(generator, recipe):
-    nowhere = Directions(jnp.zeros((0, 6, 8)), jnp.zeros((0, 6, 8)), jnp.zeros((6, 8)), ())
-    source = ClipSource.create(generator, nowhere, recipe._replace(style_mixing=0.9))
-    return sample_faces(source, jax.random.key(1), 3000)
+def ws(generator):
+    return sample_mixed_ws(generator.mapping, jax.random.key(1), 3000, truncation_psi=1.0, style_mixing=0.9)
 
 
 @pytest.fixture(scope="session")
@@ -54,5 +53,5 @@ def scored(ws):
 
 
 @pytest.fixture(scope="session")
-def source(generator, scored, recipe):
-    return ClipSource.create(generator, scored[0], recipe)
+def source(generator, scored, clip_config):
+    return ClipSource.create(generator, scored[0], clip_config)

@@ -21,12 +21,12 @@ def appearance(ws):
 
 
 @pytest.fixture(scope="module")
-def augment(source, appearance, ws, recipe):
-    """What a recipe makes of T faces, and of T others."""
+def augment(source, appearance, ws, clip_config):
+    """What a config makes of T faces, and of T others."""
 
     def run(**change):
-        options = recipe._replace(**{**OFF, **change})
-        function = jax.jit(augmentations.augment, static_argnames="recipe")
+        options = clip_config._replace(**{**OFF, **change})
+        function = jax.jit(augmentations.augment, static_argnames="config")
         return function(jax.random.key(1), ws[:T], ws[T : 2 * T], options, source.stats.std, appearance)
 
     return run
@@ -42,11 +42,11 @@ def test_nothing_is_changed_where_all_is_off(augment, ws):
     assert not changed.any()
 
 
-def test_fine_layers_come_from_another_face(augment, ws, recipe):
+def test_fine_layers_come_from_another_face(augment, ws, clip_config):
     layers = changed_layers(ws[:T], augment(mix_layers=1.0)[0])
-    assert not layers[:, : recipe.mix_from].any()
+    assert not layers[:, : clip_config.mix_from].any()
     assert layers[:, -1].all()
-    assert 0 < layers[:, recipe.mix_from].sum() < T  # the cut itself is drawn
+    assert 0 < layers[:, clip_config.mix_from].sum() < T  # the cut itself is drawn
     share = changed_layers(ws[:T], augment(mix_layers=0.5)[0])[:, -1].mean()
     assert 0.3 < share < 0.7
 
@@ -57,10 +57,12 @@ def test_another_face_takes_all_layers(augment, ws):
     assert 0.3 < float(changed.mean()) < 0.7
 
 
-def test_noise_is_of_the_fine_layers_and_scaled_by_their_spread(augment, ws, source, recipe):
+def test_noise_is_of_the_fine_layers_and_scaled_by_their_spread(augment, ws, source, clip_config):
     noise = np.asarray(augment(noise=0.5)[0] - ws[:T])
-    assert not noise[:, : recipe.mix_from].any()
-    np.testing.assert_allclose(noise[:, recipe.mix_from :].std(0) / source.stats.std[recipe.mix_from :], 0.5, rtol=0.4)
+    assert not noise[:, : clip_config.mix_from].any()
+    np.testing.assert_allclose(
+        noise[:, clip_config.mix_from :].std(0) / source.stats.std[clip_config.mix_from :], 0.5, rtol=0.4
+    )
 
 
 def test_appearance_moves_along_its_directions_alone(augment, appearance, scored, ws):
@@ -72,9 +74,9 @@ def test_appearance_moves_along_its_directions_alone(augment, appearance, scored
     np.testing.assert_allclose(rest, 0.0, atol=1e-4)
 
 
-def test_clips_put_back_the_coordinates_that_augmentations_move(source, appearance, recipe):
+def test_clips_put_back_the_coordinates_that_augmentations_move(source, appearance, clip_config):
     change = {"noise": 1.0, "appearance": 2.0, "mix_layers": 0.5, "change_face": 0.5}
-    source = replace(source, appearance=appearance, recipe=recipe._replace(**change))
+    source = replace(source, appearance=appearance, config=clip_config._replace(**change))
     clips = jax.jit(jax.vmap(sample_clip, (None, 0)))(source, jax.random.split(jax.random.key(0), 8))
     assert float(jnp.abs(clips.augmented - clips.ws).mean()) > 0.01
     np.testing.assert_allclose(source.directions.coordinates(clips.augmented), clips.coefficients, atol=1e-4)

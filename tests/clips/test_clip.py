@@ -24,7 +24,7 @@ def clips(source):
 
 @pytest.fixture(scope="module")
 def offsets(source):
-    return clips_of(replace(source, recipe=source.recipe._replace(coordinates="offset")), 100)
+    return clips_of(replace(source, config=source.config._replace(coordinates="offset")), 100)
 
 
 def test_clips_and_their_augmentations_follow_the_coefficients(source, clips):
@@ -52,9 +52,9 @@ def test_offsets_are_the_same_motion_on_another_face(source, offsets):
     assert 0.3 < same_place.mean() < 0.7  # change_face is one half
 
 
-def test_coordinates_beyond_the_bound_are_drawn_back(source, recipe):
+def test_coordinates_beyond_the_bound_are_drawn_back(source, clip_config):
     far = 3.0 * jax.random.normal(jax.random.key(0), (200, len(source.directions.names)))
-    limits = replace(source, recipe=recipe._replace(bound=2.0))
+    limits = replace(source, config=clip_config._replace(bound=2.0))
     held = bounded(far, limits)
     distances = [jnp.sqrt(jnp.einsum("tk,kj,tj->t", x, source.precision, x)) for x in (held, far)]
     np.testing.assert_allclose(distances[0], jnp.minimum(distances[1], 2.0), rtol=1e-4)
@@ -85,14 +85,14 @@ def test_a_clip_does_not_depend_on_its_batch(source, clips):
         ({"appearance": 1.0}, "appearance=1.0 needs directions"),
     ],
 )
-def test_impossible_recipes_are_refused(generator, scored, recipe, change, message):
+def test_impossible_recipes_are_refused(generator, scored, clip_config, change, message):
     with pytest.raises(ValueError, match=message):
-        ClipSource.create(generator, scored[0], recipe._replace(**change))
+        ClipSource.create(generator, scored[0], clip_config._replace(**change))
 
 
-def test_directions_of_another_generator_are_refused(generator, scored, recipe):
+def test_directions_of_another_generator_are_refused(generator, scored, clip_config):
     alien = Directions(jnp.zeros((1, 4, 8)), jnp.zeros((1, 4, 8)), jnp.zeros((4, 8)), ("x",))
     with pytest.raises(ValueError, match=r"W\+ \(4, 8\)"):
-        ClipSource.create(generator, alien, recipe)
+        ClipSource.create(generator, alien, clip_config)
     with pytest.raises(ValueError, match=r"W\+ \(4, 8\)"):
-        ClipSource.create(generator, scored[0], recipe, appearance=alien)
+        ClipSource.create(generator, scored[0], clip_config, appearance=alien)

@@ -48,12 +48,12 @@ class Purified(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def source(recipe):
+def source(clip_config):
     """Wide enough for XLA to take products of different sizes by different routes."""
     sizes = {"channel_base": 64, "channel_max": 8}
     generator = sg2.Generator(z_dim=64, w_dim=64, img_resolution=16, synthesis_kwargs=sizes, rngs=nnx.Rngs(0))
     vectors = jax.random.normal(jax.random.key(3), (7, 6, 64)) / 20
-    return ClipSource.create(generator, Directions(vectors, vectors, jnp.zeros((6, 64)), tuple("abcdefg")), recipe)
+    return ClipSource.create(generator, Directions(vectors, vectors, jnp.zeros((6, 64)), tuple("abcdefg")), clip_config)
 
 
 @pytest.fixture(scope="module")

@@ -87,5 +87,13 @@ def test_mixtures_draw_a_family_for_every_direction():
 
 
 def test_unknown_trajectories_are_refused():
-    with pytest.raises(ValueError, match="unknown trajectory \\['teleport'\\]; choose from sinusoid, random_walk"):
+    with pytest.raises(ValueError, match="unknown trajectory teleport: choose from sinusoid, random_walk"):
         trajectories.mixture(jax.random.key(0), 8, 2, ("sinusoid", "teleport"), TAU)
+
+
+def test_families_may_be_given_as_one_text():
+    assert trajectories.checked_families("sinusoid, spline") == ("sinusoid", "spline")
+    with pytest.raises(ValueError, match=r"clips\.trajectories is empty: choose from sinusoid"):
+        trajectories.checked_families("")
+    with pytest.raises(ValueError, match="unknown trajectory teleport"):
+        trajectories.checked_families("sinusoid,teleport")

@@ -272,11 +272,11 @@ def test_directions_that_do_not_fit_together_are_refused(tmp_path, scored, chang
         Directions.load(path)
 
 
-def test_directions_of_another_generator_are_refused(generator, recipe, scored):
+def test_directions_of_another_generator_are_refused(generator, clip_config, scored):
     other = sg2.Generator(
         z_dim=8, w_dim=8, img_resolution=16, mapping_kwargs={"num_layers": 2}, synthesis_kwargs=SIZES, rngs=nnx.Rngs(7)
     )
     own = Directions(**{**vars(scored[0]), "generator": digest(generator)})
     own.check(generator)
     with pytest.raises(ValueError, match=f"its digest is {digest(generator)}, this one's is {digest(other)}"):
-        ClipSource.create(other, own, recipe)
+        ClipSource.create(other, own, clip_config)

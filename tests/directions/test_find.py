@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from disentangle_jax.directions import find as discovery
+from disentangle_jax.directions import find
 from disentangle_jax.directions.directions import Directions, digest
-from disentangle_jax.directions.find import discover, find
+from disentangle_jax.directions.find import find_directions, sample_population
 from disentangle_jax.faces import APPEARANCE, NAMES, STRUCTURE
 
 CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"
@@ -22,39 +22,43 @@ def config():
     return config
 
 
+def found(config, generator):
+    return find_directions(config, generator, sample_population(config, generator))
+
+
 @pytest.mark.parametrize("source", ["sefa", "pca", "stylespace", "random"])
-def test_the_sources_that_need_no_labels(config, generator, recipe, source):
+def test_the_sources_that_need_no_labels(config, generator, source):
     config.directions.source = source
-    directions = discover(config, generator, recipe)
+    directions = found(config, generator).directions
     assert len(directions.names) == 2
     assert (directions.source, directions.generator) == (source, digest(generator))
     assert np.linalg.norm(directions.vectors, axis=2)[:, 5].max() == 0.0
 
 
-def test_the_purest_candidates_are_kept_and_their_figures_written(config, generator, recipe, tmp_path):
+def test_the_purest_candidates_are_kept_and_their_figures_written(config, generator, tmp_path):
     config.directions.update(source="stylespace", rank="pictures")
-    found = find(config, generator, recipe)
-    assert found.ranking is not None
-    best = [found.ranking.names[i] for i in np.argsort(-found.ranking.purity)]
+    chosen = found(config, generator)
+    assert chosen.ranking is not None
+    best = [chosen.ranking.names[i] for i in np.argsort(-chosen.ranking.purity)]
     assert len(best) == 4
-    assert list(found.directions.names) == best[:2]
-    found.save(tmp_path)
-    assert Directions.load(tmp_path / "directions.safetensors").names == found.directions.names
+    assert list(chosen.directions.names) == best[:2]
+    chosen.save(tmp_path)
+    assert Directions.load(tmp_path / "directions.safetensors").names == chosen.directions.names
     rows = json.loads((tmp_path / "ranking.json").read_text())["directions"]
     assert [row["kept"] for row in rows] == [True, True, False, False]
 
 
-def test_chosen_channels_and_files(config, generator, recipe, tmp_path):
+def test_chosen_channels_and_files(config, generator, tmp_path):
     config.directions.update(source="stylespace", channels=("b8.conv0:3",))
-    directions = discover(config, generator, recipe)
+    directions = found(config, generator).directions
     assert directions.names == ("b8.conv0:3",)
     directions.save(tmp_path / "mine.safetensors")
     np.save(tmp_path / "w.npy", np.arange(8.0))
     config.directions.source = str(tmp_path / "mine.safetensors")
-    again = discover(config, generator, recipe)
+    again = found(config, generator).directions
     assert (again.names, again.source) == (("b8.conv0:3",), "stylespace")
     config.directions.source = str(tmp_path / "w.npy")
-    assert discover(config, generator, recipe).names == ("w",)
+    assert found(config, generator).directions.names == ("w",)
 
 
 @pytest.mark.parametrize(
@@ -66,10 +70,10 @@ def test_chosen_channels_and_files(config, generator, recipe, tmp_path):
         ({"source": "sefa", "rank": "scorer"}, "the judge reads images of 64 x 64 x 3"),
     ],
 )
-def test_impossible_configs_are_refused(config, generator, recipe, options, message):
+def test_impossible_configs_are_refused(config, generator, options, message):
     config.directions.update(**options)
     with pytest.raises(ValueError, match=message):
-        discover(config, generator, recipe)
+        found(config, generator)
 
 
 @pytest.mark.parametrize(
@@ -80,11 +84,11 @@ def test_impossible_configs_are_refused(config, generator, recipe, options, mess
         ({"method": "logistic", "orthogonalise": True}, 0.35),
     ],
 )
-def test_a_scorers_directions_change_what_it_reads(monkeypatch, config, generator, recipe, options, leak):
+def test_a_scorers_directions_change_what_it_reads(monkeypatch, config, generator, options, leak):
     weights = np.random.default_rng(0).normal(size=(48, len(NAMES))).astype(np.float32)
-    monkeypatch.setattr(discovery, "score", lambda generator, judge, ws: ws.reshape(len(ws), -1) @ weights)
+    monkeypatch.setattr(find, "read_factors", lambda generator, scorer, ws: ws.reshape(len(ws), -1) @ weights)
     config.directions.update(num_samples=2048, ridge=1e-4, **options)
-    directions = discover(config, generator, recipe)
+    directions = found(config, generator).directions
     assert directions.names == STRUCTURE
     effects = np.asarray(directions.vectors).reshape(len(STRUCTURE), -1) @ weights
     own = effects[np.arange(len(STRUCTURE)), len(APPEARANCE) + np.arange(len(STRUCTURE))]

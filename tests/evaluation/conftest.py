@@ -18,10 +18,10 @@ from disentangle_jax.directions import Directions
 from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain
-from disentangle_jax.evaluation.held_out import sample_faces
 from disentangle_jax.faces import NAMES, STRUCTURE
 from disentangle_jax.faces.domain import ParametricFaces, pose_by_truth
 from disentangle_jax.faces.truth import Truth
+from disentangle_jax.latents import sample_ws
 from disentangle_jax.model import Autoencoder, Codes
 from stylegan2_flax.run import metrics
 
@@ -42,7 +42,7 @@ SIZES = {
 @pytest.fixture(scope="session")
 def truth():
     """One without entanglement, so that there is a latent for every face in every pose."""
-    w = sample_faces(_mapping(), 1.0, jax.random.key(0), 2000)[:, 0]
+    w = sample_ws(_mapping(), jax.random.key(0), 2000, 1.0)[:, 0]
     entangled = Truth.create(jax.random.key(1), w, LAYERS)
     return replace(entangled, partners=jnp.zeros_like(entangled.partners))
 
@@ -89,7 +89,7 @@ class Perfect(Disentangler):
         self.domain = domain
         self.config = runpy.run_path(str(CONFIG))["get_config"]("demo")
         self.config.evaluation.update(SIZES)
-        crowd = sample_faces(_mapping(), 1.0, jax.random.key(2), 1000)
+        crowd = sample_ws(_mapping(), jax.random.key(2), 1000, 1.0)
         self.directions = from_scores(crowd, domain.truth(crowd).stack(), NAMES, STRUCTURE, 1e-3)
         self.generator = SimpleNamespace(mapping=_mapping(), num_ws=LAYERS, w_dim=W_DIM, img_resolution=SIDE)
 

@@ -102,7 +102,7 @@ def wrong_calls(folder):
         (("seed:1", str(folder / "cut.npz")), "cut short"),
         (("seed:1", str(folder / "many.npz")), "2 arrays"),
         (("seed:1", str(folder / "nan.npy")), "not finite"),
-        (("seed:1", str(folder / "objects.npy")), "no .npy or .npz file"),
+        (("seed:1", str(folder / "objects.npy")), "holds pickled Python objects, not an array"),
         (("seed:1", str(folder / "words.npy")), "real numbers"),
         (("seed:1", str(folder / "empty.npy")), shapes),
         (("seed:1", latents(folder, LAYERS + 1, W_DIM, name="tall.npy")), shapes),
