@@ -13,7 +13,6 @@ sqrt(drift^2 - floor^2).
 import argparse
 import json
 import math
-import runpy
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,12 +31,12 @@ from tqdm import tqdm
 from disentangle_jax import faces, files
 from disentangle_jax.clips import ClipSource, build_clip_source, sample_clip
 from disentangle_jax.clips.purification import Reader
+from disentangle_jax.configs import faces64
 from disentangle_jax.faces import APPEARANCE, Factors, Judge
 from disentangle_jax.generators import load_generator
 from disentangle_jax.latents import sample_mixed_ws
 from disentangle_jax.scores import in_batches
 
-CONFIG = Path(__file__).with_name("configs") / "faces64.py"
 BATCH = 8  # clips whose pictures are in memory at a time
 CHANGES = ("clip_appearance", "clip_structure", "augmented_structure", "augmented_appearance")
 _ONLY = {"clips.change_face": 0.0, "clips.mix_layers": 0.0, "clips.noise": 0.0, "clips.appearance": 0.0}
@@ -70,7 +69,7 @@ SETTINGS = (
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
-    base = runpy.run_path(str(CONFIG))["get_config"]()
+    base = faces64.get_config()
     base.directions.num_samples = arguments.num_samples
     generator, judge = load_generator(base.generator), Judge.load(base.evaluation.judge)
     reader = Reader(generator.synthesis, judge)

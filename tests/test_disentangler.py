@@ -1,8 +1,5 @@
 """The user's handle, on a model that was really trained (for three steps, on a tiny generator)."""
 
-import runpy
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,10 +8,10 @@ from flax import nnx
 
 import stylegan2_flax as sg2
 from disentangle_jax import disentangler
+from disentangle_jax.configs import faces64
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.training import experiment
 
-CONFIG = Path(__file__).parents[1] / "experiments" / "configs" / "faces64.py"
 LAYERS, W_DIM = 4, 8
 
 
@@ -31,7 +28,7 @@ def tiny_generator():
 def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     sg2.save(tiny_generator(), folder / "tiny.safetensors")
-    config = runpy.run_path(str(CONFIG))["get_config"]("demo")
+    config = faces64.get_config("demo")
     config.generator = str(folder / "tiny.safetensors")
     config.directions.update(source="pca", num_samples=64, layers=(0, 2), num=2)
     config.clips.mix_from = 3

@@ -1,8 +1,6 @@
 """python -m disentangle_jax.find_directions: what it writes, and what it says to a wrong call."""
 
 import json
-import runpy
-from pathlib import Path
 
 import jax
 import pytest
@@ -13,9 +11,8 @@ from PIL import Image
 
 import stylegan2_flax as sg2
 from disentangle_jax import command, find_directions
+from disentangle_jax.configs import faces64
 from disentangle_jax.directions import Directions
-
-CONFIG = Path(__file__).parents[1] / "experiments" / "configs" / "faces64.py"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +21,7 @@ def config(tmp_path_factory):
     sizes = {"channel_base": 64, "channel_max": 8}
     build = jax.jit(lambda key: sg2.Generator(16, 0, 12, 8, synthesis_kwargs=sizes, rngs=nnx.Rngs(key)))
     sg2.save(build(jax.random.key(0)), path)
-    config = runpy.run_path(str(CONFIG))["get_config"]()
+    config = faces64.get_config()
     config.generator = str(path)
     config.clips.mix_from = 3
     config.directions.update(source="sefa", num_samples=64, layers=(0, 2), num=2, candidates=3, rank_faces=4)

@@ -1,7 +1,6 @@
 """python -m disentangle_jax.make_clips: what it says to a wrong call, and training on what it writes."""
 
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from disentangle_jax.configs import faces64
 from disentangle_jax.training import experiment
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +45,7 @@ def test_ten_steps_on_written_clips_equal_ten_on_generated_ones(tmp_path):
     assert f"--config.data.source=stored --config.data.directory={data}" in made.stdout
     assert "80/80" in made.stderr
 
-    config = runpy.run_path(str(ROOT / CONFIG))["get_config"]("demo")
+    config = faces64.get_config("demo")
     config.update_from_flattened_dict(SETTINGS)
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
     config.optimizer.warmup_steps = 3

@@ -28,7 +28,7 @@ print(Judge.load("judge_a")(images).shape, Truth.load("faces64").mean.shape)
 def site(tmp_path_factory):
     """The wheel, built from a copy of the sources and unpacked."""
     folder = tmp_path_factory.mktemp("wheel")
-    names = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "disentangle_jax", "third_party"]
+    names = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "disentangle_jax", "experiments", "third_party"]
     (folder / "source").mkdir()
     for name in names:
         subprocess.run(["cp", "-r", str(ROOT / name), str(folder / "source")], check=True)
@@ -61,6 +61,17 @@ def test_the_wheel_holds_the_cards_and_the_licence(site):
     assets = {path.name for path in (site / "disentangle_jax" / "assets").iterdir()}
     assert {"faces64.json", "judge_a.json", "judge_b.json"} <= assets
     assert list(site.glob("*.dist-info/**/LICENSE"))
+
+
+def test_the_wheel_holds_the_configs(site, tmp_path):
+    use = "from disentangle_jax.configs import faces64, ffhq1024, gan_folder; print(ffhq1024.get_config().seed)"
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run(
+        [sys.executable, "-c", use], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "0\n"
+    assert not (site / "disentangle_jax" / "configs").is_symlink()
 
 
 def test_the_wheel_says_that_it_is_typed(site):

@@ -16,10 +16,10 @@ dividing the work.
 import argparse
 import json
 import os
-import runpy
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,7 +44,6 @@ from disentangle_jax.training.state import graphdef, init_state, streams
 from disentangle_jax.training.step import make_train_step
 from stylegan2_flax.run import devices as parallel
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 SIZES = ("faces64", "ffhq1024")
 
 
@@ -84,7 +83,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def world(size: str) -> tuple[ConfigDict, ClipSource]:
     """The config of an experiment, with random directions, and what its clips are made from."""
     switches = "demo" if size == "faces64" else ""
-    config = runpy.run_path(str(CONFIGS / f"{size}.py"))["get_config"](switches)
+    config = import_module(f"disentangle_jax.configs.{size}").get_config(switches)
     config.directions.source, config.directions.num_samples = "random", 1024
     if size == "faces64":
         generator = load_generator("faces64")

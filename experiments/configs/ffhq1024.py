@@ -11,14 +11,13 @@ All is as in ffhq256.py, its switches and the commands for one device, eight, an
 works on latents, 18 x 512 of them a face here, and never draws a picture. Only the evaluation does, fewer at a time.
 """
 
-import runpy
-from pathlib import Path
-
 from ml_collections import ConfigDict
+
+from disentangle_jax.configs import ffhq256
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The run for one device, or what the switches in `arg` make of it."""
-    config = runpy.run_path(str(Path(__file__).with_name("ffhq256.py")))["get_config"](arg)
+    config = ffhq256.get_config(arg)
     config.evaluation.batch_size = 4
     return config

@@ -28,10 +28,9 @@ Switches, after a colon and separated by commas (`ffhq256.py:pca,wide`):
     wide   1,024 clips a step, for eight devices or more
 """
 
-import runpy
-from pathlib import Path
-
 from ml_collections import ConfigDict
+
+from disentangle_jax.configs import faces64
 
 SWITCHES = ("pca", "wide")
 
@@ -43,7 +42,7 @@ def get_config(arg: str = "") -> ConfigDict:
         if switch not in SWITCHES:
             raise ValueError(f"unknown switch {switch!r}: this config knows {', '.join(SWITCHES)}")
 
-    config = runpy.run_path(str(Path(__file__).with_name("faces64.py")))["get_config"]()
+    config = faces64.get_config()
     config.generator = "say which, with --config.generator=PATH"
     config.directions.source = "pca" if "pca" in switches else "sefa"
     config.directions.layers = (0, 7)  # 4 to 32 px: pose and the shape of features; colours come later

@@ -16,11 +16,9 @@ gan_folder.py:256,paper256. What the fields mean stands in gan_faces64.py. Usefu
     --config.score.features=inception:PATH                 the FID, by your copy of Inception's weights
 """
 
-import runpy
-from pathlib import Path
-
 from ml_collections import ConfigDict
 
+from disentangle_jax.configs import gan_faces64
 from stylegan2_flax.gan import presets
 
 
@@ -29,7 +27,7 @@ def get_config(arg: str = "256") -> ConfigDict:
     resolution, _, preset = arg.partition(",")
     if not resolution.isdigit():
         raise ValueError(f"say gan_folder.py:RESOLUTION or :RESOLUTION,PRESET, as in gan_folder.py:256; got {arg!r}")
-    config = runpy.run_path(str(Path(__file__).with_name("gan_faces64.py")))["get_config"]("scratch")
+    config = gan_faces64.get_config("scratch")
     config.resolution = int(resolution)
     config.data.source = "give a folder with --config.data.source=FOLDER"
     presets.apply(config, preset or "auto")

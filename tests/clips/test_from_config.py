@@ -1,8 +1,5 @@
 """From a config to a clip source with all that it may have: directions of appearance, and a purifier."""
 
-import runpy
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +8,8 @@ from flax import nnx
 
 import stylegan2_flax as sg2
 from disentangle_jax.clips import build_clip_source, sample_clip
+from disentangle_jax.configs import faces64
 from disentangle_jax.faces import APPEARANCE, Judge
-
-CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +25,7 @@ def world(tmp_path_factory):
 
     generator, judge = build(jax.random.key(0))
     judge.save(folder / "judge.safetensors")
-    config = runpy.run_path(str(CONFIG))["get_config"]()
+    config = faces64.get_config()
     config.directions.update(source="random", num=2, num_samples=128, scorer=f"faces_judge:{folder}/judge.safetensors")
     config.clips.update(appearance=1.0)
     config.purify.update(scorer=f"faces_judge:{folder}/judge.safetensors", steps=1, num_faces=64)

@@ -3,19 +3,18 @@
 Linear encoders on Gaussian latents, trained by the project's losses in a second, and linear probes of what they tell.
 """
 
-import runpy
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from disentangle_jax.configs import faces64
 from disentangle_jax.directions import Directions
 from disentangle_jax.model import losses
 
-CONFIG = runpy.run_path(str(Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"))["get_config"]()
+CONFIG = faces64.get_config()
 CONTRAST = CONFIG.loss.structure_contrast.to_dict()
 STEPS = 400
 

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import runpy
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from disentangle_jax.clips.shards import Store, folder_of
 from disentangle_jax.clips.stored_clips import StoredClips, _Batches, open_clips
 from disentangle_jax.clips.streams import make_feed
 from disentangle_jax.clips.tfds_writer import write_clips
+from disentangle_jax.configs import faces64
 from stylegan2_flax.run import devices as parallel
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ NUM_CLIPS = 20
 
 
 def make_config(directory=""):
-    config = runpy.run_path(str(ROOT / "experiments" / "configs" / "faces64.py"))["get_config"]("demo")
+    config = faces64.get_config("demo")
     config.data.update(source="stored", directory=str(directory), tile=2, threads=1, prefetch=2, clips_per_shard=8)
     config.train.batch_size = 8
     return config
@@ -168,9 +168,11 @@ def test_frames_are_those_of_the_latents(source, generator, tmp_path):
 
 
 KILLED = """
-import os, pickle, runpy, signal, sys
+import os, pathlib, pickle, signal, sys
 from disentangle_jax.clips.shards import Store
-test, out, serialise, written = runpy.run_path(sys.argv[1]), sys.argv[2], Store._serialise, []
+sys.path.insert(0, str(pathlib.Path(sys.argv[1]).parent))
+import test_shards
+out, serialise, written = sys.argv[2], Store._serialise, []
 
 def die(store, clip):
     written.append(clip)
@@ -179,7 +181,7 @@ def die(store, clip):
     return serialise(store, clip)
 
 Store._serialise = die
-test["toy"](out, pickle.loads(sys.stdin.buffer.read()))
+test_shards.toy(out, pickle.loads(sys.stdin.buffer.read()))
 """
 
 

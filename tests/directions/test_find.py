@@ -1,23 +1,20 @@
 """Directions by config: every source finds what the config asks for, and rankings choose among candidates."""
 
 import json
-import runpy
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from disentangle_jax.configs import faces64
 from disentangle_jax.directions import find
 from disentangle_jax.directions.directions import Directions, digest
 from disentangle_jax.directions.find import find_directions, sample_population
 from disentangle_jax.faces import APPEARANCE, NAMES, STRUCTURE
 
-CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"
-
 
 @pytest.fixture
 def config():
-    config = runpy.run_path(str(CONFIG))["get_config"]()
+    config = faces64.get_config()
     config.directions.update(num_samples=256, pca_samples=5000, layers=(0, 4), num=2, candidates=4, rank_faces=8)
     return config
 

@@ -1,9 +1,7 @@
 """Two small worlds: one with a truth and an all but perfect model, one without, for an untrained one."""
 
-import runpy
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from flax import nnx
 
 import stylegan2_flax as sg2
+from disentangle_jax.configs import faces64
 from disentangle_jax.directions import Directions
 from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.disentangler import Disentangler
@@ -25,7 +24,6 @@ from disentangle_jax.latents import sample_ws
 from disentangle_jax.model import Autoencoder, Codes
 from stylegan2_flax.run import metrics
 
-CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"
 LAYERS, W_DIM, SIDE = 10, 64, 8
 SIZES = {
     "batch_size": 16,
@@ -87,7 +85,7 @@ class Perfect(Disentangler):
 
     def __init__(self, domain):
         self.domain = domain
-        self.config = runpy.run_path(str(CONFIG))["get_config"]("demo")
+        self.config = faces64.get_config("demo")
         self.config.evaluation.update(SIZES)
         crowd = sample_ws(_mapping(), jax.random.key(2), 1000, 1.0)
         self.directions = from_scores(crowd, domain.truth(crowd).stack(), NAMES, STRUCTURE, 1e-3)
@@ -107,7 +105,7 @@ class Perfect(Disentangler):
 def workdir(tmp_path_factory):
     """A folder with a model of a tiny generator that nothing is known about, and the record of its training."""
     folder = tmp_path_factory.mktemp("run")
-    config = runpy.run_path(str(CONFIG))["get_config"]("demo")
+    config = faces64.get_config("demo")
     config.generator = "a user's own"
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
     config.evaluation.update(SIZES)

@@ -1,0 +1,106 @@
+"""The arrows between rooms: none goes upward, none from a generic room to the faces, and the light rooms stay light."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "disentangle_jax"
+LEVELS = (  # from the ground up: a room imports only rooms of levels above its own in this list
+    {"files", "media", "scores"},
+    {"arrays"},
+    {"latents", "scorers", "generators"},
+    {"domains"},
+    {"directions"},
+    {"clips"},
+    {"training"},
+    {"disentangler"},
+    {"evaluation"},
+    {"report"},
+    {"train", "evaluate", "transfer", "make_clips", "find_directions"},
+)
+GENERIC = set().union(*LEVELS) | {"model", "inversion"}
+
+
+def rooms() -> dict[str, set[str]]:
+    """Each room (a package or module of the top level) and the rooms that it imports, anywhere in its files."""
+    arrows: dict[str, set[str]] = {}
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        if "configs" in path.parts:
+            continue
+        parts = path.relative_to(ROOT / PACKAGE).with_suffix("").parts
+        arrows.setdefault(parts[0], set()).update(_imported(path) - {parts[0]})
+    return arrows
+
+
+def _imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path} imports relatively, which this test does not follow"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith(f"{PACKAGE}.")}
+    return {name for name in found if not name.startswith("__")}
+
+
+ARROWS = rooms()
+
+
+def test_rooms_do_not_import_each_other_in_a_circle():
+    order = list(TopologicalSorter(ARROWS).static_order())  # raises CycleError, which names the circle
+    assert set(ARROWS) <= set(order)
+
+
+def test_no_arrow_goes_upward():
+    level_of = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+    assert set(level_of) <= set(ARROWS), "a room of LEVELS is gone"
+    upward = [
+        f"{room} -> {other}"
+        for room, level in level_of.items()
+        for other in ARROWS[room] & set(level_of)
+        if level_of[other] >= level
+    ]
+    assert not upward
+
+
+def test_generic_rooms_know_nothing_of_the_faces():
+    assert [room for room in GENERIC if "faces" in ARROWS.get(room, ())] == []
+
+
+def test_the_faces_use_only_what_any_other_package_could():
+    assert ARROWS["faces"] & {"directions", "clips", "training", "evaluation", "report", "disentangler"} == set()
+
+
+def test_stylegan2_flax_knows_nothing_of_the_project():
+    for path in (ROOT / "third_party" / "stylegan2_flax").rglob("*.py"):
+        assert not _imported(path), path
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("disentangle_jax.directions", ("directions.find", "directions.ranking", "directions.by_scorer", "clips")),
+        ("disentangle_jax.latents", ("directions", "clips")),
+        ("disentangle_jax.scorers", ("faces.judge", "directions", "domains")),
+    ],
+)
+def test_importing_a_light_room_pulls_in_no_heavy_one(module, absent):
+    """The package's own __init__ offers the user's handle, so it is stood in for by an empty one."""
+    code = f"""
+import sys, types
+package = types.ModuleType("{PACKAGE}")
+package.__path__ = ["{ROOT / PACKAGE}"]
+sys.modules["{PACKAGE}"] = package
+import {module}
+print(*[name for name in {absent!r} if "{PACKAGE}." + name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
