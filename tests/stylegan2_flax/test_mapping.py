@@ -162,3 +162,14 @@ def test_bad_arguments_are_named(changes, message):
     arguments: dict[str, Any] = {"z_dim": 16, "c_dim": 0, "w_dim": 24, "num_ws": 4, **changes}
     with pytest.raises(ValueError, match=message):
         nnx.eval_shape(lambda: sg2.MappingNetwork(**arguments, rngs=nnx.Rngs(0)))
+
+
+def test_labels_are_normalised_alone_or_together_with_the_latents():
+    def mapping(input_norm, c_dim=3):
+        return sg2.MappingNetwork(16, c_dim, 24, 4, num_layers=1, input_norm=input_norm, rngs=nnx.Rngs(0))
+
+    z, c = np.random.default_rng(0).normal(size=(2, 16)).astype("f4"), np.eye(3, dtype="f4")[:2]
+    assert not np.allclose(mapping("joint")(z, c), mapping("separate")(z, c), rtol=1e-3)
+    np.testing.assert_array_equal(mapping("joint", 0)(z), mapping("separate", 0)(z))
+    with pytest.raises(ValueError, match="input_norm must be one of separate, joint, got 'none'"):
+        mapping("none")

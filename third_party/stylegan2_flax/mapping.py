@@ -12,6 +12,7 @@ from stylegan2_flax.layers import Buffer, FullyConnectedLayer
 from stylegan2_flax.resample import Number
 
 _MAX_LAYERS = 64  # so that a damaged file does not build for ever
+_INPUT_NORMS = ("separate", "joint")
 
 
 class MappingNetwork(nnx.Module):
@@ -33,9 +34,14 @@ class MappingNetwork(nnx.Module):
         activation: str = "lrelu",
         lr_multiplier: Number = 0.01,
         w_avg_beta: Number | None = 0.995,
+        input_norm: str = "separate",
         rngs: nnx.Rngs,
     ):
-        """w_avg_beta: how slowly `update_w_avg` moves the mean latent; None leaves it, and truncation, out."""
+        """w_avg_beta: how slowly `update_w_avg` moves the mean latent; None leaves it, and truncation, out.
+
+        input_norm: "separate" normalises z and the embedded label each alone, as ADA does; "joint" both together, as
+        the original StyleGAN2 does. Without labels they are the same.
+        """
         embed_features = w_dim if embed_features is None else embed_features
         hidden = w_dim if layer_features is None else layer_features
         check_sizes(0, z_dim=z_dim, c_dim=c_dim)
@@ -48,9 +54,11 @@ class MappingNetwork(nnx.Module):
         if num_layers == 0 and widths[0] != w_dim:
             raise ValueError(f"num_layers 0 needs an input as wide as w_dim, {w_dim}, but it has {widths[0]} features")
         check_positive(lr_multiplier=lr_multiplier, w_avg_beta=w_avg_beta)
+        if input_norm not in _INPUT_NORMS:
+            raise ValueError(f"input_norm must be one of {', '.join(_INPUT_NORMS)}, got {input_norm!r}")
         ops.activation_gain(activation)
         self.z_dim, self.c_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, c_dim, w_dim, num_ws, num_layers
-        self.w_avg_beta = w_avg_beta
+        self.w_avg_beta, self.input_norm = w_avg_beta, input_norm
         if c_dim > 0:
             self.embed = FullyConnectedLayer(c_dim, embed_features, rngs=rngs)
         widths += [*[hidden] * (num_layers - 1), w_dim]
@@ -103,17 +111,19 @@ class MappingNetwork(nnx.Module):
         self.w_avg[...] += (1 - self.w_avg_beta) * (lax.stop_gradient(mean) - self.w_avg[...])
 
     def _input(self, z: Array | np.ndarray | None, c: Array | np.ndarray | None) -> Array:
-        """z and the embedded label side by side, each of unit size."""
+        """z and the embedded label side by side, normalised as `input_norm` says."""
         parts = []
         if self.z_dim > 0:
             if z is None:
                 raise ValueError(f"this network needs z [b, {self.z_dim}]")
-            parts.append(ops.normalize_2nd_moment(checked_array(z, "z", ("b", self.z_dim))))
+            parts.append(jnp.asarray(checked_array(z, "z", ("b", self.z_dim))))
         batch = parts[0].shape[0] if parts else "b"
         if self.c_dim > 0:
             if c is None:
                 raise ValueError(f"this network is conditional: give labels c [b, {self.c_dim}]")
-            parts.append(ops.normalize_2nd_moment(self.embed(checked_array(c, "c", (batch, self.c_dim)))))
+            parts.append(self.embed(checked_array(c, "c", (batch, self.c_dim))))
         elif c is not None:
             checked_array(c, "c", (batch, 0))
-        return jnp.concatenate(parts, axis=1)
+        if self.input_norm == "joint":
+            return ops.normalize_2nd_moment(jnp.concatenate(parts, axis=1))
+        return jnp.concatenate([ops.normalize_2nd_moment(part) for part in parts], axis=1)

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+import stylegan2_flax as sg2
 from stylegan2_flax.checkpoints import nvidia_tf
 from stylegan2_flax.checkpoints.network_data import CheckpointError
 
@@ -36,11 +37,34 @@ def test_arguments(file):
 
 
 def test_original_code(assert_same, tf_writer, make, writers):
-    """The stylegan2 repository: more arguments, which change nothing."""
+    """The stylegan2 repository: more arguments and variables, which change nothing."""
     network = make("generator", mapping_kwargs={"num_layers": 2, "w_avg_beta": 0.99})
     more = {"truncation_psi": None, "normalize_latents": True, "fused_modconv": True, "randomize_noise": False}
-    pickled = tf_writer.generator(network, dlatent_avg_beta=np.float64(0.99), **more)
-    assert_same(nvidia_tf.read(writers.pickled((pickled, None, pickled), 3)).build(), network)
+    pickled = tf_writer.generator(network, original=True, dlatent_avg_beta=np.float64(0.99), **more)
+    for protocol in (2, 3, 4):
+        data = tf_writer.old_names(writers.pickled((pickled, None, pickled), protocol))
+        assert_same(nvidia_tf.read(data).build(), network)
+
+
+def test_original_conditional_generator_normalises_latent_and_label_together(tf_writer, writers, make, tmp_path):
+    """Against the formula itself: a matrix product for the label, then one normalisation of both."""
+    network = make("generator", c_dim=3, mapping_kwargs={"num_layers": 1, "embed_features": 8, "input_norm": "joint"})
+    network = sg2.from_state_dict(
+        sg2.to_state_dict(network) | {"mapping.embed.bias": np.zeros(8, "f4")}, **network.init_kwargs
+    )
+    path = tmp_path / "network.pkl"
+    path.write_bytes(writers.pickled(tf_writer.generator(network, original=True)))
+    loaded = sg2.load(path)
+    z, c = np.random.default_rng(0).normal(size=(2, 8)).astype("f4"), np.eye(3, dtype="f4")[:2]
+    weights = dict(tf_writer.generator(network, original=True).state["components"]["mapping"].state["variables"])
+    x = np.concatenate([z, c @ weights["LabelConcat/weight"]], axis=1)
+    x = x / np.sqrt(np.mean(x**2, axis=1, keepdims=True) + 1e-8)
+    x = x @ weights["Dense0/weight"] * 0.01 / np.sqrt(16) + weights["Dense0/bias"] * 0.01
+    expected = np.maximum(x, 0.2 * x) * np.sqrt(2)
+    np.testing.assert_allclose(loaded.mapping(z, c)[:, 0], expected, rtol=2e-5, atol=1e-7)
+    sg2.save(loaded, tmp_path / "network.safetensors")
+    again = sg2.load(tmp_path / "network.safetensors")
+    np.testing.assert_array_equal(again.mapping(z, c), loaded.mapping(z, c))
 
 
 @pytest.mark.parametrize(("function", "size"), [("D_stylegan2", 4), ("D_main", None)])
@@ -114,7 +138,7 @@ def test_stages_of_growth_have_no_use(assert_holds, tf_writer, writers, make):
     network = make("generator", synthesis_kwargs={**SYNTHESIS, "architecture": "orig"})
     pickled = tf_writer.generator(network)
     variables = pickled.state["components"]["synthesis"].state["variables"]
-    variables += [("lod", np.zeros((), "f4")), ("ToRGB_lod1/weight", np.zeros((1, 1, 8, 3), "f4"))]
+    variables += [("lod", np.float32(0)), ("ToRGB_lod1/weight", np.zeros((1, 1, 8, 3), "f4"))]
     assert_holds(nvidia_tf.read(writers.pickled(pickled)), network)
 
 
@@ -174,7 +198,6 @@ def test_networks_that_cannot_be_converted(tf_writer, writers, make, changes, me
 @pytest.mark.parametrize(
     ("variable", "message"),
     [
-        ("LabelConcat/weight", "original StyleGAN2, which normalises latent and label together"),
         ("4x4/StyleMod/weight", "StyleGAN of 2018"),
         ("noise99", "unexpected synthesis"),
     ],

@@ -119,13 +119,19 @@ class TFWriter:
         }
         return w.Called(w.named("dnnlib.tflib.network", "Network"), (), state)
 
-    def generator(self, network: sg2.Generator, function: str = "G_main", **more: Any) -> Any:
-        """more: further arguments, or others in place of the network's."""
+    def generator(self, network: sg2.Generator, function: str = "G_main", original: bool = False, **more: Any) -> Any:
+        """original: as the stylegan2 repository writes it, not ADA.
+
+        more: further arguments, or others in place of the network's.
+        Variables without dimensions are NumPy scalars, because TensorFlow's sessions give them as such.
+        """
         parts: dict[str, dict[str, np.ndarray]] = {"": {}, "mapping": {}, "synthesis": {}}
         for name, array in sg2.to_state_dict(network).items():
             if not name.endswith("resample_filter"):
                 part, place = generator_place(name, network)
                 parts[part][place] = tf_layout(name, array, flips=name.rpartition(".")[0].endswith(("conv0", "skip")))
+        if original:
+            as_original(parts)
         kwargs = network.init_kwargs
         mapping, synthesis = kwargs["mapping_kwargs"], kwargs["synthesis_kwargs"]
         arguments = {
@@ -175,6 +181,16 @@ class TFWriter:
             **more,
         }
         return self.network(function, variables, arguments)
+
+
+def as_original(parts: dict[str, dict[str, Any]]) -> None:
+    """Two variables that only growing networks use, and labels that are multiplied by a plain matrix."""
+    parts[""]["lod"] = parts["synthesis"]["lod"] = np.float32(0)
+    mapping = parts["mapping"]
+    if "LabelEmbed/weight" in mapping:
+        assert not mapping.pop("LabelEmbed/bias").any()
+        weight = mapping.pop("LabelEmbed/weight")
+        mapping["LabelConcat/weight"] = weight / np.sqrt(np.float32(len(weight)))
 
 
 def renamed(given: Mapping[str, Any], names: Mapping[str, str | None]) -> dict[str, Any]:
@@ -227,4 +243,4 @@ def tf_layout(name: str, array: np.ndarray, flips: bool) -> np.ndarray:
     if array.ndim == 4:
         kernel = array.transpose(2, 3, 1, 0)
         return np.array(kernel[::-1, ::-1] if flips else kernel, order="C")
-    return np.array(array.T, order="C")
+    return np.array(array.T, order="C") if array.ndim else array[()]

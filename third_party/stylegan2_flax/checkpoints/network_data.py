@@ -100,6 +100,7 @@ _MAPPING = {
     "layer_features": _or_none(_is_integer),
     "activation": _is_text,
     "lr_multiplier": _is_number,
+    "input_norm": _is_text,
 }
 _WIDTHS = {
     "channel_base": _is_integer,

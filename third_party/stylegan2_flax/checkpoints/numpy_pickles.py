@@ -40,7 +40,10 @@ class Budget:
 
 
 def to_array(value: Any, budget: Budget) -> np.ndarray:
-    """The array that a pickled call describes: a view of the file where the pickle holds its bytes as they are."""
+    """The array that a pickled call describes: a view of the file where the pickle holds its bytes as they are.
+
+    A NumPy scalar becomes an array without dimensions.
+    """
     name = value.name if isinstance(value, Call) else ""
     if name.endswith("._reconstruct"):
         state = value.state if isinstance(value.state, tuple) else ()
@@ -52,6 +55,10 @@ def to_array(value: Any, budget: Budget) -> np.ndarray:
             raise CheckpointError("an array's description is damaged: it must have four parts")
         data, dtype, shape, order = value.args
         is_fortran = order == "F"
+    elif name.endswith(".multiarray.scalar"):
+        if len(value.args) != 2:
+            raise CheckpointError("a number's description is damaged: it must have two parts")
+        (dtype, data), shape, is_fortran = value.args, (), False
     else:
         raise CheckpointError("something else stands where an array is expected")
     dtype, data = _dtype(dtype), to_bytes(data, budget)

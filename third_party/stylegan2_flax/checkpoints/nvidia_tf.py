@@ -69,6 +69,7 @@ _PLACES: dict[_Kind, dict[str, str | None]] = {
         r"dlatent_avg": "mapping.w_avg",
         r"mapping/Dense(\d+)/(weight|bias)": r"mapping.fc\1.\2",
         r"mapping/LabelEmbed/(weight|bias)": r"mapping.embed.\1",
+        r"mapping/LabelConcat/weight": "mapping.embed.weight",
         r"synthesis/4x4/Const/const": "synthesis.b4.const",
         r"synthesis/4x4/Conv/(\w+)": r"synthesis.b4.conv1.\1",
         r"synthesis/(\d+)x\1/Conv0_up/(\w+)": r"synthesis.b\1.conv0.\2",
@@ -76,7 +77,7 @@ _PLACES: dict[_Kind, dict[str, str | None]] = {
         r"synthesis/(\d+)x\1/ToRGB/(\w+)": r"synthesis.b\1.torgb.\2",
         r"synthesis/(\d+)x\1/Skip/weight": r"synthesis.b\1.skip.weight",
         r"synthesis/ToRGB_lod0/(\w+)": r"synthesis.b{resolution}.torgb.\1",
-        r"synthesis/(ToRGB_lod[1-9]\d*/\w+|lod)": None,
+        r"synthesis/ToRGB_lod[1-9]\d*/\w+|(synthesis/)?lod": None,
     },
     "discriminator": {
         r"(\d+)x\1/FromRGB/(weight|bias)": r"b\1.fromrgb.\2",
@@ -109,8 +110,9 @@ def read(data: FileData, which: str | None = None) -> NetworkData:
     view = memoryview(data).toreadonly()
     kind, state = _chosen(Unpickler(view, _CALLS).load(), which)
     arguments = _given_arguments(state["static_kwargs"], kind)
-    arrays = _arrays(_variables(state, kind), kind, arguments["img_resolution"], Budget(len(view)))
-    _infer_arguments(arguments, kind, arrays, state.get("build_func_name"))
+    variables = _variables(state, kind)
+    arrays = _arrays(variables, kind, arguments["img_resolution"], Budget(len(view)))
+    _infer_arguments(arguments, kind, arrays, state.get("build_func_name"), "mapping/LabelConcat/weight" in variables)
     network = NetworkData(kind, arguments, arrays)
     group = arguments["synthesis_kwargs" if kind == "generator" else "block_kwargs"]
     arrays.update(resample_filters(list(arrays), group.get("resample_filter", FILTER)))
@@ -174,6 +176,9 @@ def _arrays(variables: dict[str, Any], kind: _Kind, resolution: Any, budget: Bud
         if ours is not None:
             ours = ours.format(resolution=resolution)
             arrays[ours] = _our_layout(name, ours, to_array(value, budget))
+            if "LabelConcat" in name:  # a plain matrix product: no bias, and no division by sqrt(c_dim)
+                arrays[ours] = arrays[ours] * np.sqrt(np.float32(arrays[ours].shape[-1]))
+                arrays["mapping.embed.bias"] = np.zeros(arrays[ours].shape[:1], np.float32)
     return arrays
 
 
@@ -187,11 +192,6 @@ def _place(name: str, kind: _Kind) -> str | None:
                 return None
             block, _, leaf = found.expand(place).rpartition(".")
             return f"{block}.{_LEAVES.get(leaf, leaf)}"
-    if "LabelConcat" in name:
-        raise CheckpointError(
-            "it is a conditional generator of the original StyleGAN2, which normalises latent and label together; "
-            "those of ADA and of this package normalise each alone, so it cannot be converted"
-        )
     if "StyleMod" in name:
         raise CheckpointError("it is a StyleGAN of 2018 (version 1): only StyleGAN2 networks can be loaded")
     raise CheckpointError(f"its {kind} has a variable {name!r}, which no StyleGAN2 {kind} has")
@@ -232,7 +232,9 @@ def _given_arguments(static: dict[Any, Any], kind: _Kind) -> dict[str, Any]:
     return arguments
 
 
-def _infer_arguments(arguments: dict[str, Any], kind: _Kind, arrays: dict[str, np.ndarray], function: Any) -> None:
+def _infer_arguments(
+    arguments: dict[str, Any], kind: _Kind, arrays: dict[str, np.ndarray], function: Any, normalises_jointly: bool
+) -> None:
     """What names and shapes say, and defaults that differ from this package's."""
     widths = arguments["synthesis_kwargs"] if kind == "generator" else arguments
     if type(base := widths.get("channel_base")) is int:
@@ -245,6 +247,8 @@ def _infer_arguments(arguments: dict[str, Any], kind: _Kind, arrays: dict[str, n
         if f"{layer}.bias" in arrays:
             mapping[ours] = arrays[f"{layer}.bias"].size
     if kind == "generator":
+        if normalises_jointly:
+            mapping["input_norm"] = "joint"
         return
     arguments["mapping_kwargs"] = {"num_layers": 0, "lr_multiplier": 0.1} | mapping
     if "mapping.embed.bias" in arrays:
