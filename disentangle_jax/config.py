@@ -12,6 +12,7 @@ from stylegan2_flax.run.config_record import write
 __all__ = ["MAY_CHANGE", "read", "record", "write"]
 
 MAY_CHANGE = (
+    "generator",
     "train.num_steps",
     "train.log_every",
     "train.checkpoint_every",
@@ -23,7 +24,8 @@ MAY_CHANGE = (
     "evaluation.",
 )
 """What a resumed run may set anew: how long it goes on (the learning rate's cosine then ends at the new num_steps),
-what it writes and keeps, how it reads, and how it is judged. Anything else would make the run one that its config does
+what it writes and keeps, how it reads, how it is judged, and where its generator lies, as long as `generator_digest`
+is the same. Anything else would make the run one that its config does
 not describe."""
 
 

@@ -15,13 +15,11 @@ from ml_collections import ConfigDict
 import stylegan2_flax as sg2
 from disentangle_jax import config as records
 from disentangle_jax.directions import Directions
-from disentangle_jax.generators import is_offered, load_generator
+from disentangle_jax.generators import is_offered, load_recorded
 from disentangle_jax.model import Autoencoder, Codes, weights
 from disentangle_jax.model.autoencoder import Buffer
+from disentangle_jax.scores import render_batch
 from stylegan2_flax.run import checkpoints as checkpoint
-
-RENDERED_PIXELS = 2**18
-"""How many pixels are rendered at once, at most: 64 images of 64 px, or 1 of 512 px and more."""
 
 AnyArray = Array | np.ndarray
 Latents = Float[AnyArray, "..."]
@@ -53,8 +51,7 @@ class Disentangler:
         """
         folder = Path(folder)
         config = records.read(folder)
-        own = folder / "generator.safetensors"
-        generator = load_generator(own if own.exists() else config.generator)
+        generator = load_recorded(config, folder)
         shape = (generator.num_ws, generator.w_dim)
         abstract = nnx.eval_shape(
             lambda: Autoencoder(jnp.zeros(shape), jnp.ones(shape), **config.model, rngs=nnx.Rngs(0))
@@ -131,7 +128,7 @@ class Disentangler:
 
     @property
     def _render_batch(self) -> int:
-        return max(1, RENDERED_PIXELS // self.generator.img_resolution**2)
+        return render_batch(self.generator.img_resolution)
 
     def _checked(self, source_ws, driving_ws, relative: bool = False, reference: int = 0, strength: float = 1.0):
         """What `_transfer` takes behind the autoencoder, of what `transfer` was given."""

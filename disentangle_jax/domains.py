@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from disentangle_jax.scorers import Factors, Named, Scorer, check_names, join, split
+from disentangle_jax.scorers import Factors, Named, Scorer, check_names, join, load_scorer, split
 from stylegan2_flax import plugins
 
 GROUP = "disentangle_jax.domains"
@@ -102,6 +102,18 @@ def load_domain(generator: str) -> Domain | None:
         )
     check_names(domain, f"the domain {generator!r}")
     return domain
+
+
+def load_judged_domain(generator: str, judge: str, resolution: int) -> JudgedDomain | None:
+    """The domain of the generator of this name, read by the scorer `judge`; None where nothing is known of its
+    pictures.
+
+    Raises:
+        FileNotFoundError: the scorer's file does not exist.
+        ValueError: there is no such scorer, or it does not read the domain's factors.
+    """
+    domain = load_domain(generator)
+    return None if domain is None else JudgedDomain(domain, load_scorer(judge), resolution)
 
 
 def search(

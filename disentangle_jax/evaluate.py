@@ -12,13 +12,13 @@ from absl import app, flags
 
 from disentangle_jax import command, files
 from disentangle_jax.disentangler import Disentangler
-from disentangle_jax.domains import JudgedDomain, load_domain
+from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.evaluation.held_out import held_out
 from disentangle_jax.evaluation.motion import puppeteer_of
 from disentangle_jax.evaluation.suite import METHODS, measure
+from disentangle_jax.generators import digest
 from disentangle_jax.report.gallery import draw
 from disentangle_jax.report.report import summary, write_report
-from disentangle_jax.scorers import load_scorer
 from stylegan2_flax.run import metrics as records
 
 WORKDIR = flags.DEFINE_string("workdir", None, "the training workdir to judge", allow_override=True)
@@ -37,19 +37,16 @@ def evaluate(workdir: Path, compare: dict[str, str]) -> None:
     config, folder = model.config, workdir / "eval"
     others = {name: Disentangler.load(other) for name, other in compare.items()}
     for name, other in others.items():
-        if other.config.generator != config.generator:
+        if digest(other.generator) != digest(model.generator):
             raise ValueError(f"{name!r} splits latents of {other.config.generator}, not of {config.generator}")
-    known = load_domain(config.generator)
-    domain = None
-    if known is not None:
-        domain = JudgedDomain(known, load_scorer(config.evaluation.judge), model.generator.img_resolution)
+    domain = load_judged_domain(config.generator, config.evaluation.judge, model.generator.img_resolution)
     started = time.monotonic()
 
     def announce(stage: str) -> None:
         print(f"{time.monotonic() - started:5.0f} s  {stage}", flush=True)
 
     announce("held-out faces and clips")
-    data = held_out(model, puppeteer_of(known, model.directions))
+    data = held_out(model, puppeteer_of(domain and domain.domain, model.directions))
     metrics, methods = measure(model, domain, others, data, announce)
     announce("pictures")
     draw(model, data, methods, domain, metrics, records.read(workdir / "metrics.jsonl"), folder)

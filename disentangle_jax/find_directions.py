@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict, config_flags
 
 import stylegan2_flax as sg2
-from disentangle_jax import command, media
+from disentangle_jax import command, files, media
 from disentangle_jax.directions import Directions, find
 from disentangle_jax.directions.find import Found
 from disentangle_jax.directions.ranking import Ranking, looker, rank
@@ -29,6 +29,7 @@ CONFIG = config_flags.DEFINE_config_file(
     "config", help_string="the experiment: FILE.py or FILE.py:SWITCHES", allow_override=True
 )
 OUT = flags.DEFINE_string("out", None, "folder to write to", allow_override=True)
+FORCE = flags.DEFINE_bool("force", False, "write over the directions that lie in --out", allow_override=True)
 
 _STOPS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # standard deviations
 _FACES = 3
@@ -39,13 +40,19 @@ _COLUMN = 90  # pixels of a column of what stands beside a strip
 def main() -> None:
     if CONFIG.value is None or OUT.value is None:
         raise app.UsageError("--config (such as experiments/configs/faces64.py) and --out=FOLDER are both needed")
-    write_directions(CONFIG.value, Path(OUT.value))
+    write_directions(CONFIG.value, files.local_path(OUT.value, "--out"), FORCE.value)
     print(f"Wrote directions.safetensors, directions.png and ranking.json to {OUT.value}")
 
 
-def write_directions(config: ConfigDict, folder: Path) -> None:
-    """Find, rank, save and draw the directions of `config.directions`."""
+def write_directions(config: ConfigDict, folder: Path, force: bool = False) -> None:
+    """Find, rank, save and draw the directions of `config.directions`.
+
+    Raises ValueError if the config is invalid, or directions lie in the folder already and `force` is not set.
+    """
+    if not force and (folder / "directions.safetensors").exists():
+        raise ValueError(f"directions lie in {folder} already: give another --out, or --force to write over them")
     generator = load_generator(config.generator)
+    find.check(config, generator)
     ws = find.sample_population(config, generator)
     found = find.find_directions(config, generator, ws)
     ranking = found.ranking or _rank(config, generator, found.directions, ws)
@@ -63,7 +70,7 @@ def contact_sheet(
     for i in range(len(directions.names)):
         one = directions.select([i])
         strip = jnp.stack([one.move(ws, jnp.full((len(ws), 1), stop)) for stop in _STOPS], axis=1)
-        rows.append(media.resize(draw(strip.reshape(-1, *ws.shape[1:])), size))
+        rows.append(media.resize(media.to_rgb(draw(strip.reshape(-1, *ws.shape[1:]))), size))
     stops = media.text_cells([f"{stop:+.0f}" if stop else "0" for stop in _STOPS] * len(ws), size)
     places = [ranking.names.index(name) for name in directions.names]
     kinds = {"structure": ranking.structure, "appearance": ranking.appearance, "purity": ranking.purity}

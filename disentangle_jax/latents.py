@@ -113,7 +113,7 @@ def read_ws(path: str | Path, num_ws: int, w_dim: int) -> Float[np.ndarray, "*t 
         FileNotFoundError: no such file.
         ValueError: it is damaged, of another type or shape, or holds numbers that are not finite.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no latent file at {path} (a random face is seed:N)")
     if path.suffix.lower() not in arrays.SUFFIXES:

@@ -4,10 +4,12 @@ Run the same command again to go on where a stopped one was. To train on what it
 python -m disentangle_jax.train --config=FILE --config.data.source=stored --config.data.directory=data --workdir=...
 """
 
+import shlex
+
 from absl import app, flags
 from ml_collections import config_flags
 
-from disentangle_jax import command, processes
+from disentangle_jax import command, files, processes
 from disentangle_jax.clips import build_clip_source
 from disentangle_jax.clips.shards import folder_of
 from disentangle_jax.clips.tfds_writer import write_clips
@@ -27,16 +29,17 @@ def main() -> None:
         raise app.UsageError("clips of which experiment? Say --config=experiments/configs/faces64.py")
     if OUT.value is None or NUM_CLIPS.value is None:
         raise app.UsageError("where to, and how many? Say --out=data --num_clips=100000")
+    out = files.local_path(OUT.value, "--out")
     processes.join()
     config = CONFIG.value
     generator = load_generator(config.generator)
     with parallel.first_process_first("directions"):
-        source = build_clip_source(config, generator, folder_of(OUT.value))
+        source = build_clip_source(config, generator, folder_of(out))
     synthesis = generator.synthesis if FRAMES.value else None
     key = streams(config.seed).clips
-    folder = write_clips(config, source, key, OUT.value, NUM_CLIPS.value, DTYPE.value, synthesis)
+    folder = write_clips(config, source, key, out, NUM_CLIPS.value, DTYPE.value, synthesis)
     print(f"{NUM_CLIPS.value} clips lie in {folder}. Train on them with --config.data.source=stored", end=" ")
-    print(f"--config.data.directory={OUT.value}")
+    print(f"--config.data.directory={shlex.quote(str(out))}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from PIL import Image, ImageDraw, ImageFont
 
 from stylegan2_flax.media import (
@@ -32,10 +32,29 @@ __all__ = [
     "save_image",
     "save_video",
     "text_cells",
+    "to_rgb",
     "to_uint8",
 ]
 
 _INK = (70, 70, 78)  # legible on white, quieter than black
+
+
+def to_rgb(images: Float[Array | np.ndarray, "*n h w c"]) -> Float[np.ndarray, "*n h w 3"]:
+    """Images of 1, 3 or 4 channels as RGB, for showing: grey is repeated, RGBA stands on white.
+
+    Raises ValueError for another number of channels.
+    """
+    values = np.asarray(images, np.float32)
+    match values.shape[-1]:
+        case 1:
+            return np.repeat(values, 3, axis=-1)
+        case 3:
+            return values
+        case 4:
+            opacity = np.clip((values[..., 3:] + 1.0) / 2.0, 0.0, 1.0)
+            return opacity * values[..., :3] + (1.0 - opacity)
+        case channels:
+            raise ValueError(f"pictures of {channels} channels cannot be shown: it takes 1, 3 or 4")
 
 
 def text_cells(

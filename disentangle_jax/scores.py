@@ -1,4 +1,4 @@
-"""The two scores that everything here is told in, and the batching that keeps their making within bounded memory."""
+"""R^2, PSNR, and memory-bounded batching."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,14 +15,15 @@ def r2(predicted: Float[Array | np.ndarray, "n f"], target: Float[Array | np.nda
     1 is exact, 0 is as good as always saying the mean, and there is no lower bound. It is not a squared correlation: a
     shift or a wrong scale costs. ValueError if a target does not vary, for then there is nothing to explain.
     """
+    from sklearn.metrics import r2_score  # takes a second that nobody else should wait for
+
     predicted, target = np.asarray(predicted), np.asarray(target)
-    residual = np.sum(np.square(target - predicted), axis=0)
-    total = np.sum(np.square(target - target.mean(axis=0, keepdims=True)), axis=0)
-    if not np.all(total > 0):
+    spread = np.ptp(target, axis=0)
+    if not np.all(spread > 0):
         raise ValueError(
-            f"R^2 needs targets that vary; column {int(np.argmin(total))} of {target.shape[1]} is constant"
+            f"R^2 needs targets that vary; column {int(np.argmin(spread))} of {target.shape[1]} is constant"
         )
-    return 1.0 - residual / total
+    return np.asarray(r2_score(target, predicted, multioutput="raw_values"))
 
 
 def psnr(images: Float[Array, "n h w c"], truth: Float[Array, "n h w c"]) -> Float[Array, "n"]:
@@ -31,6 +32,14 @@ def psnr(images: Float[Array, "n h w c"], truth: Float[Array, "n h w c"]) -> Flo
     """
     error = jnp.mean(jnp.square(images - truth), axis=(1, 2, 3))
     return 10.0 * jnp.log10(4.0 / jnp.maximum(error, 1e-12))
+
+
+_PIXELS = 2**18  # drawn at once, at most
+
+
+def render_batch(resolution: int) -> int:
+    """How many images of this resolution are drawn at once: 64 of 64 px, 1 of 512 px and more."""
+    return max(1, _PIXELS // resolution**2)
 
 
 def in_batches(function: Callable[..., Any], batch_size: int, *arrays: Any) -> Any:

@@ -30,3 +30,13 @@ def test_all_else_passes(error):
     with pytest.raises(type(error)) as passed:
         command.call(failing(error), ["command"])
     assert passed.value is error
+
+
+def test_an_interrupt_is_one_line(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        command.call(main, ["command"])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "Interrupted. Every file that was written is whole.\n"

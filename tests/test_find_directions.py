@@ -47,3 +47,47 @@ def test_a_wrong_call_is_told_what_to_do(tmp_path):
         flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(out=str(tmp_path)), pytest.raises(app.UsageError, match="both needed"):
         command.call(find_directions.main, ["find_directions"])
+
+
+@pytest.mark.parametrize(
+    ("resolution", "channels", "classes", "chosen"), [(4, 1, 0, ()), (8, 4, 3, ()), (8, 1, 3, (2,))]
+)
+def test_generators_of_other_channels_classes_and_sizes_are_served(
+    config, tmp_path, resolution, channels, classes, chosen
+):
+    sizes = {"channel_base": 64, "channel_max": 8}
+    build = jax.jit(
+        lambda key: sg2.Generator(16, classes, 12, resolution, channels, synthesis_kwargs=sizes, rngs=nnx.Rngs(key))
+    )
+    sg2.save(build(jax.random.key(0)), tmp_path / "generator.safetensors")
+    config = config.copy_and_resolve_references()
+    config.generator = str(tmp_path / "generator.safetensors")
+    config.clips.update(mix_from=1, classes=chosen)
+    config.directions.update(source="pca", rank="pictures", layers=(0, 1), pca_samples=64)
+    find_directions.write_directions(config, tmp_path / "out")
+    assert len(Directions.load(tmp_path / "out" / "directions.safetensors").names) == 2
+    with Image.open(tmp_path / "out" / "directions.png") as sheet:
+        assert sheet.mode == "RGB"
+
+
+def test_directions_that_lie_there_are_kept_unless_forced(config, tmp_path):
+    config.directions.rank = "none"
+    find_directions.write_directions(config, tmp_path)
+    before = (tmp_path / "directions.safetensors").stat().st_mtime_ns
+    with pytest.raises(ValueError, match="--force to write over them"):
+        find_directions.write_directions(config, tmp_path)
+    assert (tmp_path / "directions.safetensors").stat().st_mtime_ns == before
+    find_directions.write_directions(config, tmp_path, force=True)
+    assert (tmp_path / "directions.safetensors").stat().st_mtime_ns > before
+
+
+def test_a_url_is_no_folder(tmp_path, monkeypatch, config):
+    monkeypatch.chdir(tmp_path)
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+    with (
+        flagsaver.flagsaver(config=config, out="gs://bucket/out"),
+        pytest.raises(SystemExit, match="--out=gs://bucket/out is a URL"),
+    ):
+        command.call(find_directions.main, ["find_directions"])
+    assert not list(tmp_path.iterdir())

@@ -1,7 +1,7 @@
-"""Other looks for the frames of a clip: each a pure function of latents, and of a key where it is random.
+"""Augmentations: the frames of a clip in another appearance, each a pure function of latents and a key.
 
-What they change of the structure on the way, `sample_clip` puts back: it moves every augmented frame to its coordinates
-along the directions. How purely each one keeps what a judge sees of structure is what `experiments/purity.py` measures.
+`sample_clip` moves every augmented frame back to its coordinates along the structure directions. How well each
+augmentation preserves the structure that a judge reads is measured by `experiments/purity.py`.
 """
 
 import jax
@@ -21,7 +21,7 @@ def augment(
     std: Float[Array, "l d"],
     appearance: Directions,
 ) -> tuple[Float[Array, "t l d"], Bool[Array, "t"]]:
-    """Each frame in another look.
+    """Each frame in another appearance.
 
     Args:
         key: of all that is random.

@@ -24,7 +24,7 @@ __all__ = ["Clip", "ClipConfig", "ClipSource", "LatentStats", "bounded", "sample
 
 
 class Clip(NamedTuple):
-    """Frames of one face in motion, and each frame again with its structure on another look."""
+    """Frames of one face in motion, and each frame again with the same structure in another appearance."""
 
     ws: Float[Array, "*b t l d"]
     augmented: Float[Array, "*b t l d"]
@@ -50,8 +50,8 @@ class ClipSource:
         appearance: directions that change the look, none where the config moves along none.
         precision: inverse covariance of the coordinates of faces along the directions.
         config: how clips are made.
-        purifier: corrects whole batches of clips [b, t, ...] by what their pictures show; None where they stay as
-            they are. `sample_clip` does not call it: who batches the clips does.
+        purifier: corrects batches of clips [b, t, ...] by a scorer, or None. `sample_clip` does not apply it:
+            `sample_tiles` does.
     """
 
     mapping: nnx.State
@@ -100,9 +100,10 @@ class ClipSource:
 def sample_clip(source: ClipSource, key: PRNGKeyArray) -> Clip:
     """One clip: a face whose coordinates along the directions follow a trajectory.
 
-    The coordinates are replaced, not added to, so that no pose of its own stays with the face; or, as offsets, they are
-    added to, and then the coefficients are offsets too. An augmented frame is the frame in another look, or another
-    face altogether, moved to the same coordinates (as offsets: by the same coefficients from that face's own).
+    With absolute coordinates the trajectory replaces the face's own coordinates, so that its own pose does not remain
+    in the clip. As offsets the trajectory is added to them, and the coefficients are offsets too. An augmented frame is
+    the frame in another appearance, or another face, moved to the same coordinates (as offsets: by the same
+    coefficients from that face's own).
     """
     config, directions = source.config, source.directions
     k_face, k_path, k_frames, k_others, k_looks = jax.random.split(key, 5)
@@ -135,6 +136,6 @@ def bounded(coordinates: Float[Array, "t k"], source: ClipSource) -> Float[Array
 
 
 def _start(source: ClipSource, ws: Float[Array, "t l d"]) -> Float[Array, "t k"]:
-    """What trajectories are added to: the faces' own coordinates, or 0 where trajectories replace these."""
+    """The coordinates that trajectories are added to: the faces' own as offsets, 0 if absolute."""
     coordinates = source.directions.coordinates(ws)
     return coordinates if source.config.coordinates == "offset" else jnp.zeros_like(coordinates)

@@ -12,10 +12,12 @@ import stylegan2_flax as sg2
 from disentangle_jax.clips.clip import ClipSource
 from disentangle_jax.clips.config import ClipConfig
 from disentangle_jax.clips.purification import Purifier, Reader
+from disentangle_jax.clips.streams import SOURCES as DATA_SOURCES
 from disentangle_jax.directions import find
 from disentangle_jax.directions.by_scorer import from_scores
-from disentangle_jax.directions.directions import Directions, digest
+from disentangle_jax.directions.directions import Directions
 from disentangle_jax.directions.from_file import read_directions
+from disentangle_jax.generators import digest
 from disentangle_jax.latents import check_classes
 from disentangle_jax.scorers import appearance_names, load_scorer
 
@@ -24,7 +26,7 @@ Population = Callable[[], Float[Array, "n l d"]]
 
 
 def check(config: ConfigDict, generator: sg2.Generator) -> None:
-    """Check `config.clips`, `config.directions` and `config.purify` before any work.
+    """Check `config.clips`, `config.directions`, `config.purify` and `config.data` before any work.
 
     Raises:
         FileNotFoundError: a scorer's file does not exist.
@@ -34,6 +36,10 @@ def check(config: ConfigDict, generator: sg2.Generator) -> None:
     clips.check(generator.num_ws, 0)
     check_classes(generator.mapping, clips.classes)
     find.check(config, generator)
+    if config.data.source not in DATA_SOURCES:
+        raise ValueError(f"unknown data.source {config.data.source!r}: choose from {', '.join(DATA_SOURCES)}")
+    if config.data.tile < 1:
+        raise ValueError(f"data.tile is {config.data.tile}, but clips are made at least 1 at a time")
     if clips.appearance > 0.0:
         if clips.appearance_from == "scorer":
             load_scorer(config.directions.scorer)

@@ -1,4 +1,7 @@
-"""What stored clips were made from, so that nobody trains on those of another generator or recipe."""
+"""The provenance of stored clips: the generator, the directions and the settings that they were made with.
+
+A run that reads clips of another provenance than its config's is refused.
+"""
 
 import hashlib
 import json
@@ -10,15 +13,16 @@ from jaxtyping import PyTree
 from ml_collections import ConfigDict
 
 from disentangle_jax.clips.clip import ClipSource
+from disentangle_jax.generators import absolute
 from stylegan2_flax.run.arrays import named
 
 
-def origin(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
-    """What decides over the clips of a config, as plain data: equal origins and seeds make equal clips."""
+def provenance_of(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
+    """What determines the clips of a config, as plain data. Equal provenance and equal seeds give equal clips."""
     moves = (source.directions, source.appearance)
     recipe = {"clips": config.clips, "purify": config.purify}
     return {
-        "generator": {"name": str(config.generator), "sha256": _digest(source.mapping)},
+        "generator": {"name": absolute(config.generator), "sha256": _digest(source.mapping)},
         "directions": {
             "names": list(source.directions.names),
             "sha256": _digest(moves),
@@ -27,11 +31,11 @@ def origin(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
     }
 
 
-def check_origin(there: dict[str, Any], here: dict[str, Any]) -> None:
+def check_provenance(there: dict[str, Any], here: dict[str, Any]) -> None:
     """Make sure that a config would make the clips that it reads.
 
     Args:
-        there: the origin of stored clips.
+        there: the provenance of stored clips.
         here: that of the config.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Clips corrected by what their pictures show: appearance holds still, structure is the same in both looks of a frame.
+"""Clips corrected by a scorer: appearance is constant within a clip, structure equal in a frame and its augmentation.
 
-Moves along linear directions drag appearance along, for the directions that change one factor alone are others on each
-face. A scorer sees it in the pictures, and a few steps of least squares take it back.
+Linear directions change appearance too, because the direction that changes one factor alone differs from face to face.
+A scorer measures this in the rendered frames, and a few steps of nonlinear least squares undo it.
 """
 
 from dataclasses import dataclass, field
@@ -52,23 +52,23 @@ class Reader:
 class Purifier:
     """Moves the frames of clips until a reader finds in them what it should.
 
-    With f the reading of a frame in standard deviations of the population, and V one direction for each factor, it
-    minimises |f(ws + x V) - goal|^2 over x [k], from 0. The goals are those that ask for the least change:
+    With f the factors read in a frame, in standard deviations of the population, and V one direction for each factor,
+    it minimises |f(ws + x V) - goal|^2 over x [k], starting at 0. The goals require the least change:
 
         frame            appearance: the mean over the clip's frames; structure: the mean over the frame's two looks
         augmented frame  appearance: its own;                         structure: the same
 
-    Each step is Levenberg's, x - (J^T J + damping I)^-1 J^T (f - goal), kept where it comes nearer. No derivative of
-    the generator is taken: J starts as I, what the directions do on average, and learns from each step what this frame
-    answered (Broyden 1965, the secant of least change), kept or not. So a step costs one picture of each frame, where
-    the true Jacobian costs as much as about 20.
+    Each step is a Levenberg step, x - (J^T J + damping I)^-1 J^T (f - goal), accepted where the residual decreases. The
+    generator is not differentiated: J starts as I, the average effect of the directions, and is updated after each
+    step, accepted or not, by Broyden's rank-one formula (Broyden 1965). A step therefore renders each frame once, while
+    the exact Jacobian costs about as much as 20 renderings.
 
     Attributes:
         read: a pytree, as `Reader` is.
         vectors: V; along vector i a face moves by one standard deviation of factor i.
         spread: standard deviation of the readings over faces.
         steps: how many.
-        damping: keeps steps short where a frame hardly answers.
+        damping: shortens steps where the frame hardly changes along the directions.
     """
 
     read: LatentScorer
@@ -97,9 +97,9 @@ class Purifier:
         return cls(read, directions.vectors, spread, steps, damping)
 
     def __call__(self, clips: Clip) -> Clip:
-        """The clips [b, t, ...], purified. Their coefficients are kept: where they were sent along the directions.
+        """The clips [b, t, ...], purified. Their coefficients are kept.
 
-        The frames of different clips do not touch each other, so clips may come in batches of any size.
+        Clips are independent of each other, so batches may have any size.
         """
         views = jnp.stack([clips.ws, clips.augmented], axis=1)
         shape = views.shape[:3]

@@ -2,6 +2,8 @@
 
 Its folder holds `metadata.json` (what the clips are made from), the shards, and `dataset_info.json`, written last.
 `tfds.data_source("synthetic_clips", data_dir=...)` opens it without TensorFlow, and without this package.
+
+What TFDS does not document is used in this file alone: its own writer neither resumes nor writes shard by shard.
 """
 
 import io
@@ -19,6 +21,7 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 from PIL import Image
+from tensorflow_datasets.core.data_sources.base import DataSource
 from tensorflow_datasets.core.dataset_info import DatasetIdentity
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tensorflow_datasets.core.splits import SplitDict
@@ -26,6 +29,8 @@ from tensorflow_datasets.core.splits import SplitDict
 from disentangle_jax import files
 from disentangle_jax.clips.provenance import differences
 from stylegan2_flax.files import atomic
+
+__all__ = ["NAME", "SPLIT", "VERSION", "DataSource", "Rows", "Store", "features_of", "folder_of"]
 
 NAME, VERSION, SPLIT = "synthetic_clips", "1.0.0", "train"
 
@@ -91,7 +96,9 @@ class Store:
         path = self.folder / "metadata.json"
         if not path.exists():
             files.write_text(path, json.dumps(self.metadata, indent=2) + "\n")
-        elif differing := differences(json.loads(path.read_text(encoding="utf-8")), self.metadata):
+            return
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if differing := differences(_without_name(there), _without_name(self.metadata)):
             raise ValueError(
                 f"{self.folder} holds other clips:\n" + "\n".join(differing) + "\n"
                 "Give another --out, delete this one to start over, or take these settings back to go on."
@@ -159,8 +166,15 @@ class Store:
         return example.SerializeToString(deterministic=True)  # else the order of features is that of the process
 
 
+def _without_name(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata without the generator's name: its digest decides, wherever the file lies."""
+    if "generator" not in metadata:
+        return metadata
+    return {**metadata, "generator": {"sha256": metadata["generator"]["sha256"]}}
+
+
 def _png(frame: np.ndarray) -> io.BytesIO:
     buffer = io.BytesIO()
-    Image.fromarray(frame).save(buffer, format="PNG")
+    Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame).save(buffer, format="PNG")
     buffer.seek(0)
     return buffer

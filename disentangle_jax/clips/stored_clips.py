@@ -1,4 +1,4 @@
-"""Clips that are read from a TFDS data set, in the order in which training would have made them."""
+"""Clips read from a TFDS data set, in the order in which training would have generated them."""
 
 from functools import lru_cache
 from typing import Any
@@ -11,11 +11,10 @@ import tensorflow_datasets as tfds
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Int
 from ml_collections import ConfigDict
-from tensorflow_datasets.core.data_sources.base import DataSource
 
 from disentangle_jax.clips.clip import Clip, ClipSource
-from disentangle_jax.clips.provenance import check_origin, origin
-from disentangle_jax.clips.shards import NAME, folder_of
+from disentangle_jax.clips.provenance import check_provenance, provenance_of
+from disentangle_jax.clips.shards import NAME, DataSource, folder_of
 from stylegan2_flax.run import devices as parallel
 
 _STEPS = 1 << 40  # more than any run has: batches follow one another without an end
@@ -48,7 +47,7 @@ class StoredClips:
         """
         data = config.data
         num_ws, w_dim = source.directions.mean.shape
-        clips = open_clips(data, (num_ws, w_dim), origin(config, source))
+        clips = open_clips(data, (num_ws, w_dim), provenance_of(config, source))
         if len(clips) < config.train.batch_size:
             raise ValueError(
                 f"{data.dataset} in {data.directory}, split {data.split}, holds {len(clips)} clips, fewer than a batch "
@@ -75,7 +74,7 @@ def open_clips(data: ConfigDict, ws: tuple[int, int], made_from: dict[str, Any])
     Args:
         data: `config.data`.
         ws: [l, d], the shape of the generator's latents.
-        made_from: the origin that the clips must have, if the data set tells theirs.
+        made_from: the provenance that the clips must have, if the data set records one.
 
     Raises:
         ValueError: there is no such data set, or it does not fit.
@@ -85,14 +84,15 @@ def open_clips(data: ConfigDict, ws: tuple[int, int], made_from: dict[str, Any])
         builder: Any = tfds.builder(data.dataset, data_dir=data.directory)
     except Exception as error:  # TFDS has many, and no common one
         begun = data.dataset == NAME and (folder_of(data.directory) / "metadata.json").exists()
-        hint = "is unfinished: run its make_clips command again" if begun else f"cannot be opened ({error})"
-        raise ValueError(f"{where} {hint}") from error
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]  # TFDS adds hundreds of names
+        hint = "is unfinished: run its make_clips command again" if begun else f"cannot be opened ({reason[0]})"
+        raise ValueError(f"{where} {hint}") from None
     features = builder.info.features
     if missing := [name for name in Clip._fields if name not in features]:
         raise ValueError(f"{where} lacks the feature {', '.join(missing)}; it has {', '.join(features)}")
     _check_shapes(where, {name: features[name].shape for name in Clip._fields}, ws)
     if "generator" in (metadata := dict(builder.info.metadata or {})):
-        check_origin(metadata, made_from)
+        check_provenance(metadata, made_from)
     unread = {name: tfds.decode.SkipDecoding() for name in features if name not in Clip._fields}
     try:
         return builder.as_data_source(split=data.split, decoders=unread)

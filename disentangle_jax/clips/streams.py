@@ -1,4 +1,4 @@
-"""Where the clips of each training step come from."""
+"""The clips of each training step: generated within the step, or read from disk."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.clips.clip import Clip, ClipSource, sample_clip
 from stylegan2_flax.run import devices as parallel
+
+SOURCES = ("generated", "stored")
 
 SampleClip = Callable[[Any, Key[Array, ""]], Clip]
 """(source, key) -> one clip."""
@@ -51,12 +53,12 @@ def make_feed(config: ConfigDict, source: ClipSource, key: Key[Array, ""], mesh:
 
             return StoredClips.of(config, source, mesh)
         case unknown:
-            raise ValueError(f"unknown data.source {unknown!r}: choose from generated, stored")
+            raise ValueError(f"unknown data.source {unknown!r}: choose from {', '.join(SOURCES)}")
 
 
 @dataclass(frozen=True, eq=False)
 class GeneratedClips:
-    """Clips that the step makes itself: step n has those of the indices n * batch_size on.
+    """Clips that are sampled within the train step: step n has the global indices from n * batch_size on.
 
     Attributes:
         sample_clip: makes one clip from the source and a key.
@@ -111,10 +113,10 @@ def sample_tiles(
 ) -> Clip:
     """Make the clips of these global indices on one device, `tile` of them at a time, vectorised.
 
-    What is drawn for a clip follows from fold_in(key, index) alone. How matrix products are rounded depends on the size
-    of the arrays too, so that size is fixed: a clip's bits depend on the tile, but neither on the number of clips nor
-    on that of devices. Where the tile does not divide the number of clips, the last one is filled up and cut. A source
-    with a `purifier` has its clips purified, a tile of them at a time.
+    The random draws of a clip depend on fold_in(key, index) alone. The rounding of matrix products depends on the shape
+    of the arrays too, so that shape is fixed: a clip's bits depend on the tile, but not on the number of clips or
+    devices. If the tile does not divide the number of clips, the last tile is padded and cut. The purifier of a source
+    is applied to a tile at a time.
     """
     if tile < 1:
         raise ValueError(f"data.tile is {tile}, but clips are made at least 1 at a time")

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from disentangle_jax.clips.clip import ClipSource, sample_clip
-from disentangle_jax.clips.provenance import origin
+from disentangle_jax.clips.provenance import provenance_of
 from disentangle_jax.clips.shards import Rows, Store, features_of, folder_of
 from disentangle_jax.clips.streams import sample_tiles
 from stylegan2_flax.run.interrupt import Interrupt
@@ -64,7 +64,7 @@ def write_clips(
         "seed": config.seed,
         "dtype": dtype,
         "frames": synthesis is not None,
-        **origin(config, source),
+        **provenance_of(config, source),
     }
     features = features_of(clip.ws.shape, clip.coefficients.shape[-1], dtype, image)
     store = Store(folder_of(out), num_clips, config.data.clips_per_shard, features, metadata)

@@ -1,6 +1,5 @@
 """Directions in W+ that move structure: one interface, whatever found them."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from jaxtyping import Array, Float
 
 import stylegan2_flax as sg2
 from disentangle_jax import arrays
+from disentangle_jax.generators import digest
 
 SPACE = "W+"
 """The space that all directions here are of, by the name that their files give it."""
@@ -20,7 +20,7 @@ _MAX_CONDITION = 1e6  # of unit directions against their readings; beyond it the
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Directions:
     """k directions with their coordinates, in standard deviations of the population.
 
@@ -34,6 +34,11 @@ class Directions:
     names: tuple[str, ...] = field(metadata={"static": True})
     source: str = field(default="unknown", metadata={"static": True})  # what found them
     generator: str = field(default="", metadata={"static": True})  # the digest of theirs; "" where it is not known
+
+    def __repr__(self) -> str:
+        k, num_ws, w_dim = self.vectors.shape
+        of = f" of generator {self.generator}" if self.generator else ""
+        return f"Directions({k} in W+ [{num_ws}, {w_dim}], by {self.source}{of}: {', '.join(self.names)})"
 
     def coordinates(self, ws: Float[Array, "... l d"]) -> Float[Array, "... k"]:
         """Where latents lie along each direction."""
@@ -107,15 +112,6 @@ class Directions:
         names = tuple(about["names"])
         loaded = {name: jnp.asarray(value) for name, value in values.items()}
         return cls(**loaded, names=names, source=about["source"], generator=about["generator"])
-
-
-def digest(generator: sg2.Generator) -> str:
-    """What tells generators apart: 16 hexadecimal digits of the SHA-256 of their arrays under their names."""
-    total = hashlib.sha256()
-    for name, array in sorted(sg2.to_state_dict(generator).items()):
-        total.update(f"{name} {array.shape} ".encode())
-        total.update(np.ascontiguousarray(array, np.float32).tobytes())
-    return total.hexdigest()[:16]
 
 
 def biorthogonal(

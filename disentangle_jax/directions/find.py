@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 import stylegan2_flax as sg2
 from disentangle_jax.directions import by_scorer, ranking, unsupervised
-from disentangle_jax.directions.directions import Directions, checked_layers, digest
+from disentangle_jax.directions.directions import Directions, checked_layers
 from disentangle_jax.directions.from_file import read_directions
 from disentangle_jax.directions.stylespace import channel_candidates, stylespace
+from disentangle_jax.generators import digest
 from disentangle_jax.latents import sample_mixed_ws, sample_w_batches
 from disentangle_jax.scorers import Scorer, load_scorer, structure_names
 
@@ -45,7 +46,7 @@ def check(config: ConfigDict, generator: sg2.Generator) -> None:
         ValueError: a field is invalid, or the scorer is unknown; the message names the field.
     """
     options = config.directions
-    if options.source not in SOURCES and not Path(options.source).is_file():
+    if options.source not in SOURCES and not Path(options.source).expanduser().is_file():
         raise ValueError(
             f"unknown directions.source {options.source!r}: neither a file nor one of {', '.join(SOURCES)}"
         )

@@ -7,7 +7,8 @@ from jaxtyping import Array, Float
 
 import stylegan2_flax as sg2
 from disentangle_jax import arrays
-from disentangle_jax.directions.directions import SPACE, Directions, biorthogonal, checked_layers, digest
+from disentangle_jax.directions.directions import SPACE, Directions, biorthogonal, checked_layers
+from disentangle_jax.generators import digest
 
 _ARRAY = "directions"  # the array's name, where a file has several
 _SPACES = ("W", SPACE)
@@ -26,7 +27,7 @@ def read_directions(
         FileNotFoundError: no such file.
         ValueError: it is damaged, of another type, shape, space or generator, or makes no directions.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no file of directions at {path}")
     if path.suffix.lower() not in arrays.SUFFIXES:
@@ -36,7 +37,7 @@ def read_directions(
         directions = Directions.load(path)
         directions.check(generator)
         return directions
-    _check_origin(path, content.texts, generator)
+    _check_compatible(path, content.texts, generator)
     vectors = _vectors(path, arrays.only(path, content.arrays, _ARRAY, "directions"), generator, layers)
     names = [name.strip() for name in content.texts.get("names", "").split(",") if name.strip()]
     names = names or [path.stem if len(vectors) == 1 else f"{path.stem}_{i}" for i in range(len(vectors))]
@@ -48,7 +49,7 @@ def read_directions(
         raise ValueError(f"{path}: {error}") from None
 
 
-def _check_origin(path: Path, about: dict[str, str], generator: sg2.Generator) -> None:
+def _check_compatible(path: Path, about: dict[str, str], generator: sg2.Generator) -> None:
     space = about.get("space", SPACE)
     if space.upper() not in _SPACES:
         raise ValueError(

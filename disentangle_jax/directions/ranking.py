@@ -15,12 +15,11 @@ import stylegan2_flax as sg2
 from disentangle_jax import files
 from disentangle_jax.directions.directions import Directions
 from disentangle_jax.scorers import Factors, Scorer, split
-from disentangle_jax.scores import in_batches
+from disentangle_jax.scores import in_batches, render_batch
 
 PATH = (-1.0, 0.0, 1.0)
 """Where along a direction faces are looked at, in standard deviations."""
 
-_PIXELS = 2**18  # drawn at once, at most: 64 images of 64 px, or 1 of 512 px and more
 _SIDE = 64  # pictures are looked at in this resolution, at most: structure is coarse
 _EPSILON = 1e-6
 
@@ -96,7 +95,7 @@ def rank(directions: Directions, ws: Float[Array, "n l d"], look: ReadLatents, b
 def looker(generator: sg2.Generator, read: Callable[[Array], Any]) -> Callable[[Array], Any]:
     """Draw latents and read the pictures, a bounded number at a time."""
     draw = jax.jit(lambda synthesis, ws: read(synthesis(ws, noise_mode="const")))
-    batch_size = max(1, _PIXELS // generator.img_resolution**2)
+    batch_size = render_batch(generator.img_resolution)
     return lambda ws: in_batches(lambda batch: draw(generator.synthesis, batch), min(batch_size, len(ws)), ws)
 
 

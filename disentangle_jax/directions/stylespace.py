@@ -1,6 +1,6 @@
 """StyleSpace (Wu et al. 2021, arXiv:2011.12799): directions of W+ that change one channel of one layer's styles."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -10,22 +10,6 @@ from jaxtyping import Array, Float
 import stylegan2_flax as sg2
 from disentangle_jax.directions.directions import Directions, biorthogonal, checked_layers
 from stylegan2_flax.layers import SynthesisLayer, ToRGBLayer
-
-StyledLayer = SynthesisLayer | ToRGBLayer
-
-
-def styled_layers(generator: sg2.Generator) -> dict[str, tuple[int, StyledLayer]]:
-    """Each layer that has styles, with the row of ws that they come from, by the names of `SynthesisNetwork.styles`.
-
-    They come in the order of the rows; a block's ToRGB shares its row with the next block's first convolution, which
-    comes after it.
-    """
-    layers, row = {}, 0
-    for resolution in generator.synthesis.resolutions:
-        block = getattr(generator.synthesis, f"b{resolution}")
-        layers |= {f"b{resolution}.{name}": (row + i, getattr(block, name)) for i, name in enumerate(block.styled)}
-        row += block.num_conv
-    return layers
 
 
 def stylespace(generator: sg2.Generator, ws: Float[Array, "n l d"], channels: Sequence[str]) -> Directions:
@@ -41,7 +25,7 @@ def stylespace(generator: sg2.Generator, ws: Float[Array, "n l d"], channels: Se
     Raises:
         ValueError: there is no such channel, one is named twice, or they cannot be told apart.
     """
-    layers = styled_layers(generator)
+    layers = {name: (row, layer) for name, row, layer in generator.synthesis.styled_layers()}
     inverses: dict[str, np.ndarray] = {}
     vectors = np.zeros((len(channels), *ws.shape[1:]))
     readings = np.zeros_like(vectors)
@@ -74,7 +58,7 @@ def strongest(generator: sg2.Generator, ws: Float[Array, "n l d"], layers: tuple
     """
     first, last = checked_layers(layers, generator.num_ws)
     shares: dict[str, float] = {}
-    for name, (row, layer) in styled_layers(generator).items():
+    for name, row, layer in generator.synthesis.styled_layers():
         if first <= row <= last:
             styles = np.asarray(layer.affine(ws[:, row]))
             norms = np.sqrt(np.square(np.asarray(layer.weight[...])).sum((0, 2, 3)))
@@ -83,7 +67,7 @@ def strongest(generator: sg2.Generator, ws: Float[Array, "n l d"], layers: tuple
     return sorted(shares, key=lambda name: -shares[name])[:n]
 
 
-def _parse(channel: str, layers: dict[str, tuple[int, StyledLayer]]) -> tuple[str, int]:
+def _parse(channel: str, layers: Mapping[str, tuple[int, SynthesisLayer | ToRGBLayer]]) -> tuple[str, int]:
     name, _, number = channel.partition(":")
     if name not in layers:
         raise ValueError(f"no layer {name!r} (of channel {channel!r}): the generator has {', '.join(layers)}")

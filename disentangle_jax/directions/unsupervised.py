@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 import stylegan2_flax as sg2
 from disentangle_jax.directions.directions import Directions, biorthogonal, checked_layers
-from disentangle_jax.directions.stylespace import styled_layers
+from stylegan2_flax.frechet import FeatureStatistics
 
 
 def from_axes(
@@ -29,7 +28,7 @@ def sefa(generator: sg2.Generator, ws: Float[Array, "n l d"], layers: tuple[int,
     row of length 1. Of the layers that share a w the convolution's count; the last w, of ToRGB alone, has ToRGB's.
     """
     first, last = checked_layers(layers, generator.num_ws)
-    weights = {row: np.asarray(layer.affine.weight[...]) for row, layer in styled_layers(generator).values()}
+    weights = {row: np.asarray(layer.affine.weight[...]) for _, row, layer in generator.synthesis.styled_layers()}
     a = np.concatenate([weights[row] for row in range(first, last + 1)])
     _, _, axes = np.linalg.svd(a / np.linalg.norm(a, axis=1, keepdims=True), full_matrices=False)
     return from_axes(_first(axes, k), ws, layers, [f"sefa_{i}" for i in range(k)])
@@ -53,24 +52,14 @@ def random(key: PRNGKeyArray, ws: Float[Array, "n l d"], layers: tuple[int, int]
 
 
 def covariance(batches: Iterable[Float[Array, "_ d"]]) -> Float[np.ndarray, "d d"]:
-    """The covariance of all rows of the batches, gathered in float64 by the pairwise update of Chan et al. 1979."""
-    n, mean, scatter = 0, np.zeros(()), np.zeros(())
+    """The covariance of all rows of the batches, in float64. Raises ValueError for fewer than two rows."""
+    statistics = None
     for batch in batches:
-        b, (batch_mean, batch_scatter) = len(batch), map(np.float64, jax.device_get(_moments(batch)))
-        difference = batch_mean - mean
-        scatter = scatter + batch_scatter + np.outer(difference, difference) * (n * b / (n + b))
-        mean = mean + difference * (b / (n + b))
-        n += b
-    if n < 2:
-        raise ValueError(f"principal axes need at least two samples, got {n}")
-    return scatter / (n - 1)
-
-
-@jax.jit
-def _moments(batch: Float[Array, "b d"]) -> tuple[Float[Array, "d"], Float[Array, "d d"]]:
-    mean = jnp.mean(batch, axis=0)
-    centred = batch - mean[None]
-    return mean, jnp.matmul(centred.T, centred, precision="highest")
+        statistics = statistics or FeatureStatistics(batch.shape[1])
+        statistics.add(batch)
+    if statistics is None or statistics.count < 2:
+        raise ValueError("principal axes need at least two samples: raise directions.pca_samples")
+    return statistics.covariance
 
 
 def _first(axes: Float[np.ndarray, "m d"], k: int) -> Float[np.ndarray, "k d"]:

@@ -4,11 +4,14 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+import stylegan2_flax as sg2
 from disentangle_jax import config as records
-from disentangle_jax.clips import build_clip_source
+from disentangle_jax.clips import build_clip_source, from_config
 from disentangle_jax.clips.streams import make_feed
-from disentangle_jax.generators import load_generator
+from disentangle_jax.domains import load_judged_domain
+from disentangle_jax.generators import absolute, digest, load_generator
 from disentangle_jax.training import loop
+from disentangle_jax.training.optimizer import make_schedule
 from disentangle_jax.training.state import TrainState, streams
 from stylegan2_flax.run import devices as parallel
 
@@ -17,16 +20,39 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
     """Train what the config describes, or go on where the workdir stands; see `loop.train`.
 
     Raises:
-        ValueError: the config asks for the impossible, or is not the one that the workdir's run began with.
+        ValueError: the config is invalid, or is not the one that the workdir's run began with.
         FileNotFoundError: there is no such generator.
     """
     workdir = Path(workdir)
-    # What is impossible is refused before anything is written.
+    # An invalid config is refused before anything is written.
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
-    generator = load_generator(config.generator)
+    make_schedule(config.optimizer, config.train.num_steps)
+    generator = _load_generator(config, workdir)
+    from_config.check(config, generator)
+    load_judged_domain(config.generator, config.evaluation.judge, generator.img_resolution)
+    config = _recorded(config, generator)
     with parallel.first_process_first("workdir"):
         records.record(config, workdir)
         source = build_clip_source(config, generator, workdir)
     synthesis = generator.synthesis if config.loss.weights.image > 0 else None
     feed = make_feed(config, source, streams(config.seed).clips, mesh)
     return loop.train(config, workdir, feed, source.stats.mean, source.stats.std, synthesis)
+
+
+def _load_generator(config: ConfigDict, workdir: Path) -> sg2.Generator:
+    """That of the config, or the workdir's own copy where the config's file is gone."""
+    own = workdir / "generator.safetensors"
+    try:
+        return load_generator(config.generator)
+    except FileNotFoundError:
+        if not own.exists():
+            raise
+        return load_generator(own)
+
+
+def _recorded(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:
+    """The config as the workdir records it: its generator by an absolute path, and by a digest of its weights."""
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.generator, config.generator_digest = absolute(config.generator), digest(generator)
+    return config

@@ -15,11 +15,16 @@ from disentangle_jax.clips import ClipSource
 from disentangle_jax.directions import Directions
 from disentangle_jax.directions import unsupervised as axes
 from disentangle_jax.directions.by_scorer import from_scores, hyperplanes
-from disentangle_jax.directions.directions import biorthogonal, digest
-from disentangle_jax.directions.stylespace import channel_candidates, strongest, styled_layers, stylespace
+from disentangle_jax.directions.directions import biorthogonal
+from disentangle_jax.directions.stylespace import channel_candidates, strongest, stylespace
+from disentangle_jax.generators import digest
 
 FOUR = ("a", "b", "c", "d")
 SIZES = {"channel_base": 64, "channel_max": 8}
+
+
+def layers_of(generator):
+    return {name: layer for name, _, layer in generator.synthesis.styled_layers()}
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +163,7 @@ def test_random_axes_are_orthonormal_and_follow_their_key(ws):
 
 def test_a_stylespace_direction_changes_exactly_one_channel(generator, ws, found):
     directions = found["stylespace"]
-    assert {name: row for name, (row, _) in styled_layers(generator).items()}["b8.conv1"] == 2
+    assert {name: row for name, row, _ in generator.synthesis.styled_layers()}["b8.conv1"] == 2
     moved = directions.move(ws[:5], directions.coordinates(ws[:5]) + jnp.array([[0.0, 2.0, 0.0]]))
     styles = jax.jit(lambda synthesis, ws: synthesis.styles(ws))
     before, after = styles(generator.synthesis, ws), styles(generator.synthesis, moved)
@@ -172,7 +177,7 @@ def test_a_stylespace_direction_changes_exactly_one_channel(generator, ws, found
 def test_where_channels_outnumber_w_a_stylespace_direction_is_the_least_squares_one(ws):
     synthesis_kwargs = {"channel_base": 64, "channel_max": 16}
     generator = sg2.Generator(z_dim=8, w_dim=8, img_resolution=16, synthesis_kwargs=synthesis_kwargs, rngs=nnx.Rngs(1))
-    weight = np.asarray(styled_layers(generator)["b4.conv1"][1].affine.weight[...])
+    weight = np.asarray(layers_of(generator)["b4.conv1"].affine.weight[...])
     vector = np.asarray(stylespace(generator, ws, ["b4.conv1:3"]).vectors[0, 0])
     change = weight @ vector
     wanted = np.linalg.lstsq(weight, np.eye(len(weight))[3], rcond=None)[0]
@@ -196,7 +201,7 @@ def test_channels_that_are_not_there_are_named(generator, ws, channels, message)
 
 def test_candidate_channels_are_those_that_move_their_layer_most(ws):
     generator = sg2.Generator(z_dim=8, w_dim=8, img_resolution=16, synthesis_kwargs=SIZES, rngs=nnx.Rngs(1))
-    weight = styled_layers(generator)["b8.conv1"][1].weight
+    weight = layers_of(generator)["b8.conv1"].weight
     weight[...] = weight[...].at[:, 6].multiply(20.0)
     assert strongest(generator, ws, (2, 2), 1) == ["b8.conv1:6"]
     assert not [name for name in strongest(generator, ws, (3, 5), 99) if name.startswith(("b4", "b8.conv"))]
@@ -280,3 +285,7 @@ def test_directions_of_another_generator_are_refused(generator, clip_config, sco
     own.check(generator)
     with pytest.raises(ValueError, match=f"its digest is {digest(generator)}, this one's is {digest(other)}"):
         ClipSource.create(other, own, clip_config)
+
+
+def test_directions_say_what_they_are(scored):
+    assert repr(scored[0]) == "Directions(2 in W+ [6, 8], by unknown: a, c)"

@@ -7,9 +7,10 @@ import pytest
 
 from disentangle_jax.configs import faces64
 from disentangle_jax.directions import find
-from disentangle_jax.directions.directions import Directions, digest
+from disentangle_jax.directions.directions import Directions
 from disentangle_jax.directions.find import find_directions, sample_population
 from disentangle_jax.faces import APPEARANCE, NAMES, STRUCTURE
+from disentangle_jax.generators import digest
 
 
 @pytest.fixture

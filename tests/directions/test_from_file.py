@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from disentangle_jax.directions.directions import digest
 from disentangle_jax.directions.from_file import read_directions
+from disentangle_jax.generators import digest
 
 RNG = np.random.default_rng(0)
 LAYERS = (1, 3)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from disentangle_jax import faces
-from disentangle_jax.faces import clips
 
 
 def _mean_face() -> faces.Factors:
@@ -21,7 +20,7 @@ def test_images_have_the_promised_shape_and_range():
 
 
 def test_leading_axes_are_free():
-    clip = clips.sample_clip(jax.random.key(0), 5)
+    clip = faces.sample(jax.random.key(0), 5)
     assert faces.render(clip, resolution=32).shape == (5, 32, 32, 3)
     assert faces.render(faces.Factors(*(v[0] for v in clip)), resolution=32).shape == (32, 32, 3)
 
@@ -82,12 +81,3 @@ def test_samples_fill_the_range_and_repeat():
     np.testing.assert_allclose(values.mean(0), 0.0, atol=0.05)
     np.testing.assert_allclose(values.std(0), 1 / np.sqrt(3), atol=0.03)
     np.testing.assert_array_equal(values, faces.sample(jax.random.key(1), 4000).stack())
-
-
-def test_clips_keep_the_face_and_loop_smoothly():
-    clip = clips.sample_clip(jax.random.key(2), 24)
-    np.testing.assert_array_equal(clip.appearance, jnp.broadcast_to(clip.appearance[:1], clip.appearance.shape))
-    steps = np.abs(np.diff(np.concatenate([clip.structure, clip.structure[:1]]), axis=0))
-    assert steps.max() < 0.5
-    assert (np.abs(clip.structure) <= 1.0).all()
-    assert (clip.structure.std(0) > 0.05).all()

@@ -17,7 +17,7 @@ def call(main: Callable[[], None], argv: list[str]) -> None:
 
     Raises:
         absl.app.UsageError: an argument is left over.
-        SystemExit: `main` met an error that its user can mend; the exit's code is the message.
+        SystemExit: `main` met an error that its user can mend, and the exit's code is the message; or Ctrl-C, 130.
     """
     logging.set_verbosity(logging.WARNING)
     if len(argv) > 1:
@@ -26,6 +26,9 @@ def call(main: Callable[[], None], argv: list[str]) -> None:
         main()
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("Interrupted. Every file that was written is whole.", file=sys.stderr)
+        sys.exit(130)  # as shells do: 128 + SIGINT
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

@@ -191,7 +191,7 @@ class SynthesisNetwork(nnx.Module):
         They scale the input channels of a layer: the StyleSpace of Wu et al. 2021 (arXiv:2011.12799).
         """
         ws = checked_array(ws, "ws", ("b", self.num_ws, self.w_dim))
-        return {name: layer.affine(ws[:, row]) for name, row, layer in self._styled_layers()}
+        return {name: layer.affine(ws[:, row]) for name, row, layer in self.styled_layers()}
 
     def from_styles(
         self,
@@ -222,8 +222,11 @@ class SynthesisNetwork(nnx.Module):
         assert img is not None  # the last block has a torgb in every architecture
         return img
 
-    def _styled_layers(self) -> Iterator[tuple[str, int, SynthesisLayer | ToRGBLayer]]:
-        """Name, row of ws and layer. A block's torgb shares its row with the next block's first convolution."""
+    def styled_layers(self) -> Iterator[tuple[str, int, SynthesisLayer | ToRGBLayer]]:
+        """The name, the row of ws and the layer itself of each layer that takes styles, in the order of the rows.
+
+        A block's torgb shares its row with the next block's first convolution, which comes after it.
+        """
         row = 0
         for resolution in self.resolutions:
             block = getattr(self, f"b{resolution}")
@@ -232,7 +235,7 @@ class SynthesisNetwork(nnx.Module):
             row += block.num_conv
 
     def _checked_styles(self, styles: Mapping[str, Array | np.ndarray]) -> dict[str, Array]:
-        sizes = {name: layer.affine.bias.shape[0] for name, _, layer in self._styled_layers()}
+        sizes = {name: layer.affine.bias.shape[0] for name, _, layer in self.styled_layers()}
         missing, unknown = sizes.keys() - styles.keys(), styles.keys() - sizes.keys()
         if missing or unknown:
             raise ValueError(

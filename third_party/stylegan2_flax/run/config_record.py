@@ -16,7 +16,7 @@ def record(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...])
     Args:
         config: the experiment.
         workdir: its folder; made if missing.
-        may_change: beginnings of the dotted names of fields that a resumed run may set anew.
+        may_change: dotted names of the fields, and of sections with a dot behind, that a resumed run may set anew.
 
     Raises:
         ValueError: the workdir belongs to a run with another config; the message names the fields that differ.
@@ -31,7 +31,7 @@ def record(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...])
         differing = [
             f"  {name}: {before.get(name, 'absent')} there, {now.get(name, 'absent')} now"
             for name in sorted(before.keys() | now.keys())
-            if before.get(name) != now.get(name) and not name.startswith(may_change)
+            if before.get(name) != now.get(name) and not any(_covers(field, name) for field in may_change)
         ]
         if differing:
             raise ValueError(
@@ -54,6 +54,10 @@ def _try_out(folder: Path) -> None:
             file.write(bytes(1024))
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror}: nothing can be written into {folder}") from error
+
+
+def _covers(field: str, name: str) -> bool:
+    return name.startswith(field) if field.endswith(".") else name == field
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

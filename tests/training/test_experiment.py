@@ -1,0 +1,94 @@
+"""A run's start: what is invalid is refused before anything is written; the record says which generator it was."""
+
+import jax
+import pytest
+from flax import nnx
+
+import stylegan2_flax as sg2
+from disentangle_jax import config as records
+from disentangle_jax.configs import faces64
+from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.generators import digest
+from disentangle_jax.training import experiment
+
+
+@pytest.fixture(scope="module")
+def generators():
+    """Two generators of one size."""
+    sizes = {"channel_base": 64, "channel_max": 8}
+    build = jax.jit(lambda key: sg2.Generator(16, 0, 8, 8, synthesis_kwargs=sizes, rngs=nnx.Rngs(key)))
+    return build(jax.random.key(0)), build(jax.random.key(1))
+
+
+@pytest.fixture
+def config(generators, tmp_path):
+    sg2.save(generators[0], tmp_path / "mine.safetensors")
+    config = faces64.get_config("demo")
+    config.generator = str(tmp_path / "mine.safetensors")
+    config.directions.update(source="random", num_samples=64, layers=(0, 2), num=2)
+    config.clips.update(mix_from=3, stats_samples=64)
+    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
+    config.optimizer.warmup_steps = 1
+    config.train.update(batch_size=8, num_steps=2, log_every=1)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("directions", {"source": "scorer", "scorer": "judge_z"}, "unknown scorer 'judge_z'"),
+        ("directions", {"layers": (0, 4)}, "do not lie within the generator's 0 to 3"),
+        ("purify", {"steps": 2, "scorer": "judge_z"}, "unknown scorer 'judge_z'"),
+        ("clips", {"classes": (1,)}, "it has no classes"),
+        ("clips", {"trajectories": ("teleport",)}, "unknown trajectory teleport"),
+        ("clips", {"appearance": 1.0, "appearance_from": "nowhere.npy"}, "neither a file nor scorer"),
+        ("data", {"source": "dreams"}, "unknown data.source 'dreams': choose from generated, stored"),
+        ("optimizer", {"warmup_steps": 9}, "must be below train.num_steps"),
+    ],
+)
+def test_what_can_be_known_at_the_start_is_refused_before_anything_is_written(
+    config, tmp_path, section, change, message
+):
+    config[section].update(**change)
+    with pytest.raises(ValueError, match=message):
+        experiment.run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_judge_that_does_not_exist_is_refused_before_training(config, tmp_path):
+    config.generator = "faces64"
+    config.evaluation.judge = "judge_z"
+    with pytest.raises(ValueError, match="unknown scorer 'judge_z'"):
+        experiment.run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_workdir_knows_its_generator_wherever_the_file_lies(config, generators, tmp_path, monkeypatch):
+    run, file = tmp_path / "run", tmp_path / "mine.safetensors"
+    monkeypatch.chdir(tmp_path)
+    config.generator = "mine.safetensors"
+    experiment.run(config, run)
+    recorded = records.read(run)
+    assert (recorded.generator, recorded.generator_digest) == (str(file), digest(generators[0]))
+    monkeypatch.chdir(run)
+    Disentangler.load(run)
+
+    (tmp_path / "elsewhere").mkdir()
+    file.rename(tmp_path / "elsewhere" / "other.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"copy it to .*run/generator\.safetensors"):
+        Disentangler.load(run)
+    config.generator, config.train.num_steps = str(tmp_path / "elsewhere" / "other.safetensors"), 3
+    experiment.run(config, run)
+    assert records.read(run).generator == config.generator
+
+    (tmp_path / "elsewhere" / "other.safetensors").rename(run / "generator.safetensors")
+    config.train.num_steps = 4
+    experiment.run(config, run)
+    assert digest(Disentangler.load(run).generator) == digest(generators[0])
+
+    sg2.save(generators[1], run / "generator.safetensors")
+    with pytest.raises(ValueError, match="is another generator than the one"):
+        Disentangler.load(run)
+    config.train.num_steps = 5
+    with pytest.raises(ValueError, match="generator_digest"):
+        experiment.run(config, run)
