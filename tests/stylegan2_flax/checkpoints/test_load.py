@@ -185,6 +185,15 @@ def test_npz_that_claims_much(tmp_path):
         sg2.load(tmp_path / "lzma.npz")
 
 
+def test_npz_of_many_entries_is_refused_before_its_directory_is_read(tmp_path):
+    np.savez(tmp_path / "many.npz", a=np.zeros(1))
+    data = (tmp_path / "many.npz").read_bytes()
+    end = data.rindex(b"PK\x05\x06")
+    (tmp_path / "many.npz").write_bytes(data[: end + 12] + (10**8).to_bytes(4, "little") + data[end + 16 :])
+    with pytest.raises(sg2.CheckpointError, match="a checkpoint has at most"):
+        sg2.load(tmp_path / "many.npz")
+
+
 def test_paths(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no such file: .*nothing\.pkl$"):
         sg2.load(tmp_path / "nothing.pkl")

@@ -1,6 +1,7 @@
 """This package's own files: what is written comes back bit for bit; anything else is refused in words."""
 
 import json
+import struct
 
 import jax.numpy as jnp
 import numpy as np
@@ -111,3 +112,12 @@ def test_file_with_other_arguments(metadata, message, path):
     data = serialize(load_file(path), {"format": "stylegan2_flax", "kind": "generator", **metadata})
     with pytest.raises(sg2.CheckpointError, match=message):
         read(data).build()
+
+
+def test_headers_larger_than_any_networks_are_refused_before_they_are_read():
+    header = json.dumps({"a": " " * 2**21}).encode()
+    with pytest.raises(sg2.CheckpointError, match="at most 2097152"):
+        read(struct.pack("<Q", len(header)) + header)
+    many = json.dumps({f"{i}": {} for i in range(10_001)}).encode()
+    with pytest.raises(sg2.CheckpointError, match="at most 10000 arrays"):
+        read(struct.pack("<Q", len(many)) + many)

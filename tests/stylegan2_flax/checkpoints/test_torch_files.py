@@ -4,7 +4,9 @@ import io
 import struct
 import tracemalloc
 import zipfile
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
@@ -190,8 +192,81 @@ def zip_of(members, compression=zipfile.ZIP_STORED):
 
 
 def test_compressed_archive(writers):
-    data = writers.torch_zip({"a": np.zeros(2**16, "f4")}, compression=zipfile.ZIP_DEFLATED)
-    with pytest.raises(CheckpointError, match="compressed or encrypted"):
+    array = RANDOM.normal(size=2**16).astype("f4")
+    data = writers.torch_zip({"a": array}, compression=zipfile.ZIP_DEFLATED)
+    np.testing.assert_array_equal(read_torch(data)["a"], array, strict=True)
+
+
+def test_compressed_archive_that_claims_much(writers):
+    data = writers.torch_zip({"a": np.zeros(2**22, "f4")}, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(CheckpointError, match="more than twice"):
+        read_torch(data)
+    with pytest.raises(CheckpointError, match="unusual compression"):
+        read_torch(writers.torch_zip({"a": np.zeros(4, "f4")}, compression=zipfile.ZIP_LZMA))
+
+
+@pytest.mark.parametrize("name", ["archive/data/0", "archive/byteorder", "archive/"])
+def test_archive_packed_anew_is_recognised(name):
+    assert recognises(zip_of({name: b"1", "archive/data.pkl": b"\x80\x02N."})[:60])
+    assert not recognises(zip_of({"holiday/1.jpg": b"1"}))
+
+
+def test_directory_of_many_entries_is_refused_before_it_is_read(writers):
+    data = writers.torch_zip({"a": np.arange(3, dtype="f4")})
+    end = data.rindex(b"PK\x05\x06")
+    many = data[: end + 10] + struct.pack("<H", 50_000) + data[end + 12 :]
+    with pytest.raises(CheckpointError, match="50000 members; a checkpoint has at most 20000"):
+        read_torch(many)
+
+
+def test_numbers_without_dimensions(write, writers):
+    """bfloat16 and booleans are computed with, and NumPy makes scalars of what has no dimensions."""
+    flag = writers.tensor(np.array(1, np.uint8), "Bool")
+    half = writers.tensor(np.array(0x3FC0, np.uint16), "BFloat16")
+    read = read_torch(write([flag, half]))
+    np.testing.assert_array_equal(read[0], np.array(True), strict=True)
+    np.testing.assert_array_equal(read[1], np.array(1.5, "f4"), strict=True)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_what_programs_keep_beside_the_weights(write, protocol):
+    beside = {
+        "set": {1, 2},
+        "frozen": frozenset({"a"}),
+        "default": defaultdict(list, {"loss": [1.0, 2.0]}),
+        "path": PurePosixPath("/runs/1"),
+        "when": datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC),
+        "long": timedelta(hours=3),
+        "complex": 1 + 2j,
+    }
+    read = read_torch(write({"weight": np.arange(3, dtype="f4"), **beside}, protocol))
+    np.testing.assert_array_equal(read["weight"], np.arange(3, dtype="f4"), strict=True)
+    assert read["default"] == {"loss": [1.0, 2.0]}
+    assert read["path"].endswith("PurePosixPath")
+
+
+def test_torchscript_becomes_a_state_dict(writers):
+    """As torch.jit.save writes it: objects of classes of its own program, with tensors among their attributes."""
+
+    def module(**attributes):
+        return writers.Called(writers.named("__torch__.net", "Net"), (), {"training": False, **attributes})
+
+    weight, bias = RANDOM.normal(size=(3, 2)).astype("f4"), np.zeros(3, "f4")
+    content = io.BytesIO()
+    pickler = writers.Pickler(content, 2)
+    linear = module(weight=writers.tensor(weight), bias=writers.tensor(bias))
+    pickler.dump(module(layers=module(**{"0": linear})))
+    storages = {f"net/data/{i}": storage.elements.tobytes() for i, storage in enumerate(pickler.storages.values())}
+    read = read_torch(zip_of({"net/data.pkl": content.getvalue(), "net/constants.pkl": b"1", **storages}))
+    assert read.keys() == {"layers.0.weight", "layers.0.bias"}
+    np.testing.assert_array_equal(read["layers.0.weight"], weight, strict=True)
+
+
+def test_torchscript_modules_in_two_places_are_refused(writers):
+    part = writers.Called(writers.named("__torch__", "Net"), (), {})
+    whole = writers.Called(writers.named("__torch__", "Net"), (), {"a": part, "b": part})
+    data = zip_of({"net/data.pkl": writers.pickled(whole), "net/constants.pkl": b"1"})
+    with pytest.raises(CheckpointError, match="stands in two places"):
         read_torch(data)
 
 

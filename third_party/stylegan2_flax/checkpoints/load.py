@@ -1,6 +1,5 @@
 """One call that loads any published checkpoint, from a file or a URL; what it is, its content tells."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, overload
 
@@ -72,11 +71,7 @@ def _read(data: bytes, which: str | None) -> tuple[str, NetworkData]:
 
 def _read_safetensors(data: bytes, which: str | None) -> NetworkData:
     """A file of this package, or a state dict in rosinality's layout: the names of the arrays tell."""
-    try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (ValueError, RecursionError):
-        header = None
-    if not rosinality.recognises(header):
+    if not rosinality.recognises(safetensors.checked_header(data)):
         return safetensors.read(data, which)
     try:
         arrays = deserialize(data)

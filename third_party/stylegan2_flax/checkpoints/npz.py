@@ -8,6 +8,7 @@ import numpy as np
 
 from stylegan2_flax.checkpoints.network_data import CheckpointError
 from stylegan2_flax.checkpoints.numpy_pickles import Budget
+from stylegan2_flax.checkpoints.stored_zip import check_directory
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -21,6 +22,7 @@ def recognises(head: bytes) -> bool:
 def read_npz(data: bytes) -> dict[str, np.ndarray]:
     """The archive's arrays by their names. Raises CheckpointError, and nothing else, for one that cannot be read."""
     budget = Budget(len(data))
+    check_directory(memoryview(data))
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return {info.filename.removesuffix(".npy"): _member(archive, info, budget) for info in archive.infolist()}

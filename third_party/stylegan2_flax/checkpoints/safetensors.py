@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError
@@ -17,6 +17,8 @@ from stylegan2_flax.files import atomic
 from stylegan2_flax.generator import Generator
 
 FORMAT = "stylegan2_flax"
+# A network of 1024 px has about 200 arrays and a header of 25 kB.
+_MAX_HEADER, _MAX_ARRAYS = 2**21, 10_000
 _KIND_OF = {"G_ema": "generator", "G": "generator", "D": "discriminator"}
 
 
@@ -44,15 +46,29 @@ def recognises(head: bytes) -> bool:
     return len(head) > 8 and int.from_bytes(head[:8], "little") < 2**32 and head[8:9] == b"{"
 
 
+def checked_header(data: bytes) -> dict[str, Any]:
+    """The file's header. Raises CheckpointError where it is damaged or larger than any network's."""
+    size = int.from_bytes(data[:8], "little")
+    if size > _MAX_HEADER:
+        raise CheckpointError(f"its header has {size} bytes; that of a network has at most {_MAX_HEADER}")
+    try:
+        header = json.loads(data[8 : 8 + size])
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"not a readable safetensors file, perhaps cut short: {error}") from error
+    if not isinstance(header, dict) or len(header) > _MAX_ARRAYS:
+        raise CheckpointError(f"not a safetensors file of a network, which has at most {_MAX_ARRAYS} arrays")
+    return header
+
+
 def read(data: bytes, which: str | None = None) -> NetworkData:
     """Reads what `save` wrote. which: "G_ema" or "G" for a generator, "D" for a discriminator, None for either.
 
     Raises CheckpointError for a damaged file, one of another program, or the other kind of network.
     """
+    header = checked_header(data)
     try:
         arrays = deserialize(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"not a readable safetensors file, perhaps cut short: {error}") from error
     metadata = header.get("__metadata__") or {}
     kind = metadata.get("kind")

@@ -4,6 +4,7 @@ The legacy layout is five pickles (a magic number, a version, facts of the syste
 storages), then each storage as a 64-bit count and raw elements. It also stands inside pickles of tensors.
 """
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,12 +39,34 @@ _STORAGES = {f"torch.{kind}Storage": dtype for kind, dtype in _DTYPES.items()}
 _NAMESPACE = "argparse.Namespace"
 _SIZE = "torch.Size"
 _OTHERS = {"torch.device", *(f"torch.{kind}" for kind in ("float16", "bfloat16", "float32", "float64", "int64"))}
-_FILE_CALLS = frozenset({PERSISTENT_ID, _NAMESPACE, _SIZE} | _OTHERS | _STORAGES.keys()) | TENSOR_CALLS | NUMPY_CALLS
+# Python's own, which programs keep beside the weights. They stay descriptions.
+_BUILTINS = {
+    f"{module}.{name}"
+    for module in ("builtins", "__builtin__")
+    for name in ("set", "frozenset", "complex", "bool", "bytes", "dict", "float", "int", "list", "str", "tuple")
+}
+_LIBRARY = {
+    *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
+    *(
+        f"{module}.{prefix}{system}Path"
+        for module in ("pathlib", "pathlib._local")
+        for prefix in ("", "Pure")
+        for system in ("", "Posix", "Windows")
+    ),
+}
+_FILE_CALLS = (
+    frozenset({PERSISTENT_ID, _NAMESPACE, _SIZE} | _OTHERS | _BUILTINS | _LIBRARY | _STORAGES.keys())
+    | TENSOR_CALLS
+    | NUMPY_CALLS
+)
+_SCRIPT_CLASS = "__torch__."
+_SCRIPT_CALLS = _FILE_CALLS | {f"{_SCRIPT_CLASS}*"}
 
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
 _MAGIC_CODE = b"\x8a\x0a" + _MAGIC.to_bytes(10, "little")
-_MAX_DEPTH = 32
+_MAX_DEPTH, _MAX_MODULES = 32, 2_000
 _MAX_KEY = 40
+_MEMBER = rb"[^/]+/(data/\d*|byteorder|version|constants\.pkl|code/.*|\..*)?"
 _STORAGE_STEPS = 200  # those of a storage alone take 60
 
 
@@ -61,14 +84,18 @@ class Storage:
 
 def recognises(head: bytes) -> bool:
     """Whether a file that begins with these bytes, 1024 at least, is one of torch.save, in either layout."""
-    return (head.startswith(b"PK\x03\x04") and b"/data.pkl" in head[:1024]) or _MAGIC_CODE in head[:32]
+    if not head.startswith(b"PK\x03\x04"):
+        return _MAGIC_CODE in head[:32]
+    first = head[30 : 30 + int.from_bytes(head[26:28], "little")]  # packed anew, the members are in any order
+    return b"/data.pkl" in head[:1024] or re.fullmatch(_MEMBER, first) is not None
 
 
 def read_torch(data: FileData) -> Any:
-    """The object of a torch.save file: dictionaries, lists, tuples, numbers, text and read-only NumPy arrays.
+    """What is in a file of torch.save or torch.jit.save: dictionaries, lists, tuples, numbers, text, NumPy arrays.
 
-    Arrays are views of `data`; those of bfloat16 become float32. A Namespace becomes a dictionary, other classes of
-    torch (devices, dtypes) their names. Raises CheckpointError, and nothing else, for a file that cannot be read.
+    Arrays are read-only views of `data`, but for compressed ones; those of bfloat16 become float32. A Namespace becomes
+    a dictionary, other classes of torch and Python (devices, sets, paths) their names, a TorchScript module its state
+    dict. Raises CheckpointError, and nothing else, for a file that cannot be read.
     """
     view = memoryview(data).toreadonly()
     if bytes(view[:2]) == b"PK":
@@ -117,9 +144,9 @@ def _view(
         array = np.ndarray(shape, element, storage.data, offset * size, tuple(n * size for n in strides))
     budget.spend(array.nbytes * (2 if storage.dtype == "bfloat16" else 1))
     if storage.dtype == "bfloat16":
-        array = (array.astype("<u4") << 16).view("<f4")
+        array = np.left_shift(array, 16, dtype="<u4", out=np.empty(shape, "<u4")).view("<f4")
     if storage.dtype == "bool":
-        array = array != 0
+        array = np.not_equal(array, 0, out=np.empty(shape, bool))
     array.flags.writeable = False
     return array
 
@@ -129,10 +156,7 @@ def _read_archive(data: memoryview) -> tuple[Any, Callable[[Any], Storage]]:
     prefix = next((name[: -len("data.pkl")] for name in archive if name.endswith("data.pkl")), None)
     if prefix is None:
         raise CheckpointError("it is a ZIP archive, but none that torch.save wrote: it has no data.pkl")
-    if f"{prefix}constants.pkl" in archive:
-        raise CheckpointError(
-            "it is a TorchScript archive, which holds a program: save its state_dict() with torch.save and load that"
-        )
+    is_script = f"{prefix}constants.pkl" in archive
     if bytes(archive.get(f"{prefix}byteorder", memoryview(b"little"))[:6]) != b"little":
         raise CheckpointError("it was written on a big-endian machine: save it again on a little-endian one")
 
@@ -143,7 +167,25 @@ def _read_archive(data: memoryview) -> tuple[Any, Callable[[Any], Storage]]:
             raise CheckpointError(f"its storage {key!r} is missing or has another size than it should")
         return storage
 
-    return Unpickler(archive[f"{prefix}data.pkl"], _FILE_CALLS).load(), storage_of
+    allowed = _SCRIPT_CALLS if is_script else _FILE_CALLS
+    value = Unpickler(archive[f"{prefix}data.pkl"], allowed).load()
+    return (_state_dict(value, set()) if is_script else value), storage_of
+
+
+def _state_dict(script: Any, seen: set[int]) -> dict[str, Any]:
+    """The tensors of a TorchScript module and of those within it, by their dotted names; its program is not read."""
+    if not isinstance(script, Call) or not script.name.startswith(_SCRIPT_CLASS) or not isinstance(script.state, dict):
+        raise CheckpointError("it is a TorchScript archive, but not of a module: save the network's state_dict()")
+    if id(script) in seen or len(seen) > _MAX_MODULES:
+        raise CheckpointError("its modules are not those of a network: one contains itself, or stands in two places")
+    seen.add(id(script))
+    found = {}
+    for name, value in script.state.items():
+        if isinstance(value, Call) and value.name.startswith(_SCRIPT_CLASS):
+            found |= {f"{name}.{inner}": tensor for inner, tensor in _state_dict(value, seen).items()}
+        elif isinstance(value, Call) and value.name in TENSOR_CALLS:
+            found[str(name)] = value
+    return found
 
 
 def _read_legacy(data: memoryview, max_steps: int = MAX_STEPS) -> tuple[Any, Callable[[Any], Storage]]:

@@ -19,7 +19,8 @@ FileData = bytes | bytearray | memoryview | mmap.mmap
 PERSISTENT_ID = "persistent id"
 """Name of the `Call` that stands for an object kept outside the pickle."""
 
-DICTIONARIES = frozenset({"collections.OrderedDict", "dnnlib.util.EasyDict", "dnnlib.EasyDict"})
+_DEFAULT_DICT = "collections.defaultdict"
+DICTIONARIES = frozenset({"collections.OrderedDict", _DEFAULT_DICT, "dnnlib.util.EasyDict", "dnnlib.EasyDict"})
 
 # A file with three 1024 px networks takes about 50 000 steps; each may cost a hundred bytes.
 MAX_STEPS = 1_000_000
@@ -45,7 +46,8 @@ class Call:
 class Unpickler:
     """One pickle of protocol 2 to 5 that begins at `start`.
 
-    allowed: the dotted names it may refer to, and PERSISTENT_ID where it may have persistent ids.
+    allowed: the dotted names it may refer to ("package.*": all that begin so), and PERSISTENT_ID where it may have
+    persistent ids.
     """
 
     def __init__(self, data: memoryview, allowed: frozenset[str], start: int = 0):
@@ -203,7 +205,7 @@ class Unpickler:
 
     def _push_name(self, module: str, name: str) -> None:
         dotted = f"{module}.{name}"
-        if dotted not in self._allowed:
+        if dotted not in self._allowed and f"{dotted.partition('.')[0]}.*" not in self._allowed:
             raise CheckpointError(
                 f"its pickle refers to {dotted!r}, which no known checkpoint format needs; nothing of the file was run"
             )
@@ -214,7 +216,7 @@ class Unpickler:
         if not isinstance(function, Name):
             raise _damaged("it calls something that is no function")
         if function.dotted in DICTIONARIES:
-            if arguments:
+            if arguments and not (function.dotted == _DEFAULT_DICT and len(arguments) == 1):
                 raise _damaged(f"{function.dotted} has arguments")
             self._stack.append({})
         else:
