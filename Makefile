@@ -1,12 +1,13 @@
 # make demo   train, evaluate and report on the bundled faces: runs/demo/report.html
 # make test   style, types and tests
+# make test-lowest, make test-newest   the tests with the oldest releases that setup.py allows, and with the newest
 # make pictures   the same as demo, and the README's picture from it
 PYTHON ?= python3.11
 BIN := .venv/bin
 RUN := runs/demo
 CONFIG := experiments/configs/faces64.py
 
-.PHONY: demo test pictures clean
+.PHONY: demo test test-lowest test-newest pictures clean
 
 demo: .venv/ready
 	$(BIN)/python -m disentangle_jax.train --config=$(CONFIG):demo --workdir=$(RUN)
@@ -22,6 +23,18 @@ test: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 	$(BIN)/pytest -n auto --dist loadfile
+
+# Environments of their own; NEWEST_PYTHON=python3.13 chooses another Python for the newest.
+NEWEST_PYTHON ?= $(PYTHON)
+test-lowest: .venv/ready
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	.venv-lowest/bin/pytest -n auto --dist loadfile
+
+test-newest: .venv/ready
+	$(BIN)/uv venv --quiet --clear --python $(NEWEST_PYTHON) .venv-newest
+	$(BIN)/uv pip install --quiet --python .venv-newest/bin/python --upgrade --editable '.[dev]'
+	.venv-newest/bin/pytest -n auto --dist loadfile
 
 # The README's picture.
 pictures: demo
