@@ -59,11 +59,11 @@ def test_float16(generator, source, tmp_path):
     assert_same_arrays(sg2.load(tmp_path / "out.safetensors"), generator, np.float16)
 
 
-@pytest.mark.parametrize("name", ["out.npz", "out.safetensors"])
+@pytest.mark.parametrize("name", ["out.pt", "out.npz", "out.safetensors"])
 def test_rosinality_there_and_back(generator, source, tmp_path, name, capsys):
     main([source, str(tmp_path / name), "--layout", "rosinality", "--drop-clamp"])
     assert "(rosinality, float32)" in capsys.readouterr().out
-    main([str(tmp_path / name), str(tmp_path / "back.safetensors"), "--which", "G"])
+    main([str(tmp_path / name), str(tmp_path / "back.safetensors"), "--which", "G_ema"])
     assert_same_arrays(sg2.load(tmp_path / "back.safetensors"), generator)
 
 
@@ -78,7 +78,7 @@ def test_discriminator(randomized, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["out.pt"], "OUT must end in .safetensors or .npz, got "),
+        (["out.pth"], "OUT must end in .safetensors or .pt or .npz, got "),
         (["out.npz", "--layout", "stylegan2_flax"], "a .npz file has the layout rosinality, not stylegan2_flax"),
         (["out.npz", "--dtype", "float16"], "PyTorch takes float32"),
         (["out.npz"], "conv_clamp 256: drop_clamp=True (--drop-clamp) leaves it out"),

@@ -1,10 +1,11 @@
 """Convert a published checkpoint, for this package or back to PyTorch:
 
 python -m stylegan2_flax.convert ffhq.pkl ffhq.safetensors --dtype float16     this package's own format
-python -m stylegan2_flax.convert ffhq.pkl ffhq.npz                             a state dict in rosinality's layout
+python -m stylegan2_flax.convert ffhq.pkl ffhq.pt                              for torch.load, in rosinality's layout
+python -m stylegan2_flax.convert ffhq.pkl ffhq.npz                             the same for NumPy
 python -m stylegan2_flax.convert ffhq.pkl d.safetensors --which D --layout rosinality
 
-IN is a path or URL of any format that stylegan2_flax.load reads. OUT ends in .safetensors or .npz.
+IN is a path or URL of any format that stylegan2_flax.load reads. OUT ends in .safetensors, .pt or .npz.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from stylegan2_flax.checkpoints.load import NETWORKS, load_as
 from stylegan2_flax.discriminator import Discriminator
 from stylegan2_flax.generator import Generator
 
-_LAYOUTS = {".safetensors": ("stylegan2_flax", "rosinality"), ".npz": ("rosinality",)}
+_LAYOUTS = {".safetensors": ("stylegan2_flax", "rosinality"), ".pt": ("rosinality",), ".npz": ("rosinality",)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -38,9 +39,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("source", metavar="IN", help="path or URL of a checkpoint")
-    add("out", metavar="OUT", help="a file that ends in .safetensors or .npz")
+    add("out", metavar="OUT", help="a file that ends in .safetensors, .pt or .npz")
     add("--which", choices=NETWORKS, help="the network to take (default: the first of these that there is)")
-    add("--layout", choices=_LAYOUTS[".safetensors"], help="names and shapes (default: the first; .npz: the second)")
+    add(
+        "--layout",
+        choices=_LAYOUTS[".safetensors"],
+        help="names and shapes (default: the first; .pt, .npz: the second)",
+    )
     add("--dtype", choices=("float32", "float16"), default="float32", help="float16: half the size, rounded weights")
     add("--drop-clamp", action="store_true", help="leave out conv_clamp, which rosinality's layout has no place for")
     add("--force", action="store_true", help="write over what is there")

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 import stylegan2_flax as sg2
 from stylegan2_flax.checkpoints import rosinality, save_rosinality, to_rosinality
 from stylegan2_flax.checkpoints.network_data import CheckpointError
+from stylegan2_flax.checkpoints.torch_files import read_torch
 
 BLUR = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32) / 64
 SQUARE = {"z_dim": 6, "w_dim": 6, "img_resolution": 8, "synthesis_kwargs": {"channel_base": 32, "channel_max": 6}}
@@ -198,8 +199,12 @@ def test_file_is_a_state_dict_for_torch(make, tmp_path):
     assert all(array.flags.writeable for array in to_rosinality(network).values())  # torch.from_numpy warns if not
     save_rosinality(network, tmp_path / "a.safetensors")
     assert_equal(load_file(tmp_path / "a.safetensors"), arrays)
-    with pytest.raises(ValueError, match=r"\.npz and \.safetensors files, not to '\.pt'"):
-        save_rosinality(network, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"\.pt, \.npz, \.safetensors files, not to '\.pkl'"):
+        save_rosinality(network, tmp_path / "a.pkl")
+    save_rosinality(network, tmp_path / "a.pt")
+    content = read_torch((tmp_path / "a.pt").read_bytes())
+    assert content.keys() == {"g_ema", "latent_avg"}
+    assert_equal(content["g_ema"] | {"latent_avg": content["latent_avg"]}, arrays)
 
 
 def test_what_torch_saves(checkpoint, writers, tmp_path, monkeypatch):
@@ -381,5 +386,12 @@ def test_torch_reads_and_writes_it(checkpoint, make, tmp_path):
     network = make("generator", **SQUARE)
     save_rosinality(network, tmp_path / "b.npz")
     state = {name: torch.from_numpy(array) for name, array in np.load(tmp_path / "b.npz").items()}
+    save_rosinality(network, tmp_path / "c.pt")
+    written = torch.load(tmp_path / "c.pt", weights_only=True)
+    assert_equal(
+        {name: tensor.numpy() for name, tensor in written["g_ema"].items()},
+        {k: state[k].numpy() for k in written["g_ema"]},
+    )
     torch.save({"latent_avg": state.pop("latent_avg"), "g_ema": state}, tmp_path / "b.pt")
+    assert written["g_ema"].keys() == state.keys()
     assert_equal(to_rosinality(sg2.load(tmp_path / "b.pt")), to_rosinality(network))

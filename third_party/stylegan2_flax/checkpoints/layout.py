@@ -52,6 +52,8 @@ def translate(given: Mapping[Any, Any], table: Mapping[str, tuple[str, Change]])
             raise CheckpointError(f"{name} should be an array of real numbers, but is of type {kind}")
         try:
             arrays[ours] = change(array)
+        except CheckpointError:
+            raise
         except ValueError as error:
             raise CheckpointError(f"{name} has the wrong shape {list(array.shape)}") from error
     return arrays

@@ -8,7 +8,16 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as deserialize
 
-from stylegan2_flax.checkpoints import flaxmodels, npz, nvidia_tf, nvidia_torch, rosinality, safetensors, torch_files
+from stylegan2_flax.checkpoints import (
+    descendants,
+    flaxmodels,
+    npz,
+    nvidia_tf,
+    nvidia_torch,
+    rosinality,
+    safetensors,
+    torch_files,
+)
 from stylegan2_flax.checkpoints.layout import listed
 from stylegan2_flax.checkpoints.network_data import CheckpointError, NetworkData
 from stylegan2_flax.checkpoints.source import Source, fetch
@@ -40,8 +49,9 @@ def load(source: Source, which: str | None = None) -> Generator | Discriminator:
 
     source: a path; a URL of any kind that fsspec knows (https://, s3://, gs://, simplecache::https://, ...), which
     needs fsspec; or hf://owner/name/file or hf://owner/name@revision/file, which needs huggingface_hub.
-    Its content, not its name, tells the format: NVIDIA's pickles (PyTorch, TensorFlow), rosinality's state dicts (.pt,
-    .npz, safetensors), flaxmodels' HDF5 files, which need h5py, and files of `stylegan2_flax.save`.
+    Its content, not its name, tells the format: NVIDIA's pickles (PyTorch, TensorFlow), state dicts of rosinality's
+    project and those that build on it (pSp, e4e, ReStyle, BasicSR, GFPGAN, MMGeneration, DualStyleGAN) in .pt, .npz or
+    safetensors, flaxmodels' HDF5 files, which need h5py, and files of `stylegan2_flax.save`.
     which: "G_ema", the generator with averaged weights, "G" or "D"; None: the first of these that there is.
     Raises FileNotFoundError, ImportError that says what to install, or CheckpointError (a ValueError) that says what is
     wrong: with the file, the connection, or `which`.
@@ -71,7 +81,8 @@ def _read(data: bytes, which: str | None) -> tuple[str, NetworkData]:
 
 def _read_safetensors(data: bytes, which: str | None) -> NetworkData:
     """A file of this package, or a state dict in rosinality's layout: the names of the arrays tell."""
-    if not rosinality.recognises(safetensors.checked_header(data)):
+    header = safetensors.checked_header(data)
+    if safetensors.is_own(header) or not rosinality.recognises(dict.fromkeys(header)):  # by the names alone
         return safetensors.read(data, which)
     try:
         arrays = deserialize(data)
@@ -92,6 +103,7 @@ def _read_npz(data: bytes, which: str | None) -> NetworkData:
 
 def _read_arrays(content: Any, which: str | None) -> NetworkData:
     if not rosinality.recognises(content):
+        descendants.refuse_others(content if isinstance(content, Mapping) else {})
         held = f": it holds {listed(content)}" if isinstance(content, Mapping) else ""
         raise CheckpointError(f"it has no state dict of StyleGAN2 in rosinality's layout{held}")
     return rosinality.read(content, which)

@@ -19,6 +19,7 @@ import numpy as np
 from safetensors.numpy import save as serialize
 
 from stylegan2_flax import ops
+from stylegan2_flax.checkpoints import descendants
 from stylegan2_flax.checkpoints.layout import (
     MAX_BLOCKS,
     MAX_MAPPING_LAYERS,
@@ -30,6 +31,7 @@ from stylegan2_flax.checkpoints.layout import (
 )
 from stylegan2_flax.checkpoints.network_data import CheckpointError, NetworkData
 from stylegan2_flax.checkpoints.state_dict import to_state_dict
+from stylegan2_flax.checkpoints.torch_writer import write_torch
 from stylegan2_flax.discriminator import Discriminator
 from stylegan2_flax.files import atomic
 from stylegan2_flax.generator import Generator
@@ -39,6 +41,7 @@ from stylegan2_flax.resample import Number
 Names = dict[str, tuple[str, tuple[int, ...]]]
 """From the layout's names to ours, and the axes of size 1 that its array has and ours has not."""
 
+SUFFIXES = (".pt", ".npz", ".safetensors")
 _SECTIONS = {"G_ema": "g_ema", "G": "g", "D": "d"}
 _MEAN = "latent_avg"
 _MBSTD_GROUP = 4
@@ -79,8 +82,10 @@ def read(content: Mapping[Any, Any], which: str | None = None) -> NetworkData:
     if not any(name.startswith("noises.") for name in given):
         given |= {f"noises.noise_{n}": _noise(n) for n in range(2 * blocks + 1)}
     table = _changes(names)
-    if content.get(_MEAN) is not None:
-        given[_MEAN], table[_MEAN] = content[_MEAN], ("mapping.w_avg", np.ravel)
+    mean = given.pop(_MEAN, None)
+    if (mean := descendants.mean_latent(content) if mean is None else mean) is not None:
+        given[_MEAN], table[_MEAN] = mean, ("mapping.w_avg", _mean_of_every_layer)
+    _check_square(given.get("input.input"))
     return generator_data(translate(given, table))
 
 
@@ -113,13 +118,19 @@ def to_rosinality(network: Generator | Discriminator, drop_clamp: bool = False) 
 
 
 def save_rosinality(network: Generator | Discriminator, path: str | os.PathLike[str], drop_clamp: bool = False) -> None:
-    """Writes what `to_rosinality` returns to a file, whole or not at all: `.npz`, or `.safetensors`."""
+    """Writes what `to_rosinality` returns to a file, whole or not at all: `.pt`, `.npz`, or `.safetensors`.
+
+    A `.pt` file has it as the projects that build on rosinality's expect it: under g_ema or d, beside latent_avg.
+    """
     suffix = Path(path).suffix
-    if suffix not in (".npz", ".safetensors"):
-        raise ValueError(f"the layout can be written to .npz and .safetensors files, not to {suffix or path!r}")
+    if suffix not in SUFFIXES:
+        raise ValueError(f"the layout can be written to {', '.join(SUFFIXES)} files, not to {suffix or path!r}")
     arrays = to_rosinality(network, drop_clamp)
     with atomic(path) as temporary:
-        if suffix == ".npz":
+        if suffix == ".pt":
+            beside = {_MEAN: arrays.pop(_MEAN)} if _MEAN in arrays else {}
+            write_torch(temporary, {"g_ema" if network.kind == "generator" else "d": arrays, **beside})
+        elif suffix == ".npz":
             np.savez(temporary, **arrays)  # pyright: ignore[reportArgumentType]
         else:
             temporary.write_bytes(serialize(arrays))
@@ -142,7 +153,28 @@ def _networks(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
         found = {"G_ema": bare, "G": bare}
     elif not found and "final_conv.0.weight" in bare:
         found = {"D": bare}
-    return {which: {str(name): array for name, array in network.items()} for which, network in found.items()}
+    if not found:
+        return descendants.networks(content)
+    return {
+        which: descendants.network({str(name): array for name, array in network.items()})
+        for which, network in found.items()
+    }
+
+
+def _mean_of_every_layer(array: np.ndarray) -> np.ndarray:
+    """[d] from [d], or from [l, d] as pSp and its kin have it: the same for every layer."""
+    rows = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
+    if not (rows == rows[:1]).all():
+        raise CheckpointError("its latent_avg differs from layer to layer, where StyleGAN2 has one mean latent")
+    return rows[0]
+
+
+def _check_square(constant: Any) -> None:
+    if isinstance(constant, np.ndarray) and constant.ndim == 4 and constant.shape[2] != constant.shape[3]:
+        raise CheckpointError(
+            f"it makes images that are not square (it starts from {constant.shape[2]} x {constant.shape[3]}), as "
+            "StyleGAN-Human's: only StyleGAN2's square networks can be loaded"
+        )
 
 
 def _generator_names(blocks: int, mapping_layers: int) -> Names:

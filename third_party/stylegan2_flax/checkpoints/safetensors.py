@@ -60,6 +60,12 @@ def checked_header(data: bytes) -> dict[str, Any]:
     return header
 
 
+def is_own(header: Mapping[str, Any]) -> bool:
+    """Whether `save` wrote a file with this header."""
+    metadata = header.get("__metadata__")
+    return isinstance(metadata, Mapping) and metadata.get("format") == FORMAT
+
+
 def read(data: bytes, which: str | None = None) -> NetworkData:
     """Reads what `save` wrote. which: "G_ema" or "G" for a generator, "D" for a discriminator, None for either.
 
