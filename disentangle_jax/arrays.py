@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from disentangle_jax import files
+from stylegan2_flax import files
 from stylegan2_flax.checkpoints.network_data import CheckpointError
 from stylegan2_flax.checkpoints.numpy_pickles import NUMPY_CALLS
 from stylegan2_flax.checkpoints.unpickler import Call, Unpickler

@@ -13,13 +13,13 @@ from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from disentangle_jax import config as records
 from disentangle_jax.directions import Directions
 from disentangle_jax.generators import is_offered, load_recorded
 from disentangle_jax.model import Autoencoder, Codes, weights
 from disentangle_jax.model.autoencoder import Buffer
 from disentangle_jax.scores import render_batch
 from stylegan2_flax.run import checkpoints as checkpoint
+from stylegan2_flax.run import config_record as records
 
 AnyArray = Array | np.ndarray
 Latents = Float[AnyArray, "..."]

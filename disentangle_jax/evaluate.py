@@ -8,9 +8,8 @@ import json
 import time
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from disentangle_jax import command, files
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.evaluation.held_out import held_out
@@ -19,16 +18,18 @@ from disentangle_jax.evaluation.suite import METHODS, measure
 from disentangle_jax.generators import digest
 from disentangle_jax.report.gallery import draw
 from disentangle_jax.report.report import summary, write_report
+from stylegan2_flax import command, files
 from stylegan2_flax.run import metrics as records
 
-WORKDIR = flags.DEFINE_string("workdir", None, "the training workdir to judge", allow_override=True)
-COMPARE = flags.DEFINE_multi_string("compare", [], "NAME=WORKDIR of a model to compare with; may be repeated")
+FLAGS = flags.FlagValues()
+WORKDIR = flags.DEFINE_string("workdir", None, "the training workdir to judge", required=True, flag_values=FLAGS)
+COMPARE = flags.DEFINE_multi_string(
+    "compare", [], "NAME=WORKDIR of a model to compare with; may be repeated", flag_values=FLAGS
+)
 
 
 def main() -> None:
-    if WORKDIR.value is None:
-        raise app.UsageError("judge what? Say --workdir=runs/NAME")
-    evaluate(Path(WORKDIR.value), dict(map(_named_workdir, COMPARE.value)))
+    evaluate(files.local_path(WORKDIR.value, "--workdir"), dict(map(_named_workdir, COMPARE.value)))
 
 
 def evaluate(workdir: Path, compare: dict[str, str]) -> None:
@@ -71,4 +72,4 @@ def _named_workdir(text: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, FLAGS)

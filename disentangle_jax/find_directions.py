@@ -1,6 +1,6 @@
 """Find directions that move structure, and draw them:
 
-    python -m disentangle_jax.find_directions --config=experiments/configs/faces64.py --out=directions/pca
+    python -m disentangle_jax.find_directions --config=faces64 --out=directions/pca
     --config.directions.source=pca --config.directions.rank=pictures
 
 Writes directions.safetensors (which `config.directions.source` of a training run takes), directions.png (a strip of
@@ -12,24 +12,24 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 from jaxtyping import Array, Float
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from disentangle_jax import command, files, media
+from disentangle_jax import configs, media
 from disentangle_jax.directions import Directions, find
 from disentangle_jax.directions.find import Found
 from disentangle_jax.directions.ranking import Ranking, looker, rank
 from disentangle_jax.domains import load_domain
 from disentangle_jax.generators import load_generator
+from stylegan2_flax import command, files
+from stylegan2_flax.run import config_flag
 
-# The entry points share the names of flags, and a test imports them all.
-CONFIG = config_flags.DEFINE_config_file(
-    "config", help_string="the experiment: FILE.py or FILE.py:SWITCHES", allow_override=True
-)
-OUT = flags.DEFINE_string("out", None, "folder to write to", allow_override=True)
-FORCE = flags.DEFINE_bool("force", False, "write over the directions that lie in --out", allow_override=True)
+FLAGS = flags.FlagValues()
+CONFIG = config_flag.define(FLAGS, configs)
+OUT = flags.DEFINE_string("out", None, "folder to write to", required=True, flag_values=FLAGS)
+FORCE = flags.DEFINE_bool("force", False, "write over the directions that lie in --out", flag_values=FLAGS)
 
 _STOPS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # standard deviations
 _FACES = 3
@@ -38,8 +38,6 @@ _COLUMN = 90  # pixels of a column of what stands beside a strip
 
 
 def main() -> None:
-    if CONFIG.value is None or OUT.value is None:
-        raise app.UsageError("--config (such as experiments/configs/faces64.py) and --out=FOLDER are both needed")
     write_directions(CONFIG.value, files.local_path(OUT.value, "--out"), FORCE.value)
     print(f"Wrote directions.safetensors, directions.png and ranking.json to {OUT.value}")
 
@@ -97,4 +95,4 @@ def _rank(config: ConfigDict, generator: sg2.Generator, directions: Directions, 
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, FLAGS)

@@ -7,8 +7,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from disentangle_jax.files import is_url
 from stylegan2_flax import plugins
+from stylegan2_flax.files import is_url
 
 
 def is_offered(source: str | Path) -> bool:

@@ -13,36 +13,56 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags
+from absl import flags
 from jaxtyping import Array, Float
 
-from disentangle_jax import command, media
+from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_domain
 from disentangle_jax.evaluation.motion import loops, puppeteer_of
 from disentangle_jax.latents import read_ws, sample_ws
 from disentangle_jax.report.pictures import columns, columns_in_motion
+from stylegan2_flax import command, files
 
-# The entry points share the name of the first flag, and a test imports them all.
-WORKDIR = flags.DEFINE_string("workdir", None, "a training workdir or an exported model", allow_override=True)
-SOURCE = flags.DEFINE_string("source", None, "whose appearance: seed:N or a latent file")
-DRIVING = flags.DEFINE_string("driving", None, "whose pose and expression: seed:N, clip:N or a latent file")
-OUT = flags.DEFINE_string("out", None, "what to write: .png, .jpg or .webp of a picture, .gif or .mp4 of a clip")
-RELATIVE = flags.DEFINE_bool("relative", False, "carry over how the driving clip moves, not how its frames look")
-REFERENCE = flags.DEFINE_string(
-    "reference", "first", "with --relative, the frame that motion is measured from: first, best (nearest the source), N"
+FLAGS = flags.FlagValues()
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "a training workdir or an exported model", required=True, flag_values=FLAGS
 )
-STRENGTH = flags.DEFINE_float("strength", 1.0, "0 leaves the source's own expression, 1 transfers, more exaggerates")
-PSI = flags.DEFINE_float("psi", None, "truncation of seed:N and clip:N (default: that of the training clips)")
+SOURCE = flags.DEFINE_string(
+    "source", None, "whose appearance: seed:N or a latent file", required=True, flag_values=FLAGS
+)
+DRIVING = flags.DEFINE_string(
+    "driving", None, "whose pose and expression: seed:N, clip:N or a latent file", required=True, flag_values=FLAGS
+)
+OUT = flags.DEFINE_string(
+    "out",
+    None,
+    "what to write: .png, .jpg or .webp of a picture, .gif or .mp4 of a clip",
+    required=True,
+    flag_values=FLAGS,
+)
+RELATIVE = flags.DEFINE_bool(
+    "relative", False, "carry over how the driving clip moves, not how its frames look", flag_values=FLAGS
+)
+REFERENCE = flags.DEFINE_string(
+    "reference",
+    "first",
+    "with --relative, the frame that motion is measured from: first, best (nearest the source), N",
+    flag_values=FLAGS,
+)
+STRENGTH = flags.DEFINE_float(
+    "strength", 1.0, "0 leaves the source's own expression, 1 transfers, more exaggerates", flag_values=FLAGS
+)
+PSI = flags.DEFINE_float(
+    "psi", None, "truncation of seed:N and clip:N (default: that of the training clips)", flag_values=FLAGS
+)
 
 _SIZE = 256  # of one face in the output, at least
 
 
 def main() -> None:
-    workdir, source, driving, out = WORKDIR.value, SOURCE.value, DRIVING.value, OUT.value
-    if workdir is None or source is None or driving is None or out is None:
-        raise app.UsageError("--workdir, --source, --driving and --out are all needed")
-    transfer(Path(workdir), source, driving, Path(out))
+    workdir, out = files.local_path(WORKDIR.value, "--workdir"), files.local_path(OUT.value, "--out")
+    transfer(workdir, SOURCE.value, DRIVING.value, out)
     print(f"Wrote {out}")
 
 
@@ -102,4 +122,4 @@ def _write(model: Disentangler, latents: dict[str, Float[Array, "*t l d"]], out:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, FLAGS)

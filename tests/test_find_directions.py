@@ -4,15 +4,14 @@ import json
 
 import jax
 import pytest
-from absl import app, flags
-from absl.testing import flagsaver
 from flax import nnx
 from PIL import Image
 
 import stylegan2_flax as sg2
-from disentangle_jax import command, find_directions
+from disentangle_jax import find_directions
 from disentangle_jax.configs import faces64
 from disentangle_jax.directions import Directions
+from stylegan2_flax import command
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +42,8 @@ def test_directions_are_written_ranked_and_drawn(config, tmp_path, rank):
 
 
 def test_a_wrong_call_is_told_what_to_do(tmp_path):
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver(out=str(tmp_path)), pytest.raises(app.UsageError, match="both needed"):
-        command.call(find_directions.main, ["find_directions"])
+    with pytest.raises(SystemExit, match="--config is missing"):
+        command.run(find_directions.main, find_directions.FLAGS, ["find_directions", f"--out={tmp_path}"])
 
 
 @pytest.mark.parametrize(
@@ -81,13 +78,9 @@ def test_directions_that_lie_there_are_kept_unless_forced(config, tmp_path):
     assert (tmp_path / "directions.safetensors").stat().st_mtime_ns > before
 
 
-def test_a_url_is_no_folder(tmp_path, monkeypatch, config):
+def test_a_url_is_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-    with (
-        flagsaver.flagsaver(config=config, out="gs://bucket/out"),
-        pytest.raises(SystemExit, match="--out=gs://bucket/out is a URL"),
-    ):
-        command.call(find_directions.main, ["find_directions"])
+    given = ["--config=faces64", "--out=gs://bucket/out"]
+    with pytest.raises(SystemExit, match="--out=gs://bucket/out is a URL"):
+        command.run(find_directions.main, find_directions.FLAGS, ["find_directions", *given])
     assert not list(tmp_path.iterdir())

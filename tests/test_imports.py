@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "disentangle_jax"
 LEVELS = (  # from the ground up: a room imports only rooms of levels above its own in this list
-    {"files", "media", "scores"},
+    {"media", "scores"},
     {"arrays"},
     {"latents", "scorers", "generators"},
     {"domains"},

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CONFIG = "--config=experiments/configs/faces64.py:demo"
+CONFIG = "--config=faces64:demo"
 
 
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        ([], "--config=experiments/configs/faces64.py"),
+        ([], "--config=faces64"),
         ([CONFIG], "--workdir=runs/"),
         ([CONFIG, "--workdir=x", "--config.train.num_step=5"], 'Did you mean "num_steps"'),
         ([CONFIG, "--workdir=x", "--config.generator=faces65"], "one that an installed package offers (faces64)"),

@@ -26,8 +26,8 @@ from tensorflow_datasets.core.dataset_info import DatasetIdentity
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tensorflow_datasets.core.splits import SplitDict
 
-from disentangle_jax import files
 from disentangle_jax.clips.provenance import differences
+from stylegan2_flax import files
 from stylegan2_flax.files import atomic
 
 __all__ = ["NAME", "SPLIT", "VERSION", "DataSource", "Rows", "Store", "features_of", "folder_of"]

@@ -12,10 +12,10 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 import stylegan2_flax as sg2
-from disentangle_jax import files
 from disentangle_jax.directions.directions import Directions
 from disentangle_jax.scorers import Factors, Scorer, split
 from disentangle_jax.scores import in_batches, render_batch
+from stylegan2_flax import files
 
 PATH = (-1.0, 0.0, 1.0)
 """Where along a direction faces are looked at, in standard deviations."""

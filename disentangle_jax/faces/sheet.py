@@ -3,20 +3,23 @@
 Above, random faces; below, one row for every two factors, each swept from -1 to 1 on a mean face.
 """
 
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from disentangle_jax import command, media
+from disentangle_jax import media
 from disentangle_jax.faces.factors import NAMES, sample, unstack
 from disentangle_jax.faces.renderer import render
+from stylegan2_flax import command
+from stylegan2_flax.files import local_path
 
-_OUT = flags.DEFINE_string("out", "faces.png", "the picture to write")
-_SEED = flags.DEFINE_integer("seed", 0, "of the random faces")
-_RESOLUTION = flags.DEFINE_integer("resolution", 64, "pixels of a face", lower_bound=32, upper_bound=256)
+_FLAGS = flags.FlagValues()
+_OUT = flags.DEFINE_string("out", "faces.png", "the picture to write", flag_values=_FLAGS)
+_SEED = flags.DEFINE_integer("seed", 0, "of the random faces", flag_values=_FLAGS)
+_RESOLUTION = flags.DEFINE_integer(
+    "resolution", 64, "pixels of a face", lower_bound=32, upper_bound=256, flag_values=_FLAGS
+)
 
 _COLUMNS, _ROWS = 12, 3
 
@@ -32,9 +35,9 @@ def main() -> None:
         [sample(jax.random.key(_SEED.value), _COLUMNS * _ROWS).stack(), sweeps.reshape(-1, len(NAMES))]
     )
     images = np.asarray(render(unstack(shown), _RESOLUTION.value, supersampling=2))
-    media.save_image(media.image_grid(images.reshape(-1, _COLUMNS, *images.shape[1:])), Path(_OUT.value))
+    media.save_image(media.image_grid(images.reshape(-1, _COLUMNS, *images.shape[1:])), local_path(_OUT.value, "--out"))
     print(f"Wrote {_OUT.value}: random faces, then {', '.join(NAMES)}, each from -1 to 1.")
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, _FLAGS)

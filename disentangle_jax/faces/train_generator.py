@@ -28,18 +28,22 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
 import stylegan2_flax as sg2
-from disentangle_jax import command, files, media
+from disentangle_jax import media
 from disentangle_jax.faces.factors import NAMES
 from disentangle_jax.faces.judge import Judge, read
 from disentangle_jax.faces.renderer import render
 from disentangle_jax.faces.truth import CUTS, Truth
 from disentangle_jax.scores import r2
+from stylegan2_flax import command, files
 
+_FLAGS = flags.FlagValues()
 _OUT = flags.DEFINE_string(
-    "out", "runs/generator", "folder of the checkpoint, the generator, its truth and its card", allow_override=True
+    "out", "runs/generator", "folder of the checkpoint, the generator, its truth and its card", flag_values=_FLAGS
 )
-_SEED = flags.DEFINE_integer("seed", 0, "seed of weights and faces", allow_override=True)
-_SCALE = flags.DEFINE_float("scale", 1.0, "length of the training, relative to the recipe's", lower_bound=1e-4)
+_SEED = flags.DEFINE_integer("seed", 0, "seed of weights and faces", flag_values=_FLAGS)
+_SCALE = flags.DEFINE_float(
+    "scale", 1.0, "length of the training, relative to the recipe's", lower_bound=1e-4, flag_values=_FLAGS
+)
 
 _BATCH = 8
 _EMA = 0.998
@@ -200,7 +204,7 @@ def _restore(path: Path, like: dict) -> dict:
 
 
 def main() -> None:
-    out, seed = Path(_OUT.value), _SEED.value
+    out, seed = files.local_path(_OUT.value, "--out"), _SEED.value
     k_w, k_truth, k_test = jax.random.split(jax.random.key(seed), 3)
     generator = sg2.Generator(
         z_dim=_DIM,
@@ -274,4 +278,4 @@ def _psnr(images: Float[Array, "n h w 3"], target: Float[Array, "n h w 3"]) -> f
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, _FLAGS)

@@ -17,17 +17,22 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
-from disentangle_jax import command, files
 from disentangle_jax.faces import factors as fac
 from disentangle_jax.faces.judge import Judge, read
 from disentangle_jax.faces.renderer import render
 from disentangle_jax.scores import r2
+from stylegan2_flax import command, files
 
-_NAME = flags.DEFINE_string("name", "judge_a", "name of the files written: NAME.safetensors and its card NAME.json")
-_OUT = flags.DEFINE_string("out", "runs/judges", "folder for them")
-_SEED = flags.DEFINE_integer("seed", 1, "seed of weights and faces")
-_WIDTHS = flags.DEFINE_multi_integer("width", [32, 64, 96, 128], "channels of the four convolutions", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 6000, "batches of 64 fresh faces", lower_bound=1)
+_FLAGS = flags.FlagValues()
+_NAME = flags.DEFINE_string(
+    "name", "judge_a", "name of the files written: NAME.safetensors and its card NAME.json", flag_values=_FLAGS
+)
+_OUT = flags.DEFINE_string("out", "runs/judges", "folder for them", flag_values=_FLAGS)
+_SEED = flags.DEFINE_integer("seed", 1, "seed of weights and faces", flag_values=_FLAGS)
+_WIDTHS = flags.DEFINE_multi_integer(
+    "width", [32, 64, 96, 128], "channels of the four convolutions", lower_bound=1, flag_values=_FLAGS
+)
+_STEPS = flags.DEFINE_integer("steps", 6000, "batches of 64 fresh faces", lower_bound=1, flag_values=_FLAGS)
 
 _BATCH = 64
 _HELD_OUT = 4096
@@ -102,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, _FLAGS)

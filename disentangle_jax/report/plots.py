@@ -8,8 +8,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from disentangle_jax import files
 from disentangle_jax.evaluation.suite import COPIES, LAYER_SWAP, OURS
+from stylegan2_flax import files
 
 _STYLE: dict[Any, Any] = {
     "font.size": 11,

@@ -5,7 +5,6 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from disentangle_jax import config as records
 from disentangle_jax.clips import build_clip_source, from_config
 from disentangle_jax.clips.streams import make_feed
 from disentangle_jax.domains import load_judged_domain
@@ -14,6 +13,24 @@ from disentangle_jax.training import loop
 from disentangle_jax.training.optimizer import make_schedule
 from disentangle_jax.training.state import TrainState, streams
 from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run.config_record import record
+
+MAY_CHANGE = (
+    "generator",
+    "train.num_steps",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.profile_steps",
+    "data.directory",
+    "data.threads",
+    "data.prefetch",
+    "evaluation.",
+)
+"""What a resumed run may set anew: how long it goes on (the learning rate's cosine then ends at the new num_steps),
+what it writes and keeps, how it reads, how it is judged, and where its generator lies, as long as `generator_digest`
+is the same. Anything else would make the run one that its config does
+not describe."""
 
 
 def run(config: ConfigDict, workdir: str | Path) -> TrainState:
@@ -32,7 +49,7 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
     load_judged_domain(config.generator, config.evaluation.judge, generator.img_resolution)
     config = _recorded(config, generator)
     with parallel.first_process_first("workdir"):
-        records.record(config, workdir)
+        record(config, workdir, MAY_CHANGE)
         source = build_clip_source(config, generator, workdir)
     synthesis = generator.synthesis if config.loss.weights.image > 0 else None
     feed = make_feed(config, source, streams(config.seed).clips, mesh)

@@ -4,9 +4,9 @@ import json
 import shutil
 
 import pytest
-from absl import app
 
-from disentangle_jax import command, evaluate
+from disentangle_jax import evaluate
+from stylegan2_flax import command
 
 
 @pytest.fixture
@@ -14,19 +14,13 @@ def run(workdir, tmp_path):
     return shutil.copytree(workdir, tmp_path / "run")
 
 
-def call(monkeypatch, workdir, compare=()):
-    monkeypatch.setattr(evaluate, "WORKDIR", Flag(None if workdir is None else str(workdir)))
-    monkeypatch.setattr(evaluate, "COMPARE", Flag(list(compare)))
-    command.call(evaluate.main, ["evaluate"])
+def call(workdir, compare=()):
+    given = [f"--compare={comparison}" for comparison in compare]
+    command.run(evaluate.main, evaluate.FLAGS, ["evaluate", f"--workdir={workdir}", *given])
 
 
-class Flag:
-    def __init__(self, value):
-        self.value = value
-
-
-def test_a_report_and_its_numbers_are_written(monkeypatch, capsys, run):
-    call(monkeypatch, run, [f"another={run}"])
+def test_a_report_and_its_numbers_are_written(capsys, run):
+    call(run, [f"another={run}"])
     metrics = json.loads((run / "eval" / "metrics.json").read_text())
     assert set(metrics["motion"]["methods"]) == {"copy source", "copy driving", "linear transfer", "another", "ours"}
     assert "transfer" not in metrics
@@ -41,16 +35,16 @@ def test_a_report_and_its_numbers_are_written(monkeypatch, capsys, run):
     ("compare", "message"),
     [("nothing", "NAME=WORKDIR"), ("ours=here", "none of copy source"), ("x=/nowhere/at/all", "/nowhere/at/all")],
 )
-def test_wrong_comparisons_are_told_and_write_nothing(monkeypatch, run, compare, message):
+def test_wrong_comparisons_are_told_and_write_nothing(run, compare, message):
     with pytest.raises(SystemExit, match=message) as stop:
-        call(monkeypatch, run, [compare])
+        call(run, [compare])
     assert isinstance(stop.value.code, str)
     assert "\n" not in stop.value.code
     assert not (run / "report.html").exists()
 
 
-def test_a_workdir_is_asked_for(monkeypatch, tmp_path):
-    with pytest.raises(app.UsageError, match="--workdir"):
-        call(monkeypatch, None)
+def test_a_workdir_is_asked_for(tmp_path):
+    with pytest.raises(SystemExit, match="--workdir is missing"):
+        command.run(evaluate.main, evaluate.FLAGS, ["evaluate"])
     with pytest.raises(SystemExit, match=r"config\.json"):
-        call(monkeypatch, tmp_path)
+        call(tmp_path)

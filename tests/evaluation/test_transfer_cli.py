@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from absl import app, flags
-from absl.testing import flagsaver
 from PIL import Image
 
-from disentangle_jax import command, transfer
+from disentangle_jax import transfer
 from disentangle_jax.disentangler import Disentangler
+from stylegan2_flax import command
 
 LAYERS, W_DIM = 4, 8
 RNG = np.random.default_rng(0)
@@ -27,10 +26,9 @@ def model(workdir):
 def call(workdir, folder, source, driving, out="out.png", **options):
     """Run with these flags; give the path that was to be written."""
     path = folder / out
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver(workdir=str(workdir), source=source, driving=driving, out=str(path), **options):
-        command.call(transfer.main, ["transfer"])
+    values = {"workdir": workdir, "source": source, "driving": driving, "out": path, **options}
+    given = [f"--{name}={value}" for name, value in values.items() if value is not None]
+    command.run(transfer.main, transfer.FLAGS, ["transfer", *given])
     return path
 
 
@@ -140,7 +138,7 @@ def test_relative_motion_needs_a_clip(workdir, tmp_path):
 
 
 def test_what_is_missing_is_named(tmp_path):
-    with pytest.raises(app.UsageError, match="--source"):
+    with pytest.raises(SystemExit, match="--source is missing"):
         call(tmp_path, tmp_path, None, "seed:1")
     with pytest.raises(SystemExit, match=r"config\.json"):
         call(tmp_path, tmp_path, "seed:1", "seed:2")

@@ -4,11 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
-from disentangle_jax import command
 from disentangle_jax.faces import train_generator
+from stylegan2_flax import command
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +31,7 @@ def plain(factors):
 
 def teach(out):
     """The weights at the end of `python -m disentangle_jax.faces.train_generator --out=OUT`."""
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver((train_generator._OUT, str(out))):
-        command.call(train_generator.main, ["train_generator"])
+    command.run(train_generator.main, train_generator._FLAGS, ["train_generator", f"--out={out}"])
     return taught.pop()
 
 
@@ -57,7 +52,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(folder, monkeyp
 
     monkeypatch.setattr(train_generator, "_store", store_and_interrupt)
     for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SystemExit):
             teach(folder / "stopped")
     resumed = teach(folder / "stopped")
     # In the middle of the first stage, then at the end of the second, each resumed where it stood.

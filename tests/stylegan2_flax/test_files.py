@@ -1,5 +1,6 @@
 import pytest
 
+from stylegan2_flax import files
 from stylegan2_flax.files import atomic
 
 
@@ -28,3 +29,22 @@ def test_a_failure_keeps_what_was_there(tmp_path):
         write_half(path)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_text_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    files.write_text(path, "Bińkowski")
+    assert path.read_text(encoding="utf-8") == "Bińkowski"
+    with pytest.raises(UnicodeEncodeError):
+        files.write_text(path, "half\ud800")
+    assert path.read_text(encoding="utf-8") == "Bińkowski"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_home_folder_is_expanded_and_a_url_refused(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert str(files.local_path("~/runs/a", "--workdir")) == "/home/someone/runs/a"
+    for url in ("gs://bucket/run", "s3://bucket/run", "https://host/run"):
+        assert files.is_url(url)
+        with pytest.raises(ValueError, match=f"--workdir={url} is a URL.*mount the bucket"):
+            files.local_path(url, "--workdir")

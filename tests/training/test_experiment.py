@@ -5,11 +5,11 @@ import pytest
 from flax import nnx
 
 import stylegan2_flax as sg2
-from disentangle_jax import config as records
 from disentangle_jax.configs import faces64
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.generators import digest
 from disentangle_jax.training import experiment
+from stylegan2_flax.run import config_record as records
 
 
 @pytest.fixture(scope="module")

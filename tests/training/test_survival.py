@@ -15,10 +15,9 @@ from pathlib import Path
 import jax
 import pytest
 
-from disentangle_jax import config as records
 from disentangle_jax.training import loop
 from stylegan2_flax.run import checkpoints as checkpoint
-from stylegan2_flax.run import metrics
+from stylegan2_flax.run import config_record, metrics
 from stylegan2_flax.run.checkpoints import Checkpoints
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -193,4 +192,4 @@ def test_too_small_a_disk_is_refused_at_the_start(config, world, train, tmp_path
 def test_a_workdir_that_cannot_be_written_is_named(config, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"Not a directory: nothing can be written into .*file/run"):
-        records.record(config, tmp_path / "file" / "run")
+        config_record.record(config, tmp_path / "file" / "run", ())

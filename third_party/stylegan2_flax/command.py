@@ -1,42 +1,191 @@
-"""What all commands (`python -m X`) share: quiet logs, no stray arguments, errors as one line."""
+"""What all commands (`python -m X`) share: their flags and help, and one place that decides how an error is told.
 
-import functools
+An error that the user can mend is one line on stderr and exit code 1. Anything else is a fault of the program: its
+traceback, a request to report it, and exit code 70. Ctrl-C is one line and exit code 130.
+"""
+
+import dis
+import os
+import re
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
 
-from absl import app, logging
+import jax
+from absl import app, flags, logging
+
+from stylegan2_flax.run import config_flag
+from stylegan2_flax.run.interrupt import Stopped
+
+MEMORY = (
+    "lower the batch size (train.batch_size in a training, --batch or evaluation.batch_size elsewhere); a training may "
+    "also raise train.accumulate, or set block_size of its contrasts"
+)
+"""What helps when the memory of a device or of the host is exhausted."""
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parse the command line and run `main`."""
-    app.run(functools.partial(call, main), flags_parser=_parse_flags)
+def run(main: Callable[[], None], flag_values: flags.FlagValues, argv: Sequence[str] | None = None) -> None:
+    """Parse the command line and run `main`.
+
+    Args:
+        main: reads the flags and does the work.
+        flag_values: the command's own flags.
+        argv: the command line; None takes the one that the program was started with.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    if any(argument.lstrip("-") in ("help", "helpshort", "helpfull", "h", "?") for argument in argv[1:]):
+        print(usage(flag_values))
+        sys.exit(0)
+    with handled():
+        rest = parse(flag_values, argv)
+    call(main, rest)
 
 
 def call(main: Callable[[], None], argv: list[str]) -> None:
     """Run `main` under flags that are parsed already; `argv` is what they left over.
 
     Raises:
-        absl.app.UsageError: an argument is left over.
-        SystemExit: `main` met an error that its user can mend, and the exit's code is the message; or Ctrl-C, 130.
+        SystemExit: `main` met an error; see the top of this file.
     """
     logging.set_verbosity(logging.WARNING)
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}: options are written --name=value")
-    try:
+    with handled():
+        if len(argv) > 1:
+            raise app.UsageError(f"unknown argument {argv[1]!r}: options are written --name=value")
         main()
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("Interrupted. Every file that was written is whole.", file=sys.stderr)
-        sys.exit(130)  # as shells do: 128 + SIGINT
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
-    """ml_collections raises on an unknown field of the config, with a hint deep inside."""
+def usage(flag_values: flags.FlagValues) -> str:
+    """The documentation of the program, then its own flags."""
+    lines = [(sys.modules["__main__"].__doc__ or "").strip(), "", "Flags:"]
+    for name, flag in sorted((name, flag_values[name]) for name in flag_values):
+        default = "" if flag.default is None else f" (default: {flag.default_as_str})"
+        lines.append(f"  --{name}: {flag.help}{default}")
+    return "\n".join(lines)
+
+
+def parse(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
+    """Parse the flags; give what is left over.
+
+    Raises:
+        absl.flags.Error: a flag is unknown, missing or has a wrong value.
+        absl.app.UsageError: the config has no such field.
+    """
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(argv[:1])  # libraries read flags of their own
+    for name in list(flag_values):  # of an earlier call
+        if "." in name:
+            delattr(flag_values, name)
+        else:
+            flag_values[name].unparse()
+    config_flag.ARGV[:] = argv
     try:
-        return app.parse_flags_with_usage(argv)
-    except AttributeError as error:
+        return flag_values(argv)
+    except (AttributeError, KeyError) as error:  # ml_collections, of an unknown field, with a hint deep inside
         reason = error
-        while isinstance(reason, BaseException):
+        while isinstance(reason, BaseException) and reason.args:
             reason = reason.args[0]
-        sys.exit(f"error: the config has no field {reason}")
+        raise app.UsageError(f"the config has no field {' '.join(str(reason).split())}") from error
+
+
+@contextmanager
+def handled() -> Iterator[None]:
+    """Turn whatever error the body meets into an exit with a message; see the top of this file.
+
+    Raises:
+        SystemExit: the body met an error, or was interrupted.
+    """
+    jax.config.update("jax_traceback_filtering", "off")  # for a report, and for `is_deliberate`
+    try:
+        yield
+    except Stopped as stop:
+        _say(str(stop))
+        sys.exit(128 + stop.signal)  # as shells do
+    except KeyboardInterrupt:
+        _say("Interrupted. Every file that was written is whole.")
+        sys.exit(130)
+    except Exception as error:
+        advice = explain(error)
+        if advice is not None:
+            sys.exit(f"error: {advice}")
+        traceback.print_exc()
+        _say("This is a fault of the program, not yours: please report it, with the command and the lines above.")
+        sys.exit(os.EX_SOFTWARE)
+
+
+def explain(error: BaseException) -> str | None:
+    """What to tell the user of an error that the user can mend; None for a fault of the program."""
+    text = str(error)
+    first = text.strip().split("\n")[0]
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
+        return f"the memory is exhausted ({first or 'MemoryError'}): {MEMORY}"
+    if _raised_in(error) == "jax._src.xla_bridge":
+        wanted = os.environ.get("JAX_PLATFORMS", "")
+        return (
+            f"JAX finds no such device{f' (JAX_PLATFORMS={wanted})' if wanted else ''}{f': {first}' if first else ''}. "
+            "Install what drives it, such as disentangle_jax[cuda] or disentangle_jax[tpu], or unset JAX_PLATFORMS"
+        )
+    if isinstance(error, flags.Error | app.UsageError):
+        return _of_flags(first)
+    if is_deliberate(error):
+        return text
+    return first if isinstance(error, OSError | ImportError | FloatingPointError) else None
+
+
+def _of_flags(text: str) -> str:
+    """A flag's error, and how the command is called."""
+    missing = re.findall(r"Flag (--\S+) must have a value other than None", text)
+    reason = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing" if missing else text
+    example = re.search("python -m .*", sys.modules["__main__"].__doc__ or "")
+    return f"{reason}. For example:\n    {example[0]}\n--help tells of all flags." if example else reason
+
+
+def is_deliberate(error: BaseException) -> bool:
+    """Whether it is an error that this program raised for the user to read: by a `raise` of its own, not by a slip."""
+    if not isinstance(error, ValueError | OSError | ImportError | FloatingPointError):
+        return False
+    last = _innermost(error)
+    if last is None:
+        return True
+    raised = dis.opname[last.tb_frame.f_code.co_code[last.tb_lasti]] == "RAISE_VARARGS"
+    return raised and _raised_in(error).split(".")[0] not in _FOREIGN
+
+
+def _raised_in(error: BaseException) -> str:
+    """Name of the module."""
+    last = _innermost(error)
+    return "" if last is None else last.tb_frame.f_globals.get("__name__", "")
+
+
+def _innermost(error: BaseException) -> TracebackType | None:
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last
+
+
+_FOREIGN = set(sys.stdlib_module_names) | {
+    "absl",
+    "array_record",
+    "etils",
+    "flax",
+    "grain",
+    "jax",
+    "jaxlib",
+    "matplotlib",
+    "ml_collections",
+    "numpy",
+    "optax",
+    "orbax",
+    "safetensors",
+    "scipy",
+    "sklearn",
+    "tensorflow_datasets",
+    "tensorstore",
+}
+"""Where a ValueError means that this program called a library wrongly."""
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)

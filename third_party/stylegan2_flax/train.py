@@ -3,22 +3,24 @@
 Run the same command again to resume. Any field of the config can be set: --config.train.total_kimg=100
 """
 
-from absl import app, flags
-from ml_collections import config_flags
+from absl import flags
 
 from stylegan2_flax import command
+from stylegan2_flax.files import local_path
 from stylegan2_flax.gan import experiment, loop
+from stylegan2_flax.run import config_flag, processes
 
-CONFIG = config_flags.DEFINE_config_file("config", help_string="the experiment: FILE.py or FILE.py:ARGUMENT")
-WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run: made if it is new, resumed if it is not")
+FLAGS = flags.FlagValues()
+CONFIG = config_flag.define(FLAGS)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "folder of this run: made if it is new, resumed if it is not", required=True, flag_values=FLAGS
+)
+join = processes.define(FLAGS)
 
 
 def main() -> None:
-    if CONFIG.value is None:
-        raise app.UsageError("which experiment? Say --config=experiments/configs/gan_faces64.py")
-    if WORKDIR.value is None:
-        raise app.UsageError("where to? Say --workdir=runs/NAME")
-    config, workdir = CONFIG.value, WORKDIR.value
+    config, workdir = CONFIG.value, local_path(WORKDIR.value, "--workdir")
+    join()
     step, last = int(experiment.run(config, workdir).step), loop.steps_of(config, config.train.total_kimg)
     if step < last:
         print(
@@ -29,4 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, FLAGS)

@@ -25,7 +25,7 @@ def record(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...])
     _try_out(Path(workdir))
     path = Path(workdir) / "config.json"
     if path.exists():
-        before, now = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(json.loads(config.to_json()))
+        before, now = _flat(_json(path)), _flat(json.loads(config.to_json()))
         if before == now:
             return
         differing = [
@@ -39,6 +39,49 @@ def record(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...])
                 "Give another --workdir, delete this one to start over, or take these settings back to continue it."
             )
     write(config, workdir)
+
+
+def read(folder: str | Path) -> ConfigDict:
+    """The config of a workdir or an exported folder, sequences as tuples, as `get_config` wrote them.
+
+    Raises:
+        FileNotFoundError: there is no config.json in the folder.
+        ValueError: it is cut short, or no config.
+    """
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: {folder} is neither a training workdir nor an exported folder")
+    return read_file(path)
+
+
+def read_file(path: Path) -> ConfigDict:
+    """The config that `write` wrote.
+
+    Raises:
+        ValueError: there is no such file, it is cut short, or no config.
+    """
+    try:
+        return ConfigDict(_tuples(_json(path)))
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no config {path}") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is cut short or is no JSON ({error}): restore it, or delete it to start over"
+        ) from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no config, but {type(content).__name__}")
+    return content
+
+
+def _tuples(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {name: _tuples(child) for name, child in node.items()}
+    return tuple(_tuples(child) for child in node) if isinstance(node, list) else node
 
 
 def write(config: ConfigDict, folder: str | Path) -> None:

@@ -7,6 +7,18 @@ import jax
 from jax.experimental import multihost_utils
 
 
+class Stopped(SystemExit):
+    """A signal stopped the program at a place where it could be stopped.
+
+    Attributes:
+        signal: the number of the signal.
+    """
+
+    def __init__(self, message: str, name: str):
+        super().__init__(message)
+        self.signal = int(signal.Signals[name])
+
+
 class Interrupt:
     """A context manager that notes the first SIGINT or SIGTERM in `name` instead of dying of it; a second acts as ever.
 

@@ -1,0 +1,28 @@
+"""Configs: their switches."""
+
+import pytest
+
+from disentangle_jax.configs import faces64, ffhq256, ffhq1024
+
+get_config = faces64.get_config
+
+
+def test_switches():
+    assert get_config("demo").train.num_steps < get_config().train.num_steps
+    assert get_config("demo,no_contrast").loss.weights.appearance_contrast == 0
+    assert get_config("no_contrast").loss.weights.structure_contrast == 0
+    with pytest.raises(ValueError, match="unknown switch 'dmeo': this config knows demo, no_contrast"):
+        get_config("dmeo")
+
+
+@pytest.mark.parametrize("module", [ffhq256, ffhq1024])
+def test_configs_of_published_generators(module):
+    """They have the fields of faces64.py, need no scorer, and spread over eight devices."""
+    config = module.get_config("pca,wide")
+    assert config.keys() == get_config().keys()
+    assert all(config[field].keys() == get_config()[field].keys() for field in ("directions", "clips", "train"))
+    assert config.directions.source == "pca"
+    assert (config.directions.rank, config.purify.steps, config.clips.appearance) == ("none", 0, 0.0)
+    assert config.train.batch_size == 1024
+    with pytest.raises(ValueError, match="unknown switch 'wdie': this config knows pca, wide"):
+        module.get_config("wdie")

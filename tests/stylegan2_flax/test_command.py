@@ -1,0 +1,174 @@
+"""What all commands share: flags, help, and how each kind of error is told."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from absl import app, flags
+
+from stylegan2_flax import command
+
+
+def failing(error):
+    def main():
+        raise error
+
+    return main
+
+
+def told(error):
+    with pytest.raises(SystemExit) as stop:
+        command.call(failing(error), ["command"])
+    return stop.value.code
+
+
+@pytest.fixture(autouse=True)
+def traceback_filtering():
+    before = jax.config.jax_traceback_filtering  # pyright: ignore[reportAttributeAccessIssue]
+    yield
+    jax.config.update("jax_traceback_filtering", before)
+
+
+def test_stray_arguments_are_refused():
+    with pytest.raises(SystemExit) as stop:
+        command.call(failing(AssertionError), ["command", "x"])
+    assert str(stop.value.code).startswith("error: unknown argument 'x': options are written --name=value")
+
+
+@pytest.mark.parametrize("error", [ValueError, FileNotFoundError, ImportError, FloatingPointError, app.UsageError])
+def test_errors_of_the_user_are_one_line(error):
+    assert str(told(error("mend this"))).startswith("error: mend this")
+
+
+def reshape_wrongly():
+    np.zeros(3).reshape(2)
+
+
+def add_wrongly():
+    print(jax.numpy.zeros(3) + jax.numpy.zeros(2))
+
+
+def look_up_wrongly():
+    print({}["missing"])
+
+
+@pytest.mark.parametrize("main", [reshape_wrongly, add_wrongly, look_up_wrongly])
+def test_a_slip_of_the_program_is_a_traceback_to_report(main, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.call(main, ["command"])
+    assert stop.value.code == os.EX_SOFTWARE
+    error = capsys.readouterr().err
+    assert f"in {main.__name__}" in error
+    assert "please report it" in error
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes\nand\nmany\nlines")]
+)
+def test_exhausted_memory_names_what_to_lower(error):
+    message = str(told(error))
+    assert "\n" not in message
+    assert "train.batch_size" in message
+    assert "train.accumulate" in message
+    assert "block_size" in message
+
+
+def test_foreign_text_is_told_by_its_first_line():
+    with pytest.raises(SystemExit) as stop:
+        command.call(lambda: print(os.listdir("/nowhere")), ["command"])
+    assert stop.value.code == "error: [Errno 2] No such file or directory: '/nowhere'"
+    error = ImportError("no such library\nline 2\nline 3")
+    error.__traceback__ = None
+
+    def of_a_library():
+        exec("raise error", {"__name__": "jax.somewhere", "error": error})
+
+    with pytest.raises(SystemExit) as stop:
+        command.call(of_a_library, ["command"])
+    assert stop.value.code == "error: no such library"
+
+
+def test_other_exits_pass():
+    assert told(SystemExit("Stopped")) == "Stopped"
+
+
+def test_an_interrupt_is_one_line(capsys):
+    assert told(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == "Interrupted. Every file that was written is whole.\n"
+
+
+def test_a_run_that_a_signal_stopped_exits_as_shells_do(capsys):
+    assert told(command.Stopped("Stopped by SIGTERM after step 3", "SIGTERM")) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "Stopped by SIGTERM after step 3\n"
+
+
+PROGRAM = '''
+"""Count: python -m count --number=3"""
+import time
+from absl import flags
+from stylegan2_flax import command
+
+FLAGS = flags.FlagValues()
+NUMBER = flags.DEFINE_integer("number", None, "how far", required=True, flag_values=FLAGS)
+STEP = flags.DEFINE_integer("step", 1, "by how much", flag_values=FLAGS)
+
+def main():
+    import jax
+    print(*range(0, NUMBER.value, STEP.value), jax.device_count(), flush=True)
+    time.sleep(60 * (NUMBER.value > 3))
+
+command.run(main, FLAGS)
+'''
+
+
+def start(tmp_path, *arguments, **environment):
+    (tmp_path / "count.py").write_text(PROGRAM.lstrip())
+    return subprocess.Popen(
+        [sys.executable, str(tmp_path / "count.py"), *arguments],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "out", "err"),
+    [
+        (["--help"], {}, 0, "Count: python -m count --number=3\n\nFlags:\n  --number: how far\n  --step: by how", ""),
+        (["--number=3"], {}, 0, "0 1 2 8\n", ""),
+        ([], {}, 1, "", "error: --number is missing. For example:\n    python -m count --number=3"),
+        (["--number=x"], {}, 1, "", "error: flag --number=x: "),
+        (["--nmuber=3"], {}, 1, "", "error: Unknown command line flag 'nmuber'. Did you mean: number ?"),
+        (["--number=3"], {"JAX_PLATFORMS": "cuda"}, 1, "", "error: JAX finds no such device (JAX_PLATFORMS=cuda)"),
+    ],
+)
+def test_a_command_from_outside(tmp_path, arguments, environment, code, out, err):
+    process = start(tmp_path, *arguments, **environment)
+    printed, error = process.communicate(timeout=120)
+    assert process.returncode == code, error
+    assert printed.startswith(out)
+    assert error.startswith(err)
+    assert "Traceback" not in error
+    assert len(error.splitlines()) <= 3
+
+
+def test_ctrl_c_from_outside(tmp_path):
+    process = start(tmp_path, "--number=4")
+    assert process.stdout
+    assert process.stdout.readline()
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == "Interrupted. Every file that was written is whole.\n"
+    assert process.returncode == 130
+
+
+def test_help_names_flags_of_the_command_alone():
+    values = flags.FlagValues()
+    flags.DEFINE_string("out", "runs", "where to", flag_values=values)
+    assert command.usage(values).endswith("Flags:\n  --out: where to (default: 'runs')")

@@ -1,0 +1,107 @@
+"""The flag --config (a named experiment, a Python file, or the config.json of a run) and its fields as flags."""
+
+import sys
+import traceback
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
+from pathlib import Path
+from types import ModuleType
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from stylegan2_flax.run import config_record
+
+ARGV: list[str] = []
+"""The command line that is being parsed, where the flag looks for --config.FIELD=VALUE."""
+
+
+def define(
+    flag_values: flags.FlagValues, configs: ModuleType | None = None, *, required: bool = True
+) -> flags.FlagHolder[ConfigDict]:
+    """Define --config, and with it --config.FIELD=VALUE for any field of the config.
+
+    Args:
+        flag_values: the flags of the command.
+        configs: a package of configs that can be called by their names, if there is one.
+        required: whether the command cannot do without.
+    """
+    named = f"a name ({', '.join(_names(configs))}), " if configs else ""
+    holder = config_flags.DEFINE_config_file(
+        "config",
+        help_string=f"{named}FILE.py, either with :SWITCHES, or the config.json of a run; "
+        "--config.FIELD=VALUE sets a field",
+        flag_values=flag_values,
+        sys_argv=ARGV,
+    )
+    flag_values["config"].parser = _Parser(configs)
+    if required:
+        flags.mark_flag_as_required("config", flag_values)
+    return holder
+
+
+def load(text: str, configs: ModuleType | None = None) -> ConfigDict:
+    """The config that --config=`text` names, locked.
+
+    Raises:
+        ValueError: there is none of that name, or it cannot be read.
+    """
+    path, colon, switches = text.partition(":")
+    if path.endswith(".json"):
+        if colon:
+            raise ValueError(f"{path} is the record of a run, which takes no switches: leave out {colon}{switches}")
+        config = config_record.read_file(Path(path).expanduser())
+    else:
+        config = _run(_find(path, configs), colon + switches)
+    return config.lock()
+
+
+def _names(configs: ModuleType | None) -> list[str]:
+    folders = [Path(folder) for folder in configs.__path__] if configs else []
+    return sorted(path.stem for folder in folders for path in folder.glob("[!_]*.py"))
+
+
+def _find(text: str, configs: ModuleType | None) -> Path:
+    path = Path(text).expanduser()
+    if path.is_file():
+        return path
+    if text in _names(configs):
+        assert configs
+        return Path(configs.__path__[0]) / f"{text}.py"
+    offered = f", nor a name ({', '.join(_names(configs))})" if configs else ""
+    raise ValueError(f"there is no config {text!r}: it is neither a file{offered}")
+
+
+def _run(path: Path, switches: str) -> ConfigDict:
+    """What `get_config` of a Python file gives, called with what stands behind the colon, if there is one."""
+    loader = SourceFileLoader(f"config_{path.stem}", str(path))
+    module = module_from_spec(ModuleSpec(loader.name, loader, origin=str(path)))
+    module.__file__ = str(path)
+    sys.modules[loader.name] = module  # where dataclasses look for what they are defined in
+    try:
+        loader.exec_module(module)
+        config = module.get_config(*([switches[1:]] if switches else []))
+    except ValueError as error:  # of its switches, or of the text of what is no Python file
+        raise ValueError(f"{path}: {error}") from error
+    except Exception as error:
+        where = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = getattr(error, "lineno", None) or (where[-1] if where else None)
+        at = f", line {line}" if line else ""
+        raise ValueError(
+            f"{path}{at}: {type(error).__name__}: {error}. A config is a Python file with a function "
+            "get_config(switches) that returns an ml_collections.ConfigDict, or the config.json of a run"
+        ) from error
+    if not isinstance(config, ConfigDict):
+        raise ValueError(f"{path}: get_config returned {type(config).__name__}, not an ml_collections.ConfigDict")
+    return config
+
+
+class _Parser(flags.ArgumentParser[ConfigDict]):
+    def __init__(self, configs: ModuleType | None):
+        self._configs = configs
+
+    def parse(self, argument: str) -> ConfigDict:
+        return load(argument, self._configs)
+
+    def flag_type(self) -> str:
+        return "config"
