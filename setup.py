@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 VIDEO = ["imageio-ffmpeg>=0.5"]
 # Published StyleGAN2 checkpoints: URLs of any kind, flaxmodels' HDF5 files, files on the Hugging Face hub.
 CHECKPOINTS = ["fsspec[http]>=2024.2", "h5py>=3.11", "huggingface_hub>=0.24"]
+TENSORBOARD = ["tensorboardX>=2.6.2.2"]  # earlier ones fail with protobuf 4 and later
 
 HERE = Path(__file__).parent
 VERSION = re.findall(r'__version__ = "(.+)"', (HERE / "disentangle_jax" / "__init__.py").read_text(encoding="utf-8"))[0]
@@ -56,6 +57,7 @@ setup(
         ],
     },
     extras_require={
+        "tensorboard": TENSORBOARD,
         "cuda": ["jax[cuda13]"],
         "tpu": ["jax[tpu]"],
         "video": VIDEO,
@@ -63,6 +65,7 @@ setup(
         "dev": [
             *VIDEO,
             *CHECKPOINTS,
+            *TENSORBOARD,
             "pytest>=8",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",

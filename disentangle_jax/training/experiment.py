@@ -9,11 +9,12 @@ from disentangle_jax.clips import build_clip_source, from_config
 from disentangle_jax.clips.streams import make_feed
 from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.generators import absolute, digest, load_generator
-from disentangle_jax.training import loop
 from disentangle_jax.training.optimizer import make_schedule
 from disentangle_jax.training.state import TrainState, streams
+from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax.run import devices as parallel
 from stylegan2_flax.run.config_record import record
+from stylegan2_flax.run.loop import Schedule, train
 
 MAY_CHANGE = (
     "generator",
@@ -22,6 +23,7 @@ MAY_CHANGE = (
     "train.checkpoint_every",
     "train.keep_checkpoints",
     "train.profile_steps",
+    "train.tensorboard",
     "data.directory",
     "data.threads",
     "data.prefetch",
@@ -29,12 +31,11 @@ MAY_CHANGE = (
 )
 """What a resumed run may set anew: how long it goes on (the learning rate's cosine then ends at the new num_steps),
 what it writes and keeps, how it reads, how it is judged, and where its generator lies, as long as `generator_digest`
-is the same. Anything else would make the run one that its config does
-not describe."""
+is the same. Anything else would make the run one that its config does not describe."""
 
 
 def run(config: ConfigDict, workdir: str | Path) -> TrainState:
-    """Train what the config describes, or go on where the workdir stands; see `loop.train`.
+    """Train what the config describes, or go on where the workdir stands; see `run.loop.train`.
 
     Raises:
         ValueError: the config is invalid, or is not the one that the workdir's run began with.
@@ -53,7 +54,8 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
         source = build_clip_source(config, generator, workdir)
     synthesis = generator.synthesis if config.loss.weights.image > 0 else None
     feed = make_feed(config, source, streams(config.seed).clips, mesh)
-    return loop.train(config, workdir, feed, source.stats.mean, source.stats.std, synthesis)
+    trainer = make_trainer(config, feed, source.stats.mean, source.stats.std, synthesis)
+    return train(trainer, Schedule.of(config.train), workdir)
 
 
 def _load_generator(config: ConfigDict, workdir: Path) -> sg2.Generator:

@@ -137,6 +137,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.train.checkpoint_every = 1000
     config.train.keep_checkpoints = 3  # the latest ones
     config.train.accumulate = 1  # parts of a batch, one after the other; a contrast sees those of its own part alone
+    config.train.tensorboard = False  # write for TensorBoard too (extra `tensorboard`)
     config.train.profile_steps = (0, 0)  # first and last step to trace into the workdir's profile/; (0, 0): none
 
     # How the result is judged.

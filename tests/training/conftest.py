@@ -1,8 +1,5 @@
 """A small world to train in: Gaussian latents of four layers, moved along two directions; tiny sizes everywhere."""
 
-import runpy
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,15 +8,17 @@ from flax import nnx
 
 from disentangle_jax.clips import Clip
 from disentangle_jax.clips.streams import GeneratedClips
+from disentangle_jax.configs import faces64
 from disentangle_jax.model import Autoencoder
-from disentangle_jax.training import loop
 from disentangle_jax.training.optimizer import make_optimizer
 from disentangle_jax.training.state import graphdef, init_state, streams
 from disentangle_jax.training.step import make_gradient
+from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run.loop import Schedule
+from stylegan2_flax.run.loop import train as train_loop
 
 LAYERS, W_DIM, DIRECTIONS, FRAMES = 4, 8, 2, 3
-CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "faces64.py"
 
 
 def sample_clip(source, key):
@@ -50,7 +49,7 @@ def train_world(config, workdir, world):
     feed = GeneratedClips(
         sample_clip, placed, streams(config.seed).clips, config.train.batch_size, mesh, config.data.tile
     )
-    return loop.train(config, workdir, feed, mean, std)
+    return train_loop(make_trainer(config, feed, mean, std), Schedule.of(config.train), workdir)
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +107,7 @@ def ten_steps(module_config, world, tmp_path_factory):
 
 
 def make_config():
-    config = runpy.run_path(str(CONFIG))["get_config"]("demo")
+    config = faces64.get_config("demo")
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
     config.optimizer.update(warmup_steps=3, learning_rate=1e-2)
     config.train.update(batch_size=8, num_steps=10, log_every=2, checkpoint_every=5)

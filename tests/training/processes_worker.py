@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from disentangle_jax.training import loop
+from disentangle_jax.training.step import Advance
 from stylegan2_flax.run import devices as parallel
 
 process, port, folder = sys.argv[1:]
@@ -23,7 +23,7 @@ value, grads = small["gradient_of_world"](parallel.make_mesh(config.train.batch_
 if jax.process_index() == 0:
     np.savez(Path(folder) / "gradient.npz", value, *jax.tree.leaves(grads))
 
-advance = loop.Advance.__call__
+advance = Advance.__call__
 
 
 def wait_at_eight(self, state, step):
@@ -32,5 +32,5 @@ def wait_at_eight(self, state, step):
     return advance(self, state, step)
 
 
-loop.Advance.__call__ = wait_at_eight
+Advance.__call__ = wait_at_eight
 small["train_world"](config, Path(folder) / "run", world)

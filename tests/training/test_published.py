@@ -1,7 +1,7 @@
 """From a checkpoint in NVIDIA's format to a transfer, by the configs for published generators."""
 
 import importlib.util
-import runpy
+from importlib import import_module
 from pathlib import Path
 
 import jax
@@ -14,7 +14,6 @@ from disentangle_jax import Disentangler
 from disentangle_jax.training import experiment
 
 TESTS = Path(__file__).parents[1]
-CONFIGS = TESTS.parent / "experiments" / "configs"
 
 
 def written(path, resolution):
@@ -39,7 +38,7 @@ def _module(name):
 
 
 def train_and_transfer(name, resolution, tmp_path, **model):
-    config = runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]()
+    config = import_module(f"disentangle_jax.configs.{name}").get_config()
     config.generator = str(written(tmp_path / "network.pkl", resolution))
     config.directions.num_samples = 256
     config.model.update(model)

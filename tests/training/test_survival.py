@@ -15,7 +15,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from disentangle_jax.training import loop
+from disentangle_jax.training.step import Advance
 from stylegan2_flax.run import checkpoints as checkpoint
 from stylegan2_flax.run import config_record, metrics
 from stylegan2_flax.run.checkpoints import Checkpoints
@@ -141,7 +141,7 @@ def fill_disk(monkeypatch, capsys):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def arrange(folder, full_at, whole, free_at):
-        run = loop.Advance.__call__
+        run = Advance.__call__
 
         def run_between(advance, state, step):
             if step == full_at:
@@ -151,7 +151,7 @@ def fill_disk(monkeypatch, capsys):
                 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
             return run(advance, state, step)
 
-        monkeypatch.setattr(loop.Advance, "__call__", run_between)
+        monkeypatch.setattr(Advance, "__call__", run_between)
 
     yield arrange
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)

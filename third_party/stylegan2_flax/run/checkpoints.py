@@ -44,6 +44,7 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int):
         self._folder, self._keep = folder, keep
         self._checkpointer = self._open(tidy=True)
+        self._found, self._saved = self.latest_step, False  # the newest from before; whether one of this run is there
 
     def __enter__(self) -> "Checkpoints":
         logging.getLogger("absl").addFilter(_not_from_orbax)
@@ -84,8 +85,12 @@ class Checkpoints:
     def save(self, step: int, state: Any) -> None:
         """Save the state after `step` steps, unless it is there. Returns as soon as the state may be donated.
 
-        A save that fails, for want of room, is told on stderr, here or when it is waited for. The older ones stay. Of
-        several processes, which cannot know of each other's failures, it ends the run.
+        A save that fails for want of room is told on stderr, here or when it is waited for. The older ones stay. So is
+        one that fails for another reason, if one of this run succeeded: the first must not fail, or nothing would be
+        left at the end. Of several processes, which cannot know of each other's failures, any failure ends the run.
+
+        Raises:
+            OSError: the first checkpoint could not be written, for another reason than want of room.
         """
         self.wait()
         if step != self.latest_step:
@@ -94,9 +99,10 @@ class Checkpoints:
                 self._checkpointer.save_checkpointables_async(step, {**fields, _DIGESTS: _digests(fields)}, force=True)
 
     def wait(self) -> None:
-        """Wait until what is being saved is on the disk."""
+        """Wait until what is being saved is on the disk. Raises like `save`."""
         with self._survived():
             self._checkpointer.wait()
+            self._saved = self._saved or self.latest_step not in (None, self._found)
 
     def finish(self, step: int) -> None:
         """Wait, and make sure that the state after `step` steps is there.
@@ -132,10 +138,12 @@ class Checkpoints:
         except Exception as error:  # Orbax, TensorStore and the system have many, and no common one
             if jax.process_count() > 1:
                 raise
+            if not self._saved and not _is_want_of_room(error):
+                raise OSError(errno.EIO, f"the first checkpoint could not be written: {_reason(error)}") from error
             for path in self._folder.glob("*.orbax-checkpoint-tmp"):
                 shutil.rmtree(path, ignore_errors=True)  # what cannot be cleared away now, the next start will
             self._reopen()
-            _warn(
+            warn(
                 f"a checkpoint could not be written ({_reason(error)}); the newest in {self._folder} is of step "
                 f"{self.latest_step or 0}"
             )
@@ -189,7 +197,7 @@ def _load_newest(checkpointer: ocp.training.Checkpointer, target: dict[str, Any]
             reasons[path] = _reason(error)
             continue
         for damaged, reason in reasons.items():
-            _warn(f"checkpoint {damaged} is damaged ({reason}); that of step {checkpoint.step} is used")
+            warn(f"checkpoint {damaged} is damaged ({reason}); that of step {checkpoint.step} is used")
         return _Found(fields, list(reasons))
     raise ValueError(
         "no checkpoint can be read:\n" + "\n".join(f"  {path}: {reason}" for path, reason in reasons.items()) + "\n"
@@ -244,10 +252,23 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
+def _is_want_of_room(error: BaseException | None) -> bool:
+    """Whether the system refused for want of room, by its number or, where a library passed it on, by its words."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        words = ("No space left on device", "Disk quota exceeded", "File too large", "RESOURCE_EXHAUSTED")
+        if any(word in str(error) for word in words):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _not_from_orbax(record: logging.LogRecord) -> bool:
     # It logs the traceback of a failed save in each of its threads; the error itself comes to `_survived`.
     return "orbax" not in record.pathname
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
+    """Tell the user, above the progress bar."""
     tqdm.write(f"warning: {message}", file=sys.stderr)

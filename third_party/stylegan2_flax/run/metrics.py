@@ -22,9 +22,17 @@ def append(path: Path, step: int, values: dict[str, float]) -> None:
 
 
 def read(path: Path) -> list[dict[str, int | float]]:
-    """All whole lines. A last line that a kill cut short is left out; no file gives an empty list."""
-    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
-    return [json.loads(line) for line in lines[:-1]]
+    """All whole lines. One that a kill cut short, or a power failure damaged, is left out; no file gives none."""
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+    return [line for line in map(_parse, lines) if line is not None]
+
+
+def _parse(text: str) -> dict[str, int | float] | None:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("step"), int) else None
 
 
 def rewind(path: Path, step: int) -> None:

@@ -3,19 +3,18 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 from tqdm import tqdm
 
-from disentangle_jax.training.state import TrainState
-from disentangle_jax.training.step import Advance
 from stylegan2_flax.run import devices as parallel
 from stylegan2_flax.run.checkpoints import Checkpoints
 
 FOLDER = "nan"
 
 
-def leave_reproduction(workdir: Path, step: int, restore: Callable[[], TrainState], advance: Advance) -> str:
+def leave_reproduction(workdir: Path, step: int, restore: Callable[[], Any], advance: Callable[[Any, int], Any]) -> str:
     """Write the state before `step` into workdir/nan, beside the config, and say what to do with it.
 
     A step depends on its state and its number alone, so the state is made anew from the last checkpoint.

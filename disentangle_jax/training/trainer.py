@@ -1,0 +1,54 @@
+"""What the training loop trains: the autoencoder, on the clips of a feed."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from disentangle_jax.clips.streams import Feed
+from disentangle_jax.model import Autoencoder
+from disentangle_jax.training.optimizer import make_optimizer, make_schedule
+from disentangle_jax.training.state import TrainState, graphdef, init_state, streams
+from disentangle_jax.training.step import Advance, make_train_step
+from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run.loop import Trainer
+
+SHOWN = ("loss", "swap", "appearance_contrast", "structure_contrast")
+
+
+def make_trainer(
+    config: ConfigDict,
+    feed: Feed,
+    mean: Float[Array, "l d"],
+    std: Float[Array, "l d"],
+    synthesis: nnx.Module | None = None,
+) -> Trainer[TrainState]:
+    """The trainer of an autoencoder on synthetic clips, on all devices.
+
+    Args:
+        config: the experiment.
+        feed: the clips of each step.
+        mean, std: of the latents.
+        synthesis: the frozen synthesis network, for the image loss.
+    """
+    mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
+    replicated = parallel.replicated(mesh)
+    create = partial(_create, config, np.asarray(mean), np.asarray(std))
+    schedule = make_schedule(config.optimizer, config.train.num_steps)
+    optimizer = make_optimizer(config.optimizer, schedule)
+    train_step = make_train_step(config, graphdef(create), optimizer, schedule, feed, mesh)
+    return Trainer(
+        init=jax.jit(partial(init_state, create, optimizer), out_shardings=replicated),
+        sharding=replicated,
+        advance=Advance(train_step, feed, jax.device_put(synthesis, replicated)),
+        shown=SHOWN,
+        advice="Try a lower optimizer.learning_rate or a higher temperature.",
+    )
+
+
+def _create(config: ConfigDict, mean: Float[np.ndarray, "l d"], std: Float[np.ndarray, "l d"]) -> Autoencoder:
+    return Autoencoder(jnp.asarray(mean), jnp.asarray(std), **config.model, rngs=nnx.Rngs(streams(config.seed).init))
