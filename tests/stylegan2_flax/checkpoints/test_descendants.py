@@ -65,7 +65,9 @@ def files(arrays, mean):
     tiled = np.tile(mean, (4, 1))
     psp = {"state_dict": encoder | prefixed(arrays, "decoder.")}
     mmgeneration = prefixed(arrays, "generator.", in_mmgeneration)
-    restorer = {"conv_body_first.weight": np.zeros((1, 1), "f4")} | prefixed(arrays, "stylegan_decoder.", in_basicsr)
+    degraded = {"conv_body_first.0.weight": np.zeros((1, 1), "f4"), "final_conv.0.weight": np.zeros((2, 2, 3, 3), "f4")}
+    restorer = degraded | prefixed(arrays, "stylegan_decoder.", in_basicsr)
+    stylization = {"style.1.weight": np.zeros((2, 2), "f4"), "res.0.conv.weight": np.zeros((1, 2, 2, 3, 3), "f4")}
     return {
         "DataParallel": {"g_ema": prefixed(arrays, "module."), "latent_avg": mean},
         "DataParallel, bare": prefixed(arrays, "module.") | {"latent_avg": mean},
@@ -75,6 +77,7 @@ def files(arrays, mean):
         "BasicSR": {"params_ema": prefixed(arrays, "", in_basicsr), "latent_avg": mean},
         "BasicSR, params": {"params": prefixed(arrays, "", in_basicsr), "latent_avg": mean},
         "GFPGAN": {"params_ema": restorer, "latent_avg": mean},
+        "GFPGAN, bare": restorer | {"latent_avg": mean},
         "MMGeneration": {
             "meta": {"epoch": 1},
             "state_dict": mmgeneration
@@ -82,8 +85,9 @@ def files(arrays, mean):
             | {"generator_ema.w_avg": mean},
         },
         "MMagic": mmgeneration | prefixed(arrays | {"w_avg": mean}, "generator_ema.module.", in_mmgeneration),
-        "DualStyleGAN": {
-            "g_ema": prefixed(arrays, "generator.generator.") | {"generator.res.0.weight": np.zeros((2, 2), "f4")},
+        "DualStyleGAN": {"g_ema": prefixed(arrays, "generator.") | stylization, "latent_avg": mean},
+        "VToonify": {
+            "g_ema": prefixed(prefixed(arrays, "generator.") | stylization, "generator."),
             "latent_avg": mean,
         },
         "optimizer beside": {
@@ -103,6 +107,11 @@ def test_the_generator_in_files_of_other_projects_is_loaded_bit_for_bit(
 ):
     (tmp_path / "file.pt").write_bytes(writers.torch_zip(files(arrays, mean)[name]))
     assert_same(sg2.load(tmp_path / "file.pt"), rosinality.read({"g_ema": arrays, "latent_avg": mean}).build())
+
+
+def test_a_restorer_s_own_last_layers_are_no_discriminator(arrays, mean):
+    with pytest.raises(CheckpointError, match=r"no network D: choose from G_ema$"):
+        rosinality.read(files(arrays, mean)["GFPGAN"], "D")
 
 
 @pytest.mark.parametrize("name", ["DataParallel, bare", "MMagic"])
@@ -146,7 +155,7 @@ def test_discriminators_of_other_projects_are_loaded_bit_for_bit(make, project):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dwt.ll": np.zeros((2, 2), "f4")}, "a SWAGAN"),
+        ({"dwt.ll": np.zeros((2, 2), "f4")}, "a SWAGAN.*use that project's own code"),
         ({"input.input": np.zeros((1, 6, 4, 2), "f4")}, "not square .* as StyleGAN-Human's"),
     ],
 )

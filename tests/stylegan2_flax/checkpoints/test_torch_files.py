@@ -234,6 +234,10 @@ def test_what_programs_keep_beside_the_weights(write, protocol):
         "set": {1, 2},
         "frozen": frozenset({"a"}),
         "default": defaultdict(list, {"loss": [1.0, 2.0]}),
+        "counts": defaultdict(int, {"steps": 3}),
+        "types": [int, str, range, bytearray, slice],
+        "range": range(3),
+        "buffer": bytearray(b"a"),
         "path": PurePosixPath("/runs/1"),
         "when": datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC),
         "long": timedelta(hours=3),
@@ -242,6 +246,7 @@ def test_what_programs_keep_beside_the_weights(write, protocol):
     read = read_torch(write({"weight": np.arange(3, dtype="f4"), **beside}, protocol))
     np.testing.assert_array_equal(read["weight"], np.arange(3, dtype="f4"), strict=True)
     assert read["default"] == {"loss": [1.0, 2.0]}
+    assert read["counts"] == {"steps": 3}
     assert read["path"].endswith("PurePosixPath")
 
 

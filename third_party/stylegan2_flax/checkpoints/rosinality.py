@@ -61,7 +61,8 @@ def recognises(content: Any) -> bool:
 def read(content: Mapping[Any, Any], which: str | None = None) -> NetworkData:
     """A network from what a file holds: dictionaries of arrays, or one dictionary with dotted names.
 
-    which: "G_ema", "G" or "D"; None: the first of these that it has. A generator without a name is both of the former.
+    which: "G_ema", "G" or "D"; None: the first of these that it has. A generator that is not under g_ema or g counts
+    as both.
     Where there is no latent_avg, the mean latent is that of 4096 fixed random vectors, and where there are no noise
     images, fixed ones are drawn: the PyTorch code draws both anew every time.
     Raises CheckpointError for missing, unexpected or misshapen arrays, filters other than [1, 3, 3, 1], and numbers of
@@ -148,11 +149,6 @@ def _networks(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
             if isinstance(name, str) and re.match(rf"{section}[./]", name)
         }:
             found[which] = within
-    bare = {name: array for name, array in content.items() if name != _MEAN}
-    if not found and "conv1.conv.weight" in bare:
-        found = {"G_ema": bare, "G": bare}
-    elif not found and "final_conv.0.weight" in bare:
-        found = {"D": bare}
     if not found:
         return descendants.networks(content)
     return {

@@ -39,11 +39,28 @@ _STORAGES = {f"torch.{kind}Storage": dtype for kind, dtype in _DTYPES.items()}
 _NAMESPACE = "argparse.Namespace"
 _SIZE = "torch.Size"
 _OTHERS = {"torch.device", *(f"torch.{kind}" for kind in ("float16", "bfloat16", "float32", "float64", "int64"))}
-# Python's own, which programs keep beside the weights. They stay descriptions.
+# Python's own, which programs keep beside the weights: only their names are kept. Protocol 2, which torch.save uses,
+# writes int, str and range as long, unicode and xrange.
 _BUILTINS = {
     f"{module}.{name}"
     for module in ("builtins", "__builtin__")
-    for name in ("set", "frozenset", "complex", "bool", "bytes", "dict", "float", "int", "list", "str", "tuple")
+    for name in (
+        *(
+            "set",
+            "frozenset",
+            "complex",
+            "bool",
+            "bytes",
+            "bytearray",
+            "dict",
+            "float",
+            "int",
+            "list",
+            "object",
+            "range",
+        ),
+        *("slice", "str", "tuple", "long", "unicode", "xrange"),
+    )
 }
 _LIBRARY = {
     *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),

@@ -1,4 +1,7 @@
-"""Writes what torch.load reads, without torch: a ZIP archive of one pickle and the bytes of each tensor."""
+"""Writes files for torch.load, without torch: a ZIP archive of one pickle and the bytes of each tensor.
+
+The pickle is written opcode by opcode, since the functions it names cannot be pickled where torch is not installed.
+"""
 
 import pickle
 import struct
@@ -9,14 +12,11 @@ from typing import Any
 
 import numpy as np
 
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same weights give the same file
+_DATE = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same weights give the same file
 
 
 def write_torch(path: Path, tensors: Mapping[str, Any]) -> None:
-    """Writes dictionaries of float32 arrays, which may stand within one another, as torch.save would.
-
-    torch.load reads the file with weights_only=True.
-    """
+    """Writes nested dictionaries of float32 arrays as torch.save would; torch.load(weights_only=True) reads them."""
     storages: list[np.ndarray] = []
     content = pickle.PROTO + b"\x02" + _dictionary(tensors, storages) + pickle.STOP
     members = {"data.pkl": content, "byteorder": b"little"}
@@ -24,7 +24,7 @@ def write_torch(path: Path, tensors: Mapping[str, Any]) -> None:
     members["version"] = b"3\n"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(f"archive/{name}", _LONG_AGO), data)
+            archive.writestr(zipfile.ZipInfo(f"archive/{name}", _DATE), data)
 
 
 def _dictionary(tensors: Mapping[str, Any], storages: list[np.ndarray]) -> bytes:
@@ -36,7 +36,7 @@ def _dictionary(tensors: Mapping[str, Any], storages: list[np.ndarray]) -> bytes
 
 
 def _tensor(array: np.ndarray, storages: list[np.ndarray]) -> bytes:
-    """The call that rebuilds a tensor: storage, offset, shape, strides, requires_grad, hooks."""
+    """torch's call that rebuilds a tensor: storage, offset, shape, strides, requires_grad, hooks."""
     array = np.array(array, "<f4", order="C")
     storages.append(array)
     place = _text("storage") + _name("torch", "FloatStorage") + _text(str(len(storages) - 1)) + _text("cpu")
