@@ -3,30 +3,39 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
 from stylegan2_flax.media import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
+    VideoWriter,
+    check_output,
     from_uint8,
     image_grid,
     load_image,
     load_images,
+    open_video,
+    png_bytes,
     require_suffix,
     resize,
     save_image,
     save_video,
+    to_rgb,
     to_uint8,
 )
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
+    "VideoWriter",
+    "check_output",
     "from_uint8",
     "image_grid",
     "load_image",
     "load_images",
+    "open_video",
+    "png_bytes",
     "require_suffix",
     "resize",
     "save_image",
@@ -37,24 +46,6 @@ __all__ = [
 ]
 
 _INK = (70, 70, 78)  # legible on white, quieter than black
-
-
-def to_rgb(images: Float[Array | np.ndarray, "*n h w c"]) -> Float[np.ndarray, "*n h w 3"]:
-    """Images of 1, 3 or 4 channels as RGB, for showing: grey is repeated, RGBA stands on white.
-
-    Raises ValueError for another number of channels.
-    """
-    values = np.asarray(images, np.float32)
-    match values.shape[-1]:
-        case 1:
-            return np.repeat(values, 3, axis=-1)
-        case 3:
-            return values
-        case 4:
-            opacity = np.clip((values[..., 3:] + 1.0) / 2.0, 0.0, 1.0)
-            return opacity * values[..., :3] + (1.0 - opacity)
-        case channels:
-            raise ValueError(f"pictures of {channels} channels cannot be shown: it takes 1, 3 or 4")
 
 
 def text_cells(

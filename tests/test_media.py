@@ -1,6 +1,3 @@
-import numpy as np
-import pytest
-
 import stylegan2_flax.media
 from disentangle_jax import media
 
@@ -14,16 +11,5 @@ def test_text_is_wrapped_to_its_cell():
 
 
 def test_all_else_is_that_of_the_package_below():
-    shared = set(media.__all__) - {"text_cells", "to_rgb"}
+    shared = set(media.__all__) - {"text_cells"}
     assert all(getattr(media, name) is getattr(stylegan2_flax.media, name) for name in shared)
-
-
-def test_pictures_of_any_number_of_channels_are_shown_in_colour():
-    grey, rgb = np.full((2, 4, 4, 1), 0.5, np.float32), np.full((4, 4, 3), 0.25, np.float32)
-    np.testing.assert_array_equal(media.to_rgb(grey), np.full((2, 4, 4, 3), 0.5))
-    np.testing.assert_array_equal(media.to_rgb(rgb), rgb)
-    clear, half = (np.concatenate([rgb, np.full((4, 4, 1), alpha, np.float32)], axis=-1) for alpha in (-1.0, 0.0))
-    np.testing.assert_array_equal(media.to_rgb(clear), 1.0)
-    np.testing.assert_allclose(media.to_rgb(half), 0.625)
-    with pytest.raises(ValueError, match="pictures of 2 channels cannot be shown"):
-        media.to_rgb(np.zeros((4, 4, 2), np.float32))

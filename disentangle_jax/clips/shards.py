@@ -20,7 +20,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
-from PIL import Image
 from tensorflow_datasets.core.data_sources.base import DataSource
 from tensorflow_datasets.core.dataset_info import DatasetIdentity
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
@@ -29,6 +28,7 @@ from tensorflow_datasets.core.splits import SplitDict
 from disentangle_jax.clips.provenance import differences
 from stylegan2_flax import files
 from stylegan2_flax.files import atomic
+from stylegan2_flax.media import png_bytes
 
 __all__ = ["NAME", "SPLIT", "VERSION", "DataSource", "Rows", "Store", "features_of", "folder_of"]
 
@@ -160,7 +160,7 @@ class Store:
 
     def _serialise(self, clip: dict[str, Any]) -> bytes:
         if "frames" in clip:
-            clip = {**clip, "frames": [_png(frame) for frame in clip["frames"]]}
+            clip = {**clip, "frames": [io.BytesIO(png_bytes(frame)) for frame in clip["frames"]]}
         specs: Any = self.features.get_serialized_info()
         example = ExampleSerializer(specs).get_tf_example(self.features.encode_example(clip))
         return example.SerializeToString(deterministic=True)  # else the order of features is that of the process
@@ -171,10 +171,3 @@ def _without_name(metadata: dict[str, Any]) -> dict[str, Any]:
     if "generator" not in metadata:
         return metadata
     return {**metadata, "generator": {"sha256": metadata["generator"]["sha256"]}}
-
-
-def _png(frame: np.ndarray) -> io.BytesIO:
-    buffer = io.BytesIO()
-    Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame).save(buffer, format="PNG")
-    buffer.seek(0)
-    return buffer

@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
 from stylegan2_flax import media
 from stylegan2_flax.checkpoints import load
@@ -144,7 +143,7 @@ def _write_video(arguments: argparse.Namespace, out: Path) -> None:
     z = sampler.z(seeds)
     ws = sampler.ws(loop_slerp(z, frames)) if arguments.video == "slerp" else loop_spline(sampler.ws(z), frames)
     images = sampler.images(ws, seeds[:1] * len(ws))  # one noise for all frames, or it would flicker
-    media.save_video((_in_colour(image) for image in _with_progress(images, len(ws))), out, fps=fps)
+    media.save_video(_with_progress(images, len(ws)), out, fps=fps)
 
 
 def _sampler(arguments: argparse.Namespace) -> Sampler:
@@ -213,10 +212,6 @@ def _refuse_existing(arguments: argparse.Namespace, files: Iterable[Path]) -> No
     there = [file for file in files if file.exists()]
     if there and not arguments.force:
         raise ValueError(f"{there[0]} exists already: give another --out, or --force to write over it")
-
-
-def _in_colour(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w _"]:
-    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
 
 
 if __name__ == "__main__":

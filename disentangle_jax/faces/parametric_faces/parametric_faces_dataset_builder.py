@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from disentangle_jax.faces.factors import APPEARANCE, STRUCTURE, Factors, sample
 from disentangle_jax.faces.renderer import render
-from disentangle_jax.media import to_uint8
+from disentangle_jax.media import png_bytes, to_uint8
 
 _BATCH = 64
 
@@ -68,11 +67,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             part = Factors(*(values[start : start + _BATCH] for values in faces))
             images = to_uint8(render(part, self._config.resolution))
             for i, (image, appearance, structure) in enumerate(zip(images, *map(np.asarray, part), strict=True)):
-                yield start + i, {"image": _png(image), "appearance": appearance, "structure": structure}
-
-
-def _png(image: np.ndarray) -> io.BytesIO:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
-    buffer.seek(0)
-    return buffer
+                yield (
+                    start + i,
+                    {"image": io.BytesIO(png_bytes(image)), "appearance": appearance, "structure": structure},
+                )

@@ -1,0 +1,187 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from stylegan2_flax import media
+from stylegan2_flax.media.video import gif_delays
+
+RNG = np.random.default_rng(0)
+
+
+def images(*shape):
+    return RNG.uniform(-1, 1, shape).astype(np.float32)
+
+
+def test_a_gif_has_all_frames_and_runs_forever(tmp_path):
+    media.save_video(images(5, 8, 9, 3), tmp_path / "a.gif", fps=10)
+    with Image.open(tmp_path / "a.gif") as clip:
+        assert getattr(clip, "n_frames", 1) == 5
+        assert clip.size == (9, 8)
+        assert clip.info["loop"] == 0
+        assert clip.info["duration"] == 100
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (17, 31)])
+def test_an_mp4_of_any_size(tmp_path, shape):
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    media.save_video(images(4, *shape, 3), tmp_path / "a.mp4")
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(tmp_path / "a.mp4")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    height, width = (side + side % 2 for side in shape)
+    assert f"{width}x{height}" in told
+    assert "12 fps" in told
+
+
+def test_frames_may_come_one_by_one(tmp_path):
+    frames = images(4, 8, 8, 3)
+    media.save_video(frames, tmp_path / "a.gif")
+    media.save_video((media.to_uint8(frame) for frame in frames), tmp_path / "b.gif")
+    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
+def test_a_frame_that_does_not_fit_leaves_no_video(tmp_path, suffix):
+    if suffix == ".mp4":
+        pytest.importorskip("imageio_ffmpeg")
+    for bad in (images(8, 10, 3), images(8, 8, 1), np.full((8, 8, 3), np.nan, np.float32)):
+        with pytest.raises(ValueError, match=r"one size, in colour|NaN"):
+            media.save_video(iter([images(8, 8, 3), bad]), tmp_path / f"a{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_encoder_that_fails_is_reported(tmp_path, monkeypatch):
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    failing = tmp_path / "ffmpeg"
+    failing.write_text("#!/bin/sh\necho no such codec >&2\nexit 1\n")
+    failing.chmod(0o755)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(failing))
+    with pytest.raises(OSError, match="could not write the video: no such codec"):
+        media.save_video(images(50, 64, 64, 3), tmp_path / "a.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]
+
+
+def test_an_mp4_without_its_encoder_names_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(ImportError, match="pip install imageio-ffmpeg"):
+        media.save_video(images(2, 8, 8, 3), tmp_path / "a.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_videos_and_empty_ones_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"must be one of \.gif, \.mp4"):
+        media.save_video(images(2, 8, 8, 3), tmp_path / "a.avi")
+    with pytest.raises(ValueError, match="at least one frame"):
+        media.save_video(images(0, 8, 8, 3), tmp_path / "a.gif")
+
+
+def delays(path):
+    with Image.open(path) as clip:
+        return [frame.info.get("duration", 0) for frame in ImageSequence.Iterator(clip)]
+
+
+def test_a_gif_lasts_as_long_as_its_frames(tmp_path):
+    media.save_video(images(60, 8, 8, 3), tmp_path / "a.gif", fps=30)
+    assert delays(tmp_path / "a.gif") == [30, 30, 40] * 20
+    assert sum(gif_delays(29.97, 300)) == 1001
+    assert gif_delays(25, 4) == [4, 4, 4, 4]
+    assert sum(gif_delays(12, 120)) == 1000
+    assert set(gif_delays(12, 120)) == {8, 9}
+
+
+def test_a_gif_that_players_would_slow_down_is_warned_of(tmp_path):
+    with pytest.warns(UserWarning, match=r"more than 50 frames a second, and a\.gif has 60: write an \.mp4"):
+        media.save_video(images(6, 8, 8, 3), tmp_path / "a.gif", fps=60)
+    assert sum(delays(tmp_path / "a.gif")) == 100
+    media.save_video(images(2, 8, 8, 3), tmp_path / "b.gif", fps=50)
+    pytest.importorskip("imageio_ffmpeg")
+    media.save_video(images(2, 8, 8, 3), tmp_path / "a.mp4", fps=60)
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused(tmp_path, fps):
+    with pytest.raises(ValueError, match="positive number of frames a second"):
+        media.save_video(images(2, 8, 8, 3), tmp_path / "a.gif", fps=fps)
+
+
+def test_frames_of_a_gif_that_are_alike_stay_apart(tmp_path):
+    still, moved = np.zeros((2, 9, 8, 3), np.uint8)
+    still[2:4, 3] = 255
+    moved[2:4, 5] = 255
+    media.save_video([still, still, moved, still], tmp_path / "a.gif", fps=10)
+    assert delays(tmp_path / "a.gif") == [100] * 4
+    with Image.open(tmp_path / "a.gif") as clip:
+        shown = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(clip)]
+    assert np.array_equal(shown, [still, still, moved, still])
+
+
+def test_batches_of_frames_give_the_video_of_single_ones(tmp_path):
+    frames = images(7, 8, 9, 3)
+    media.save_video(frames, tmp_path / "a.gif")
+    with media.open_video(tmp_path / "b.gif") as video:
+        video.write(frames[:3])
+        video.write(media.to_uint8(frames[3:6]))
+        video.write(frames[6])
+        assert video.num_frames == 7
+        assert not (tmp_path / "b.gif").exists()
+    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
+def test_an_error_between_frames_leaves_what_was_there(tmp_path, suffix):
+    if suffix == ".mp4":
+        pytest.importorskip("imageio_ffmpeg")
+    (path := tmp_path / f"a{suffix}").write_bytes(b"before")
+
+    def interrupted():
+        with media.open_video(path) as video:
+            video.write(images(3, 32, 32, 3))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == b"before"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_cannot_be_written_is_told_before_any_frame_is_asked_for(tmp_path):
+    def never():
+        raise AssertionError("a frame was drawn")
+        yield
+
+    (tmp_path / "folder.gif").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="is a folder"):
+        media.save_video(never(), tmp_path / "folder.gif")
+    with pytest.raises(ValueError, match="file is a file"):
+        media.save_video(never(), tmp_path / "file" / "a.gif")
+
+
+def test_a_video_in_grey_or_with_alpha_is_shown_in_colour(tmp_path):
+    grey, clear = np.full((2, 8, 8, 1), 0.5, np.float32), np.full((2, 8, 8, 4), -1, np.float32)
+    for frames, colour in ((grey, 191), (clear, 255)):
+        media.save_video(frames, tmp_path / "a.gif")
+        with Image.open(tmp_path / "a.gif") as clip:
+            assert np.unique(np.asarray(clip.convert("RGB"))).tolist() == [colour]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
+def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path, suffix):
+    """80 frames of 512x512 are 252 MB in float32, and 63 MB in bytes."""
+    if suffix == ".mp4":
+        pytest.importorskip("imageio_ffmpeg")
+    code = f"""
+import resource, numpy as np
+from stylegan2_flax import media
+def peak(t):
+    with media.open_video({str(tmp_path / "a")!r} + str(t) + {suffix!r}) as video:
+        for i in range(t):
+            video.write(np.full((512, 512, 3), i / t, np.float32))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(peak(8), peak(80))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    short, long = map(float, done.stdout.split())
+    assert long - short < 30

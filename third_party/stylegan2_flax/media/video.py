@@ -1,0 +1,223 @@
+"""Videos, written frame by frame, so that a long one needs no more memory than a short one."""
+
+import itertools
+import math
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+from PIL import GifImagePlugin, Image
+
+from stylegan2_flax.files import atomic
+from stylegan2_flax.media.output import VIDEO_SUFFIXES, check_output
+from stylegan2_flax.media.pixels import to_rgb, to_uint8
+
+_PALETTE_PIXELS = 2**15
+_GIF_MAX_FPS = 50  # browsers show a delay of less than 2/100 s as one of 10/100 s
+
+
+@contextmanager
+def open_video(path: str | Path, fps: int | float = 12) -> Iterator["VideoWriter"]:
+    """A video to be filled: an endless .gif, or an .mp4 (which needs imageio-ffmpeg).
+
+        with open_video("clip.mp4", fps=25) as video:
+            for frames in batches:
+                video.write(frames)
+
+    The file appears, whole, at the end of the block; an error inside leaves what was there before.
+
+    Args:
+        path: of the file.
+        fps: frames a second, not necessarily a whole number.
+
+    Raises:
+        ValueError: another file type, a rate that is not positive, or no frame was written.
+        OSError: nothing can be written there.
+        ImportError: imageio-ffmpeg is not installed.
+    """
+    path = Path(path)
+    check_output(path, VIDEO_SUFFIXES)
+    if not 0 < fps < math.inf:
+        raise ValueError(f"a video needs a positive number of frames a second, got {fps}")
+    is_gif = path.suffix.lower() == ".gif"
+    if is_gif and fps > _GIF_MAX_FPS:
+        warnings.warn(
+            f"most programs slow down a GIF of more than {_GIF_MAX_FPS} frames a second, and {path.name} has "
+            f"{fps:g}: write an .mp4, or fewer frames",
+            stacklevel=3,
+        )
+    with atomic(path) as temporary, closing(_Gif(temporary, fps) if is_gif else _Mp4(temporary, fps)) as encoder:
+        writer = VideoWriter(encoder)
+        yield writer
+        if writer.num_frames == 0:
+            raise ValueError("a video needs at least one frame")
+        encoder.finish()
+
+
+def save_video(
+    frames: Iterable[Float[Array | np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"]],
+    path: str | Path,
+    *,
+    fps: int | float = 12,
+) -> None:
+    """Write frames as a video; see `open_video`.
+
+    frames: [t, h, w, c], or anything that yields frames of one size, even for the first time: they are written as they
+    come, so a long video needs little memory.
+    """
+    with open_video(path, fps) as video:
+        for frame in frames:
+            video.write(frame)
+
+
+class VideoWriter:
+    """What `open_video` gives.
+
+    Attributes:
+        num_frames: written so far.
+    """
+
+    def __init__(self, encoder: "_Encoder"):
+        self._encoder = encoder
+        self._shape: tuple[int, ...] | None = None
+        self.num_frames = 0
+
+    def write(self, frames: Float[Array | np.ndarray, "*t h w c"] | UInt8[np.ndarray, "*t h w c"]) -> None:
+        """Add one frame or several, of 1, 3 or 4 channels (see `to_rgb`).
+
+        Raises:
+            ValueError: they are not like the frames before, or hold NaN.
+            OSError: the video cannot be written.
+        """
+        shape = self._shape = self._shape or frames.shape[-3:]
+        if frames.shape[-3:] != shape:
+            raise ValueError(
+                f"frame of shape {frames.shape[-3:]} in a video of {shape}: give frames of one size, in colour or grey"
+            )
+        for pixels in to_rgb(to_uint8(frames)).reshape(-1, *shape[:2], 3):
+            self._encoder.write(np.asarray(pixels))
+            self.num_frames += 1
+
+
+class _Encoder(Protocol):
+    def write(self, frame: UInt8[np.ndarray, "h w 3"]) -> None: ...
+    def finish(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class _Gif:
+    """Frames wait in a file until the palette, which takes all of them, is known."""
+
+    def __init__(self, path: Path, fps: int | float):
+        self._path, self._fps = path, fps
+        self._spool = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+        self._shape: tuple[int, ...] = ()
+        self._count = 0
+
+    def write(self, frame: UInt8[np.ndarray, "h w 3"]) -> None:
+        self._shape = frame.shape
+        self._count += 1
+        self._spool.write(frame.tobytes())
+
+    def finish(self) -> None:
+        palette = self._palette()
+        before: Image.Image | None = None
+        with self._path.open("wb") as file:
+            for frame, delay in zip(self._frames(), gif_delays(self._fps, self._count), strict=True):
+                picture = Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+                if before is None:
+                    file.writelines(GifImagePlugin.getheader(picture, info={"loop": 0, "optimize": False})[0])
+                    box = (0, 0, *picture.size)
+                else:  # only the part that has changed
+                    box = _changed(before, picture)
+                file.writelines(GifImagePlugin.getdata(picture.crop(box), box[:2], duration=10 * delay))
+                before = picture
+            file.write(b";")
+
+    def close(self) -> None:
+        self._spool.close()
+
+    def _frames(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        size = math.prod(self._shape)
+        self._spool.seek(0)
+        for _ in range(self._count):
+            yield np.frombuffer(self._spool.read(size), np.uint8).reshape(self._shape)
+
+    def _palette(self) -> Image.Image:
+        """One for all frames, as one for each would flicker; from a sample of the pixels, as all would take long."""
+        size = math.prod(self._shape[:2])
+        places = np.sort(np.random.default_rng(0).integers(self._count * size, size=_PALETTE_PIXELS))
+        ends = np.searchsorted(places, size * np.arange(self._count + 1))
+        sample = [
+            frame.reshape(-1, 3)[places[start:end] - i * size]
+            for i, (frame, (start, end)) in enumerate(zip(self._frames(), itertools.pairwise(ends), strict=True))
+        ]
+        return Image.fromarray(np.concatenate(sample)[None]).quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
+
+
+def _changed(before: Image.Image, after: Image.Image) -> tuple[int, int, int, int]:
+    """The box (left, top, right, bottom) outside of which two images are equal; of one pixel if they are everywhere."""
+    differ = np.asarray(before) != np.asarray(after)
+    rows, columns = (np.flatnonzero(differ.any(axis)) for axis in (1, 0))
+    if len(rows) == 0:
+        return 0, 0, 1, 1
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def gif_delays(fps: int | float, num_frames: int) -> list[int]:
+    """How long each frame stays, in 1/100 s, which is all that a GIF can say: rounded so that the sum is right."""
+    ends = [math.floor(100 * i / Fraction(fps).limit_denominator(1001)) for i in range(num_frames + 1)]
+    return [end - start for start, end in itertools.pairwise(ends)]
+
+
+class _Mp4:
+    """Frames go to ffmpeg, which encodes them at once."""
+
+    def __init__(self, path: Path, fps: int | float):
+        self._path, self._fps = path, Fraction(fps).limit_denominator(1001)
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def write(self, frame: UInt8[np.ndarray, "h w 3"]) -> None:
+        h, w, _ = frame.shape
+        self._process = self._process or self._start(h + h % 2, w + w % 2)
+        assert self._process.stdin is not None
+        # The codec halves the colour planes, so both sides must be even: the last row or column is repeated.
+        even = np.pad(frame, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge")
+        try:
+            self._process.stdin.write(even.tobytes())
+        except BrokenPipeError:  # it gave up, and says why
+            self.finish()
+
+    def finish(self) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        if self._process.wait() != 0:
+            self._complaints.seek(0)
+            reason = self._complaints.read().decode(errors="replace").strip()
+            raise OSError(f"ffmpeg could not write the video: {reason}")
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            with suppress(BrokenPipeError), self._process:
+                pass
+        self._complaints.close()
+
+    def _start(self, height: int, width: int) -> subprocess.Popen[bytes]:
+        import imageio_ffmpeg
+
+        raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(self._fps), "-i", "-"]
+        coded = ["-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+        # Not by imageio_ffmpeg's own writer: it forks, which a process with JAX's threads should not do.
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *raw, *coded, "-y", str(self._path)]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self._complaints)
