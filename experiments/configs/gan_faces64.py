@@ -33,7 +33,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 0  # of everything random: new weights, the order of images, every step
     config.resolution = 64  # of images, in pixels
-    config.channels = 3  # 3 for colour, 1 for grey
+    config.channels = 3  # 3 for colour, 1 for grey, 4 for colour with transparency
     config.init = (
         "faces64"  # a generator to start from: a name, or a file that stylegan2_flax.load reads; "": a new one
     )
@@ -43,6 +43,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data = ConfigDict()
     config.data.source = "parametric_faces"  # a name, a folder of images, or tfds:NAME[:SPLIT]
     config.data.mirror = False  # show each image flipped half of the time
+    config.data.background = "white"  # what shows through transparent parts of stored images
     config.data.directory = ""  # of TFDS datasets; "" for TFDS' own
     config.data.workers = 4  # threads that read stored images
     config.data.prefetch = 2  # batches that they read ahead

@@ -69,11 +69,24 @@ def test_pictures_are_cut_to_their_middle(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
     turned.save(tmp_path / "turned.png", exif=exif)
-    colour, grey = data.Folder(tmp_path, 6, 3), data.Folder(tmp_path, 6, 1)
+    colour, grey = data.Folder(tmp_path, 6, 3, "white"), data.Folder(tmp_path, 6, 1, "white")
     assert colour[1].shape == (6, 6, 3)
     assert (colour[1] == 200).all()
     assert grey[0].shape == (6, 6, 1)
     assert grey[0][0, :, 0].tolist() == list(range(200, -40, -40))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pictures_of_any_kind_are_read_as_they_are_meant_to_be_seen(config, tmp_path, sharding, channels):
+    """A transparent picture over red, one with 16 bits: both 200 grey on the stated background."""
+    Image.new("RGBA", (6, 6), (255, 0, 0, 0)).save(tmp_path / "a.png")
+    Image.fromarray(np.full((6, 6), 200 * 257, np.uint16)).save(tmp_path / "b.png")
+    config.data.background = "#c8c8c8"
+    batch = np.rint((np.asarray(open_batches(config, tmp_path, sharding, channels=channels)(0)) + 1) * 127.5)
+    if channels == 4:
+        assert {tuple(pixel) for pixel in batch[:, 0, 0]} == {(0, 0, 0, 0), (200, 200, 200, 255)}
+    else:
+        assert np.all(batch == 200)
 
 
 def test_an_unreadable_file_is_named(config, folder, sharding):

@@ -22,6 +22,7 @@ from stylegan2_flax.gan.networks import make_discriminator, make_generator
         ("score.num_samples", 33, "must be a multiple of score.batch_size"),
         ("score.features", "tiny_feature", r"unknown score.features 'tiny_feature'.*tiny_features"),
         ("score.features", "inception:nowhere.pth", "no Inception weights at nowhere.pth"),
+        ("data.background", "wite", "data.background must be a colour .* 'wite'"),
         ("data.source", "tiny_image", r"unknown data.source 'tiny_image'.*tiny_images"),
         ("init", "tiny", r"init='tiny' is neither a file nor offered.*tiny_generator"),
         ("resolution", 12, "power of two"),

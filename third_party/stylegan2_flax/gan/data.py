@@ -16,9 +16,12 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Key, UInt, UInt8
 from ml_collections import ConfigDict
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from stylegan2_flax import plugins
+from stylegan2_flax.media import load_pillow
+from stylegan2_flax.media.images import with_channels
+from stylegan2_flax.media.pixels import to_pillow
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _TFDS = re.compile(r"tfds:(?P<name>[^:]+(:[\d.*]+)?)(:(?P<split>[^:]+))?")
@@ -54,9 +57,10 @@ def open_batches(
     if factory := plugins.find(plugins.IMAGES, source):
         return _drawn(factory(resolution), (resolution, resolution, channels), batch_size, key, sharding, config.mirror)
     if match := _TFDS.fullmatch(source):
-        pictures = Dataset(match["name"], match["split"] or "train", config.directory, resolution, channels)
+        split = match["split"] or "train"
+        pictures = Dataset(match["name"], split, config.directory, resolution, channels, config.background)
     elif source and Path(source).is_dir():
-        pictures = Folder(Path(source), resolution, channels)
+        pictures = Folder(Path(source), resolution, channels, config.background)
     else:
         raise ValueError(
             f"unknown data.source {source!r}: it is no folder, nor tfds:NAME or tfds:NAME:SPLIT, "
@@ -113,8 +117,8 @@ class Folder:
         ValueError: there is none.
     """
 
-    def __init__(self, folder: Path, resolution: int, channels: int):
-        self._resolution, self._channels = resolution, channels
+    def __init__(self, folder: Path, resolution: int, channels: int, background: str):
+        self._resolution, self._channels, self._background = resolution, channels, background
         self._paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
         if not self._paths:
             raise ValueError(f"{folder} holds no images ({', '.join(SUFFIXES)}), nor do the folders in it")
@@ -123,15 +127,9 @@ class Folder:
         return len(self._paths)
 
     def __getitem__(self, index: int, /) -> UInt8[np.ndarray, "h w c"]:
-        """Raises ValueError that names a file which cannot be read."""
-        path = self._paths[index]
-        try:
-            with Image.open(path) as picture:
-                return _squared(ImageOps.exif_transpose(picture), self._resolution, self._channels)
-        except UnidentifiedImageError:
-            raise ValueError(f"{path} is not an image file: mend or remove it") from None
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged files, by format
-            raise ValueError(f"{path} is damaged or cut short: {error}") from None
+        """Raises UnreadableImageError that names a file which cannot be read."""
+        picture = load_pillow(self._paths[index], self._channels, self._background)
+        return _squared(picture, self._resolution)
 
 
 class Dataset:
@@ -141,10 +139,10 @@ class Dataset:
         ValueError: there is no such dataset, or it has no images.
     """
 
-    def __init__(self, name: str, split: str, directory: str, resolution: int, channels: int):
+    def __init__(self, name: str, split: str, directory: str, resolution: int, channels: int, background: str):
         import tensorflow_datasets as tfds
 
-        self._resolution, self._channels = resolution, channels
+        self._resolution, self._channels, self._background = resolution, channels, background
         try:
             self._source: Any = tfds.data_source(name, split=split, data_dir=directory or None)
         except Exception as error:  # TFDS has many, and no common one
@@ -156,19 +154,14 @@ class Dataset:
         return len(self._source)
 
     def __getitem__(self, index: int, /) -> UInt8[np.ndarray, "h w c"]:
-        pixels = self._source[index]["image"]
-        return _squared(
-            Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels), self._resolution, self._channels
-        )
+        picture = to_pillow(self._source[index]["image"])
+        return _squared(with_channels(picture, self._channels, self._background), self._resolution)
 
 
-def _squared(picture: Image.Image, resolution: int, channels: int) -> UInt8[np.ndarray, "h w c"]:
+def _squared(picture: Image.Image, resolution: int) -> UInt8[np.ndarray, "h w c"]:
     """The largest square in the picture's middle, resized."""
-    side = min(picture.size)
-    left, top = ((length - side) / 2 for length in picture.size)
-    picture = picture.convert("L" if channels == 1 else "RGB")
-    picture = picture.resize((resolution, resolution), Image.Resampling.LANCZOS, (left, top, left + side, top + side))
-    return np.asarray(picture).reshape(resolution, resolution, channels)
+    picture = ImageOps.fit(picture, (resolution, resolution), Image.Resampling.LANCZOS)
+    return np.asarray(picture).reshape(resolution, resolution, -1)
 
 
 def _drawn(

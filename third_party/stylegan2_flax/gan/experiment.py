@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
+from PIL import ImageColor
 
 from stylegan2_flax.augment import PIPELINES
 from stylegan2_flax.gan import loop
@@ -86,6 +87,10 @@ def check(config: ConfigDict) -> None:
             f"score.num_samples must be a multiple of score.batch_size ({config.score.batch_size}), "
             f"got {config.score.num_samples}"
         )
+    try:
+        ImageColor.getrgb(config.data.background)
+    except ValueError as error:
+        raise ValueError(f'data.background must be a colour such as "white" or "#808080": {error}') from None
     if not 0 <= config.augment.p <= 1:
         raise ValueError(f"augment.p is a probability from 0 to 1, got {config.augment.p}")
 

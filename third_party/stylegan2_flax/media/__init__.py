@@ -3,7 +3,14 @@
 What only writes takes uint8 images too, which need a quarter of the memory.
 """
 
-from stylegan2_flax.media.images import load_image, load_images, png_bytes, save_image
+from stylegan2_flax.media.images import (
+    UnreadableImageError,
+    load_image,
+    load_images,
+    load_pillow,
+    png_bytes,
+    save_image,
+)
 from stylegan2_flax.media.output import IMAGE_SUFFIXES, VIDEO_SUFFIXES, check_output, require_suffix
 from stylegan2_flax.media.pixels import from_uint8, image_grid, resize, to_rgb, to_uint8
 from stylegan2_flax.media.video import VideoWriter, open_video, save_video
@@ -11,12 +18,14 @@ from stylegan2_flax.media.video import VideoWriter, open_video, save_video
 __all__ = [
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
+    "UnreadableImageError",
     "VideoWriter",
     "check_output",
     "from_uint8",
     "image_grid",
     "load_image",
     "load_images",
+    "load_pillow",
     "open_video",
     "png_bytes",
     "require_suffix",

@@ -6,11 +6,20 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Array, Float, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stylegan2_flax.files import atomic
 from stylegan2_flax.media.output import IMAGE_SUFFIXES, require_suffix
 from stylegan2_flax.media.pixels import from_uint8, to_pillow, to_rgb, to_uint8
+
+BACKGROUND = "white"
+"""What shows through the transparent parts of an image, unless another colour is asked for."""
+
+_16_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
+
+
+class UnreadableImageError(ValueError):
+    """A file that is no image, is damaged, too large, or of a kind that has no meaning as a picture; it is named."""
 
 
 def save_image(image: Float[Array | np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"], path: str | Path) -> None:
@@ -31,21 +40,10 @@ def png_bytes(image: Float[Array | np.ndarray, "h w c"] | UInt8[np.ndarray, "h w
     return buffer.getvalue()
 
 
-def load_image(path: str | Path) -> Float[np.ndarray, "h w 3"]:
-    """Read any image file that Pillow knows, as RGB.
-
-    Raises FileNotFoundError if there is none, and ValueError if the file is no image or is cut short.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no image at {path}")
-    try:
-        with Image.open(path) as picture:
-            return from_uint8(np.asarray(picture.convert("RGB")))
-    except UnidentifiedImageError:
-        raise ValueError(f"{path} is not an image file") from None
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged files, by format
-        raise ValueError(f"{path} is damaged or cut short: {error}") from None
+def load_image(path: str | Path, channels: int = 3, background: str = BACKGROUND) -> Float[np.ndarray, "h w c"]:
+    """Read any image file that Pillow knows; see `load_pillow`."""
+    pixels = np.asarray(load_pillow(path, channels, background))
+    return from_uint8(pixels.reshape(*pixels.shape[:2], channels))
 
 
 def load_images(paths: Sequence[str | Path]) -> Float[np.ndarray, "n h w 3"]:
@@ -58,3 +56,84 @@ def load_images(paths: Sequence[str | Path]) -> Float[np.ndarray, "n h w 3"]:
             sizes = ["x".join(map(str, shape[1::-1])) for shape in (image.shape, images[0].shape)]
             raise ValueError(f"{path} is {sizes[0]}, but {paths[0]} is {sizes[1]}: give images of one size")
     return np.stack(images)
+
+
+def load_pillow(path: str | Path, channels: int = 3, background: str = BACKGROUND) -> Image.Image:
+    """Read any image file that Pillow knows, as it is meant to be seen.
+
+    It is turned as its EXIF orientation says, 16 bits are scaled to 8, transparent parts show the background, and of an
+    animation the first frame is taken.
+
+    Args:
+        path: of the file.
+        channels: 1 for mode L, 3 for RGB, 4 for RGBA, which keeps transparency.
+        background: a colour that Pillow knows, such as "white" or "#808080".
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadableImageError: the file cannot be read; a ValueError.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no image at {path}")
+    try:
+        with Image.open(path) as picture:
+            picture = ImageOps.exif_transpose(picture)
+    except UnidentifiedImageError:
+        raise UnreadableImageError(f"{path} is not an image file") from None
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(f"{path} is too large: {_bomb(error)}") from None
+    except Exception as error:  # on damaged files Pillow's readers raise whatever they stumble over
+        raise UnreadableImageError(f"{path} is damaged or cut short: {error}") from None
+    try:
+        return with_channels(picture, channels, background)
+    except ValueError as error:
+        raise UnreadableImageError(f"{path} cannot be read as a picture: {error}") from None
+
+
+def with_channels(picture: Image.Image, channels: int, background: str = BACKGROUND) -> Image.Image:
+    """Convert a Pillow image of any mode to L, RGB or RGBA; see `load_pillow`.
+
+    Raises:
+        ValueError: its mode has no meaning as a picture, such as floating-point numbers of unknown range.
+    """
+    picture = _eight_bits(picture)
+    if channels == 4:
+        return picture.convert("RGBA")
+    if picture.has_transparency_data:
+        canvas = Image.new("RGBA", picture.size, background)
+        picture = Image.alpha_composite(canvas, picture.convert("RGBA"))
+    return picture.convert("L" if channels == 1 else "RGB")
+
+
+def problem_of(path: Path) -> str | None:
+    """Why an image file cannot be read, as far as its header tells; None if it seems whole."""
+    try:
+        with Image.open(path) as picture:
+            return "floating-point numbers of unknown range" if picture.mode == "F" else None
+    except UnidentifiedImageError:
+        return "not an image file"
+    except Image.DecompressionBombError as error:
+        return f"too large: {_bomb(error)}"
+    except Exception as error:  # as in load_pillow
+        return str(error) or type(error).__name__
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Grey images of 16 bits as L, or LA where one of their values means transparent; others as they are."""
+    if picture.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of unknown range; convert it to 8 or 16 bits")
+    if picture.mode not in (*_16_BITS, "I"):
+        return picture
+    values = np.asarray(picture)
+    if values.min() < 0 or values.max() > 65535:  # a file of 16 bits may come as 32 (mode I)
+        raise ValueError("its pixels are integers of 32 bits; convert it to 8 or 16 bits")
+    grey = np.rint(values / 257).astype(np.uint8)
+    if (transparent := picture.info.get("transparency")) is None:
+        return Image.fromarray(grey)
+    return Image.fromarray(np.stack([grey, np.where(values == transparent, 0, 255).astype(np.uint8)], axis=-1))
+
+
+def _bomb(error: Image.DecompressionBombError) -> str:
+    """What Pillow says of an image of more pixels than it reads, without the guess that it is an attack."""
+    return str(error).split(", could be")[0]
