@@ -13,10 +13,12 @@ from disentangle_jax.clips import build_clip_source
 from disentangle_jax.clips.shards import folder_of
 from disentangle_jax.clips.tfds_writer import write_clips
 from disentangle_jax.generators import load_generator
+from disentangle_jax.training import rules
 from disentangle_jax.training.state import streams
 from stylegan2_flax import command, files
 from stylegan2_flax.run import config_flag, processes
 from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run.lock import owned
 
 FLAGS = flags.FlagValues()
 CONFIG = config_flag.define(FLAGS, configs)
@@ -41,12 +43,14 @@ def main() -> None:
     out = files.local_path(OUT.value, "--out")
     join()
     config = CONFIG.value
+    rules.check(config)
     generator = load_generator(config.generator)
-    with parallel.first_process_first("directions"):
-        source = build_clip_source(config, generator, folder_of(out))
-    synthesis = generator.synthesis if FRAMES.value else None
-    key = streams(config.seed).clips
-    folder = write_clips(config, source, key, out, NUM_CLIPS.value, DTYPE.value, synthesis)
+    with owned(out):
+        with parallel.first_process_first("directions"):
+            source = build_clip_source(config, generator, folder_of(out))
+        synthesis = generator.synthesis if FRAMES.value else None
+        key = streams(config.seed).clips
+        folder = write_clips(config, source, key, out, NUM_CLIPS.value, DTYPE.value, synthesis)
     print(f"{NUM_CLIPS.value} clips lie in {folder}. Train on them with --config.data.source=stored", end=" ")
     print(f"--config.data.directory={shlex.quote(str(out))}")
 

@@ -9,12 +9,14 @@ from disentangle_jax.clips import build_clip_source, from_config
 from disentangle_jax.clips.streams import make_feed
 from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.generators import absolute, digest, load_generator
-from disentangle_jax.training.optimizer import make_schedule
+from disentangle_jax.training import rules
 from disentangle_jax.training.state import TrainState, streams
 from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax.run import devices as parallel
-from stylegan2_flax.run.config_record import record
+from stylegan2_flax.run.config_record import record, undone_if_refused
+from stylegan2_flax.run.lock import owned
 from stylegan2_flax.run.loop import Schedule, train
+from stylegan2_flax.run.recorder import check_board
 
 MAY_CHANGE = (
     "generator",
@@ -40,22 +42,27 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
     Raises:
         ValueError: the config is invalid, or is not the one that the workdir's run began with.
         FileNotFoundError: there is no such generator.
+        ImportError: what the config asks for needs a package that is not installed.
+        OSError: another process is at work in the workdir.
     """
     workdir = Path(workdir)
     # An invalid config is refused before anything is written.
+    rules.check(config)
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
-    make_schedule(config.optimizer, config.train.num_steps)
     generator = _load_generator(config, workdir)
     from_config.check(config, generator)
+    check_board(config.train.tensorboard)
     load_judged_domain(config.generator, config.evaluation.judge, generator.img_resolution)
     config = _recorded(config, generator)
-    with parallel.first_process_first("workdir"):
-        record(config, workdir, MAY_CHANGE)
-        source = build_clip_source(config, generator, workdir)
-    synthesis = generator.synthesis if config.loss.weights.image > 0 else None
-    feed = make_feed(config, source, streams(config.seed).clips, mesh)
-    trainer = make_trainer(config, feed, source.stats.mean, source.stats.std, synthesis)
-    return train(trainer, Schedule.of(config.train), workdir)
+    with owned(workdir):
+        with undone_if_refused(workdir):
+            with parallel.first_process_first("workdir"):
+                record(config, workdir, MAY_CHANGE)
+                source = build_clip_source(config, generator, workdir)
+            feed = make_feed(config, source, streams(config.seed).clips, mesh)
+        synthesis = generator.synthesis if config.loss.weights.image > 0 else None
+        trainer = make_trainer(config, feed, source.stats.mean, source.stats.std, synthesis)
+        return train(trainer, Schedule.of(config.train), workdir)
 
 
 def _load_generator(config: ConfigDict, workdir: Path) -> sg2.Generator:

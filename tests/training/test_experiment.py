@@ -1,5 +1,7 @@
 """A run's start: what is invalid is refused before anything is written; the record says which generator it was."""
 
+import os
+
 import jax
 import pytest
 from flax import nnx
@@ -10,6 +12,7 @@ from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.generators import digest
 from disentangle_jax.training import experiment
 from stylegan2_flax.run import config_record as records
+from stylegan2_flax.run.lock import owned
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +45,23 @@ def config(generators, tmp_path):
         ("clips", {"classes": (1,)}, "it has no classes"),
         ("clips", {"trajectories": ("teleport",)}, "unknown trajectory teleport"),
         ("clips", {"appearance": 1.0, "appearance_from": "nowhere.npy"}, "neither a file nor scorer"),
-        ("data", {"source": "dreams"}, "unknown data.source 'dreams': choose from generated, stored"),
-        ("optimizer", {"warmup_steps": 9}, "must be below train.num_steps"),
+        ("data", {"source": "dreams"}, "data.source must be one of generated, stored, got 'dreams'"),
+        ("data", {"source": "stored", "directory": "/nowhere"}, "/nowhere"),
+        ("optimizer", {"warmup_steps": 9}, r"optimizer.warmup_steps \(9\) must be below train.num_steps \(2\)"),
+        ("train", {"checkpoint_every": 0, "log_every": 0}, "log_every must be .* 1, got 0\n.*checkpoint_every must be"),
+        ("train", {"keep_checkpoints": 0}, "train.keep_checkpoints must be a whole number of at least 1, got 0"),
+        ("train", {"batch_size": 0}, "train.batch_size must be"),
+        ("train", {"profile_steps": (5, 2)}, r"train.profile_steps must be \(first, last\)"),
+        ("model", {"width": 0, "dtype": "float17"}, "model.width must be .*\n.*model.dtype must be one of float32"),
+        ("loss", {"weights": {"swap": -1.0}}, "loss.weights.swap must be 0 or more, got -1.0"),
+        ("loss", {"appearance_contrast": {"block_size": 5}}, r"block_size \(5\) must divide the 32 embeddings"),
     ],
 )
 def test_what_can_be_known_at_the_start_is_refused_before_anything_is_written(
     config, tmp_path, section, change, message
 ):
     config[section].update(**change)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, OSError), match=message):
         experiment.run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -92,3 +103,10 @@ def test_a_workdir_knows_its_generator_wherever_the_file_lies(config, generators
     config.train.num_steps = 5
     with pytest.raises(ValueError, match="generator_digest"):
         experiment.run(config, run)
+
+
+def test_a_workdir_has_one_owner(config, tmp_path):
+    with owned(tmp_path / "run"):
+        with pytest.raises(OSError, match=rf"process {os.getpid()} on .* is at work in .*run since"):
+            experiment.run(config, tmp_path / "run")
+        assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]

@@ -2,12 +2,15 @@
 
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from stylegan2_flax.files import atomic
+from stylegan2_flax.run import lock
 
 
 def record(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...]) -> None:
@@ -39,6 +42,24 @@ def record(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...])
                 "Give another --workdir, delete this one to start over, or take these settings back to continue it."
             )
     write(config, workdir)
+
+
+@contextmanager
+def undone_if_refused(workdir: str | Path) -> Iterator[None]:
+    """Remove the files that the body wrote into a workdir without a run, if it raises.
+
+    Else the record of the refused config would refuse the corrected one.
+    """
+    workdir = Path(workdir)
+    before = set(workdir.iterdir()) if workdir.is_dir() else set()
+    try:
+        yield
+    except Exception:
+        if workdir / "config.json" not in before and workdir.is_dir():
+            for path in set(workdir.iterdir()) - before:
+                if path.is_file() and path.name != lock.NAME:
+                    path.unlink(missing_ok=True)
+        raise
 
 
 def read(folder: str | Path) -> ConfigDict:

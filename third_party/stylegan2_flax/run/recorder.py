@@ -50,7 +50,8 @@ class Recorder:
         self._pending: dict[int, dict[str, Float[Array, ""]]] = {}
         self._unwritten: list[tuple[int, dict[str, float]]] = []
         self.values: dict[str, float] = {}  # of the last step that was looked at
-        self._board = open_board(workdir / "tensorboard", start or 0) if tensorboard and self._writes else None
+        check_board(tensorboard)
+        self._board = _open_board(workdir / "tensorboard", start or 0) if tensorboard and self._writes else None
         if self._writes:
             metrics.rewind(self._path, -1 if start is None else start)
         # A log file gets a line now and then, a terminal a bar that moves.
@@ -107,17 +108,21 @@ class Recorder:
             tqdm.write(f"warning: {len(self._unwritten)} lines could not be written ({error})", file=sys.stderr)
 
 
-def open_board(folder: Path, start: int) -> Any:
-    """A tensorboardX.SummaryWriter that goes on after `start` steps.
-
-    Raises:
-        ImportError: tensorboardX is not installed.
-    """
+def check_board(wanted: bool) -> None:
+    """Raise ImportError if TensorBoard is wanted, but tensorboardX is not installed."""
+    if not wanted:
+        return
     try:
-        from tensorboardX import SummaryWriter
+        import tensorboardX  # noqa: F401
     except ImportError as error:
         raise ImportError(
             "train.tensorboard is set, but tensorboardX is not installed: pip install 'disentangle_jax[tensorboard]', "
             "or leave it off; metrics.jsonl is written in any case"
         ) from error
-    return SummaryWriter(str(folder), purge_step=start + 1, write_to_disk=True)
+
+
+def _open_board(folder: Path, start: int) -> Any:
+    """A tensorboardX.SummaryWriter that goes on after `start` steps."""
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=start + 1)

@@ -1,0 +1,89 @@
+"""What the fields of an experiment's config may be, as far as it can be said without its generator."""
+
+from ml_collections import ConfigDict
+
+from disentangle_jax.clips.streams import SOURCES
+from disentangle_jax.model.contrast import FORMS
+from disentangle_jax.model.losses import NEGATIVES
+from stylegan2_flax.run import config_rules
+from stylegan2_flax.run.config_rules import at_least, between, flag, one_of, positive
+
+_COUNT, _SHARE, _SIZE = at_least(1), between(0, 1), positive(or_zero=True)
+
+RULES = config_rules.TRAIN | {
+    "train.batch_size": _COUNT,
+    "train.accumulate": _COUNT,
+    "optimizer.learning_rate": positive(),
+    "optimizer.warmup_steps": at_least(0),
+    "optimizer.b1": between(0, 1, without_high=True),
+    "optimizer.b2": between(0, 1, without_high=True),
+    "optimizer.weight_decay": _SIZE,
+    "optimizer.clip_norm": positive(),
+    "optimizer.ema_decay": between(0, 1, without_high=True),
+    "model.appearance_dim": _COUNT,
+    "model.structure_dim": _COUNT,
+    "model.embed_dim": _COUNT,
+    "model.width": _COUNT,
+    "model.num_blocks": at_least(0),
+    "model.dtype": one_of("float32", "bfloat16", "float16"),
+    "model.learn_temperature": flag(),
+    "loss.weights.*": _SIZE,
+    "loss.appearance_contrast.temperature": positive(),
+    "loss.appearance_contrast.form": one_of(*FORMS),
+    "loss.appearance_contrast.block_size": at_least(0),
+    "loss.structure_contrast.temperature": positive(),
+    "loss.structure_contrast.form": one_of(*FORMS),
+    "loss.structure_contrast.block_size": at_least(0),
+    "loss.structure_contrast.negatives": one_of(*NEGATIVES),
+    "loss.structure_contrast.min_gap": _SIZE,
+    "clips.length": at_least(2),
+    "clips.num_frames": at_least(2),
+    "clips.amplitude": _SIZE,
+    "clips.change_face": _SHARE,
+    "clips.mix_layers": _SHARE,
+    "clips.style_mixing": _SHARE,
+    "clips.noise": _SIZE,
+    "clips.stats_samples": at_least(2),
+    "directions.num_samples": at_least(2),
+    "directions.style_mixing": _SHARE,
+    "directions.num": _COUNT,
+    "directions.candidates": _COUNT,
+    "directions.rank_faces": _COUNT,
+    "purify.steps": at_least(0),
+    "purify.damping": _SIZE,
+    "purify.num_faces": at_least(2),
+    "data.source": one_of(*SOURCES),
+    "data.tile": _COUNT,
+    "data.threads": _COUNT,
+    "data.prefetch": _COUNT,
+    "data.clips_per_shard": _COUNT,
+    "evaluation.seed": at_least(0),
+    "evaluation.batch_size": _COUNT,
+}
+
+
+def check(config: ConfigDict) -> None:
+    """Check all fields at once.
+
+    Raises:
+        ValueError: fields are missing, are not what they may be, or do not go together; each is named.
+    """
+    config_rules.check(config, RULES)
+    blocks = (_block(config, contrast) for contrast in ("appearance_contrast", "structure_contrast"))
+    config_rules.check(config, {}, _warmup(config), *blocks)
+
+
+def _warmup(config: ConfigDict) -> str | None:
+    warmup, steps = config.optimizer.warmup_steps, config.train.num_steps
+    if warmup < steps:
+        return None
+    return f"optimizer.warmup_steps ({warmup}) must be below train.num_steps ({steps})"
+
+
+def _block(config: ConfigDict, contrast: str) -> str | None:
+    size = config.loss[contrast].block_size
+    frames = config.train.batch_size // config.train.accumulate * config.clips.num_frames
+    embeddings = frames if contrast == "appearance_contrast" else 2 * frames
+    if size == 0 or embeddings % size == 0:
+        return None
+    return f"loss.{contrast}.block_size ({size}) must divide the {embeddings} embeddings of a (part of a) batch"

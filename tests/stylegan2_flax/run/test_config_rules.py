@@ -1,0 +1,69 @@
+"""Configs are checked as a whole."""
+
+import math
+
+import pytest
+from ml_collections import ConfigDict
+
+from stylegan2_flax.run.config_rules import (
+    at_least,
+    between,
+    check,
+    each,
+    flag,
+    one_of,
+    positive,
+    window,
+)
+
+
+def fault(rule, value):
+    try:
+        check(ConfigDict({"a": {"b": value}}), {"a.b": rule})
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("rule", "fine", "wrong", "words"),
+    [
+        (at_least(1), (1, 5), (0, -1, 1.5, True, "1", None), "must be a whole number of at least 1, got"),
+        (positive(), (1, 0.1), (0, -1.0, math.nan, math.inf, "x"), "must be positive, got"),
+        (positive(or_zero=True), (0, 0.0, 3), (-1, math.nan), "must be 0 or more, got"),
+        (between(0, 1), (0, 0.5, 1), (-0.1, 1.5, math.nan), "must be from 0 to 1, got"),
+        (between(0, 1, without_high=True), (0, 0.99), (1, 1.0), "must be from 0 to below 1, got"),
+        (one_of("float32", "bfloat16"), ("float32",), ("float17", 3), "must be one of float32, bfloat16, got"),
+        (flag(), (True, False), (0, 1, "yes"), "must be True or False, got"),
+        (window(), ((0, 0), (3, 5)), ((5, 2), (1,), 3, (0.5, 1)), r"must be (first, last), the first no later"),
+        (each(at_least(0)), ((), (1, 2)), ((1, -1), 3, "12"), "must be each a whole number of at least 0, got"),
+    ],
+)
+def test_values_that_a_rule_refuses_are_named(rule, fine, wrong, words):
+    for value in fine:
+        assert fault(rule, value) is None
+    for value in wrong:
+        message = fault(rule, value)
+        assert message is not None, value
+        assert message.startswith(f"a.b {words}")
+        assert message.endswith(repr(value)) or "first" in words
+
+
+def test_all_faults_are_told_at_once():
+    config = ConfigDict({"train": {"steps": 0, "rate": 1.0}, "weights": {"x": -1.0, "y": 1.0, "z": -2.0}})
+    rules = {
+        "train.steps": at_least(1),
+        "weights.*": positive(or_zero=True),
+        "train.batch": at_least(1),
+    }
+    with pytest.raises(ValueError, match="the config is invalid") as error:
+        check(config, rules, None, "train.rate and weights.x do not go together")
+    assert str(error.value).splitlines()[1:] == [
+        "  train.steps must be a whole number of at least 1, got 0",
+        "  weights.x must be 0 or more, got -1.0",
+        "  weights.z must be 0 or more, got -2.0",
+        "  train.batch is missing: it must be a whole number of at least 1",
+        "  train.rate and weights.x do not go together",
+    ]
+    with pytest.raises(ValueError, match="the section optimizer is missing"):
+        check(config, {"optimizer.b1": positive()})
