@@ -38,6 +38,37 @@ def image_reconstruction(predicted: Float[Array, "*n h w c"], images: Float[Arra
     return jnp.mean(jnp.square(predicted - images))
 
 
+def appearance_ratio(appearance: Float[Array, "b t a"]) -> Float[Array, ""]:
+    """How far appearance codes drift within a clip, beside how far apart they lie: a ratio of variances.
+
+        t / (t - 1) * mean_bt |x_bt - mean_t x_b|^2 / mean_bt |x_bt - mean_bt x|^2
+
+    0 where the frames of a clip have one code, about 1 where codes do not depend on the clip; a shift or scale of all
+    codes does not change it. It removes what the contrast leaves: where clips lie far apart, the contrast's excess
+    over its minimum falls with the fourth power of the drift, so a small part of the code that follows the motion costs
+    nothing; this ratio falls with the square.
+
+    Args:
+        appearance: codes of the frames of clips, of two frames at least.
+
+    >>> still = jnp.array([[[0.0], [0.0]], [[2.0], [2.0]]])  # two clips of two frames
+    >>> moving = still + jnp.array([[[-0.5], [0.5]]])
+    >>> float(appearance_ratio(still))
+    0.0
+    >>> round(float(appearance_ratio(moving)), 4)  # 2 * 0.25 / (1 + 0.25)
+    0.4
+    """
+    t = appearance.shape[1]
+    if t < 2:
+        raise ValueError(f"a ratio of variances needs clips of at least 2 frames; these have {t}")
+    centre = jnp.mean(appearance, axis=1, keepdims=True)
+    within = jnp.sum(jnp.square(appearance - centre)) * (t / (t - 1))
+    # Deviations sum to 0, and so does the gradient by their mean: devices need not exchange it.
+    mean = jax.lax.stop_gradient(jnp.mean(centre, axis=0, keepdims=True))
+    total = jnp.sum(jnp.square(appearance - mean))
+    return within / jnp.maximum(total, jnp.finfo(total.dtype).tiny)
+
+
 class Places(NamedTuple):
     """Where embeddings come from: what makes two of them a pair."""
 

@@ -55,6 +55,7 @@ def objective(
         "cross_swap": losses.reconstruction(decoded[2], ws, std),
         "appearance_contrast": losses.appearance_contrast(own, **faces),
         "structure_contrast": losses.structure_contrast(structure, its_augmented, coefficients, **frames),
+        "appearance_ratio": losses.appearance_ratio(own),
     }
     if synthesize is not None:
         parts["image"] = losses.image_reconstruction(synthesize(decoded[0, :, 0]), synthesize(ws[:, 0]))

@@ -108,6 +108,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.weights.cross_swap = 1.0  # ... and the structure of the frame's augmented version
     config.loss.weights.appearance_contrast = 0.1
     config.loss.weights.structure_contrast = 0.1
+    config.loss.weights.appearance_ratio = 0.0  # of appearance's variance within clips to that over the batch
     config.loss.weights.image = 0.0  # pixels through the frozen generator; at 0 it is not even compiled
     config.loss.appearance_contrast = ConfigDict()
     config.loss.appearance_contrast.temperature = 0.1

@@ -30,8 +30,9 @@ def views():
     return structure, structure + 0.5 * normal(1, B, T, 5), normal(2, B, T, K)
 
 
-def test_examples():
-    test = doctest.DocTestFinder(recurse=False).find(losses.reconstruction, globs=dict(vars(losses)))[0]
+@pytest.mark.parametrize("loss", [losses.reconstruction, losses.appearance_ratio])
+def test_examples(loss):
+    test = doctest.DocTestFinder(recurse=False).find(loss, globs=dict(vars(losses)))[0]
     assert test.examples
     assert doctest.DocTestRunner().run(test).failed == 0
 
@@ -41,6 +42,26 @@ def test_reconstruction_is_one_for_the_mean_and_zero_for_the_truth():
     mean, std = jnp.broadcast_to(ws.mean(0), ws.shape), ws.std(0)
     np.testing.assert_allclose(losses.reconstruction(mean, ws, std), 1.0, rtol=1e-4)
     assert losses.reconstruction(ws, ws, std) == 0
+
+
+def test_appearance_ratio_is_the_share_of_variance_within_clips():
+    codes = normal(0, 50, 3, 5) + 7.0
+    x = np.asarray(codes, np.float64)
+    expected = x.var(axis=1, ddof=1).mean(0).sum() / x.reshape(150, 5).var(axis=0).sum()
+    ratio = jax.jit(losses.appearance_ratio)
+    np.testing.assert_allclose(ratio(codes), expected, rtol=1e-5)
+    np.testing.assert_allclose(ratio(3.0 * codes + 2.0), expected, rtol=1e-4)
+    assert ratio(jnp.broadcast_to(codes[:, :1], codes.shape)) < 1e-10
+    assert ratio(jnp.zeros((4, 2, 5))) == 0
+
+
+def test_a_small_drift_costs_the_ratio_its_square_and_the_contrast_its_fourth_power():
+    """Clips far apart, whose frames differ a little."""
+    still, drift = 10.0 * jnp.eye(4)[:, None], 0.3 * normal(0, 4, 3, 4)
+    once, twice = still + drift, still + 2 * drift
+    np.testing.assert_allclose(losses.appearance_ratio(twice) / losses.appearance_ratio(once), 4, rtol=0.1)
+    excess = [appearance_contrast(codes, 0.05) - jnp.log(2.0) for codes in (once, twice)]  # of two positives each
+    np.testing.assert_allclose(excess[1] / excess[0], 16, rtol=0.3)
 
 
 def test_appearance_contrast_equals_ntxent_for_clips_of_two_frames():
@@ -130,6 +151,23 @@ def both_contrasts(block_size, structure, augmented, coefficients):
     return losses.appearance_contrast(structure, 0.1, **options) + losses.structure_contrast(
         structure, augmented, coefficients, 0.1, negatives="both", min_gap=0.3, **options
     )
+
+
+def ratio_of_a_view(structure, augmented, coefficients):
+    return 10.0 * losses.appearance_ratio(augmented) + losses.appearance_ratio(structure)
+
+
+def test_devices_change_neither_the_ratio_nor_its_gradient(views, collectives):
+    step = jax.jit(jax.value_and_grad(ratio_of_a_view, argnums=(0, 1)))
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    sharded = jax.device_put(views, NamedSharding(mesh, PartitionSpec("data")))
+    (value, grads), (value8, grads8) = step(*views), step(*sharded)
+    np.testing.assert_allclose(value, value8, rtol=1e-6)
+    for one, eight in zip(grads, grads8, strict=True):
+        assert float(jnp.abs(one).max()) > 1e-3
+        np.testing.assert_allclose(one, eight, atol=1e-6)
+    # Of each view its mean, and two sums of squares: no code leaves its device.
+    assert sum(size for _, size in collectives(step.lower(*sharded).compile())) <= 2 * (5 + 2)
 
 
 @pytest.mark.parametrize("block_size", [0, 24])

@@ -110,9 +110,10 @@ def test_devices_exchange_codes_and_gradients_and_nothing_else(config, world, bl
     # Of each frame both codes, the augmented one's structure, twice its two coefficients; in blocks, three numbers for
     # each of the three.
     assert sum(gathered) <= frames * (width + 2 * 2 + (3 * 3 if block_size else 0))
-    # Every gradient once, that by the gathered codes unless in blocks, and a handful of losses.
-    assert sum(summed) <= parameters + (0 if block_size else frames * width) + 20
-    assert (len(gathered), len(summed)) <= ((9, 4) if block_size else (3, 4))
+    # Every gradient once, that by the gathered codes unless in blocks, the mean appearance, and a handful of losses.
+    appearance = config.model.appearance_dim
+    assert sum(summed) <= parameters + (0 if block_size else frames * width) + appearance + 20
+    assert (len(gathered), len(summed)) <= ((9, 5) if block_size else (3, 5))
 
 
 def test_learnt_temperatures_start_from_the_config_and_move(config, world):
