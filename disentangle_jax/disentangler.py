@@ -18,8 +18,12 @@ from disentangle_jax.generators import is_offered, load_recorded
 from disentangle_jax.model import Autoencoder, Codes, weights
 from disentangle_jax.model.autoencoder import Buffer
 from disentangle_jax.scores import render_batch
+from stylegan2_flax import plugins
 from stylegan2_flax.run import checkpoints as checkpoint
 from stylegan2_flax.run import config_record as records
+
+GROUP = "disentangle_jax.models"
+"""Entry points of trained models: the name of each, and a factory that gives the path of its exported folder."""
 
 AnyArray = Array | np.ndarray
 Latents = Float[AnyArray, "..."]
@@ -41,16 +45,27 @@ class Disentangler:
     def __init__(self, autoencoder: Autoencoder, generator: sg2.Generator, directions: Directions, config: ConfigDict):
         self.autoencoder, self.generator, self.directions, self.config = autoencoder, generator, directions, config
 
+    def __repr__(self) -> str:
+        sizes, generator = self.config.model, self.generator
+        latents = f"W+ [{generator.num_ws}, {generator.w_dim}]"
+        codes = f"appearance [{sizes.appearance_dim}], structure [{sizes.structure_dim}]"
+        return f"Disentangler({latents} -> {codes}; generator {self.config.generator}, {generator.img_resolution} px)"
+
     @classmethod
-    def load(cls, folder: str | Path) -> "Disentangler":
-        """Load a training workdir (its newest checkpoint) or an exported folder onto the default device.
+    def load(cls, name_or_folder: str | Path) -> "Disentangler":
+        """Load a trained model onto the default device.
+
+        Args:
+            name_or_folder: a model that an installed package offers, a training workdir (its newest checkpoint is
+                taken), or an exported folder.
 
         Raises:
-            FileNotFoundError: the folder is neither, or has no checkpoint yet.
-            ValueError: what lies there does not fit its config.
+            FileNotFoundError: it is none of these, or the workdir has no checkpoint yet.
+            ValueError: what lies there is no autoencoder, does not fit its config, or is too old.
         """
-        folder = Path(folder)
+        folder = _find(name_or_folder)
         config = records.read(folder)
+        _check_record(config, folder)
         generator = load_recorded(config, folder)
         shape = (generator.num_ws, generator.w_dim)
         abstract = nnx.eval_shape(
@@ -78,7 +93,7 @@ class Disentangler:
 
     def decode(self, appearance: Float[AnyArray, "*m a"], structure: Float[AnyArray, "*n s"]) -> Float[Array, "*p l d"]:
         """Make latents of an appearance [..., a] and a structure [..., s], whose leading axes broadcast."""
-        return _decode(self.autoencoder, jnp.asarray(appearance), jnp.asarray(structure))
+        return _decode(self.autoencoder, *self._codes(appearance, structure))
 
     def transfer(
         self,
@@ -107,7 +122,10 @@ class Disentangler:
     def render(self, ws: Latents) -> Float[Array, "*n h w c"]:
         """Draw latents: images in [-1, 1], a bounded number at a time."""
         ws = self._latents(ws, "ws")
-        flat = ws.reshape(-1, *ws.shape[-2:])
+        flat = ws.reshape(math.prod(ws.shape[:-2]), *ws.shape[-2:])
+        if len(flat) == 0:
+            size = self.generator.img_resolution
+            return jnp.zeros((*ws.shape[:-2], size, size, self.generator.img_channels))
         batch = min(len(flat), self._render_batch)
         padded = jnp.pad(flat, ((0, -len(flat) % batch), (0, 0), (0, 0)))  # so that one shape is compiled
         starts = range(0, len(padded), batch)
@@ -122,7 +140,7 @@ class Disentangler:
         """
         arguments = self._checked(source_ws, driving_ws, **options)
         *leading, _, _ = jnp.broadcast_shapes(*(ws.shape for ws in arguments[:2]))
-        if math.prod(leading) > self._render_batch:
+        if not 0 < math.prod(leading) <= self._render_batch:
             return self.render(_transfer(self.autoencoder, *arguments))
         return _transfer_and_render(self.autoencoder, self.generator.synthesis, *arguments)
 
@@ -132,6 +150,8 @@ class Disentangler:
 
     def _checked(self, source_ws, driving_ws, relative: bool = False, reference: int = 0, strength: float = 1.0):
         """What `_transfer` takes behind the autoencoder, of what `transfer` was given."""
+        if not math.isfinite(strength):
+            raise ValueError(f"strength must be a finite number; got {strength}")
         source_ws, driving_ws = self._latents(source_ws, "source_ws"), self._latents(driving_ws, "driving_ws")
         shape = driving_ws.shape
         try:
@@ -148,6 +168,20 @@ class Disentangler:
             )
         return source_ws, driving_ws, reference % shape[-3] if relative else None, jnp.float32(strength)
 
+    def _codes(self, appearance, structure) -> tuple[Float[Array, "*m a"], Float[Array, "*n s"]]:
+        sizes = self.config.model
+        for name, code in (("appearance", appearance), ("structure", structure)):
+            if jnp.shape(code)[-1:] != (size := sizes[f"{name}_dim"],):
+                raise ValueError(f"{name} must be codes [..., {size}]; got shape {jnp.shape(code)}")
+        appearance, structure = jnp.asarray(appearance, jnp.float32), jnp.asarray(structure, jnp.float32)
+        try:
+            jnp.broadcast_shapes(appearance.shape[:-1], structure.shape[:-1])
+        except ValueError:
+            raise ValueError(
+                f"the leading axes of appearance {appearance.shape} and structure {structure.shape} do not broadcast"
+            ) from None
+        return appearance, structure
+
     def _latents(self, ws, name: str) -> Float[Array, "*n l d"]:
         expected = (self.generator.num_ws, self.generator.w_dim)
         if jnp.shape(ws)[-2:] != expected:
@@ -156,6 +190,49 @@ class Disentangler:
                 f"got shape {jnp.shape(ws)}"
             )
         return jnp.asarray(ws, jnp.float32)
+
+
+def _find(name_or_folder: str | Path) -> Path:
+    """The folder of a model."""
+    if factory := plugins.find(GROUP, str(name_or_folder)):
+        return Path(factory())
+    folder = Path(name_or_folder).expanduser()
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(
+            f"there is no model {str(name_or_folder)!r}: it is neither a training workdir nor an exported folder (it "
+            f"has no config.json), nor a name that an installed package offers ({plugins.offered(GROUP)})"
+        )
+    return folder
+
+
+def _check_record(config: ConfigDict, folder: Path) -> None:
+    """Raise ValueError if the config is not of an autoencoder, or lacks a field that a model is used with."""
+    if "model" not in config and "discriminator" in config:
+        raise ValueError(
+            f"{folder} is a training of a StyleGAN2, not of an autoencoder: train one on its generator, with "
+            f"--config.generator={folder / 'generator.safetensors'}"
+        )
+    if missing := [field for field in _FIELDS if not _has(config, field)]:
+        raise ValueError(
+            f"{folder / 'config.json'} lacks {', '.join(missing)}: it is of an older version of this package. Add what "
+            "is missing, as disentangle_jax/configs/faces64.py explains it, or train the model anew"
+        )
+
+
+def _has(config: ConfigDict, field: str) -> bool:
+    section, _, rest = field.partition(".")
+    return section in config and (not rest or _has(config[section], rest))
+
+
+_FIELDS = (
+    "generator",
+    "model.appearance_dim",
+    "model.structure_dim",
+    "clips.truncation_psi",
+    "clips.classes",
+    "evaluation.motion.num_frames",
+)
+"""What a model is used with, of the config of its training."""
 
 
 def _from_checkpoint(abstract: Autoencoder, folder: Path) -> Autoencoder:

@@ -1,8 +1,10 @@
 """Latents (ws) of random faces, and latents in files of the user. A leaf: it needs a generator and no directions."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -98,8 +100,17 @@ def take_layers_from(
     return jnp.where((jnp.arange(ws.shape[1])[None, :] < cut[:, None])[..., None], ws, others)
 
 
-def read_ws(path: str | Path, num_ws: int, w_dim: int) -> Float[np.ndarray, "*t l d"]:
+class LatentFile(NamedTuple):
+    """What a file of latents holds: one [l, d], or a clip [t, l, d], and its frames a second where the file tells."""
+
+    ws: Float[np.ndarray, "*t l d"]
+    fps: float | None
+
+
+def read_ws(path: str | Path, num_ws: int, w_dim: int) -> LatentFile:
     """Read a latent, or a clip of them, from .npy, .npz or .safetensors: the file's only array, or the one named ws.
+
+    The rate of a clip may stand beside it as fps: in the metadata of a .safetensors file, in an array of an .npz.
 
     Args:
         path: a file with an array of shape [d] or [1, d] (W, repeated for every layer), [l, d] or [1, l, d] (W+), or
@@ -107,7 +118,7 @@ def read_ws(path: str | Path, num_ws: int, w_dim: int) -> Float[np.ndarray, "*t 
         num_ws, w_dim: l and d of the generator.
 
     Returns:
-        [l, d], or [t, l, d] of a clip of two frames and more.
+        [l, d], or [t, l, d] of a clip of two frames and more; and the rate.
 
     Raises:
         FileNotFoundError: no such file.
@@ -119,7 +130,9 @@ def read_ws(path: str | Path, num_ws: int, w_dim: int) -> Float[np.ndarray, "*t 
     if path.suffix.lower() not in arrays.SUFFIXES:
         kinds = ", ".join(arrays.SUFFIXES)
         raise ValueError(f"{path} is no {kinds} file; of a real picture, a GAN inversion gives such latents")
-    ws = arrays.only(path, arrays.read(path).arrays, "ws", "latents")
+    found, texts = arrays.read(path)
+    rate = found.pop("fps", texts.get("fps"))
+    ws = arrays.only(path, found, "ws", "latents")
     shape = ws.shape[1:] if ws.ndim > 1 and len(ws) == 1 else ws.shape
     fits = shape == (w_dim,) or (len(shape) in (2, 3) and shape[-2:] == (num_ws, w_dim) and 0 not in shape)
     if not fits:
@@ -128,7 +141,17 @@ def read_ws(path: str | Path, num_ws: int, w_dim: int) -> Float[np.ndarray, "*t 
     if not np.isfinite(ws).all():
         raise ValueError(f"{path} holds numbers that are not finite (NaN or infinite)")
     ws = ws.reshape(shape).astype(np.float32)
-    return np.tile(ws, (num_ws, 1)) if ws.ndim == 1 else ws
+    return LatentFile(np.tile(ws, (num_ws, 1)) if ws.ndim == 1 else ws, None if rate is None else _rate(rate, path))
+
+
+def _rate(value: np.ndarray | str, path: Path) -> float:
+    try:
+        rate = float(np.asarray(value).item())
+    except ValueError:
+        rate = math.nan
+    if not (math.isfinite(rate) and rate > 0):
+        raise ValueError(f"{path} says that its fps is {value}, which must be one positive number")
+    return rate
 
 
 @partial(jax.jit, static_argnames="truncation_psi")

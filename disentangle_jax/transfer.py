@@ -1,35 +1,46 @@
 """Put one face's pose and expression on another:
 
-    python -m disentangle_jax.transfer --workdir=runs/demo --source=seed:1 --driving=seed:2 --out=transfer.png
-    python -m disentangle_jax.transfer --workdir=runs/demo --source=face.npy --driving=clip:3 --out=transfer.gif
+    python -m disentangle_jax.transfer --model=runs/demo --source=seed:1 --driving=seed:2 --out=transfer.png
+    python -m disentangle_jax.transfer --model=runs/demo --source=face.npy --driving=clip:3 --out=transfer.gif
     --relative
 
-A face is seed:N (a random one of the generator) or a latent file, .npy or .npz, of shape [d] (W), [l, d] (W+) or [t,
-l, d] (a clip). The driving may also be clip:N, a random face in motion. The output shows source, driving and result
-side by side.
+A face is seed:N (a random one of the generator) or a latent file, .npy, .npz or .safetensors, of shape [d] (W), [l, d]
+(W+) or [t, l, d] (a clip). clip:N is the face of seed:N in motion. The output shows source, driving and result side by
+side. A video keeps the driving's frames a second, which a latent file tells as `fps` (in the metadata of .safetensors,
+or as an array of an .npz); --fps sets another.
 """
 
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from absl import flags
 from jaxtyping import Array, Float
+from tqdm import tqdm
 
 from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_domain
 from disentangle_jax.evaluation.motion import loops, puppeteer_of
 from disentangle_jax.latents import read_ws, sample_ws
-from disentangle_jax.report.pictures import columns, columns_in_motion
+from disentangle_jax.report.pictures import columns
+from disentangle_jax.scores import in_batches, render_batch
 from stylegan2_flax import command, files
 
 FLAGS = flags.FlagValues()
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "a training workdir or an exported model", required=True, flag_values=FLAGS
+MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "a training workdir, an exported folder, or a model that an installed package offers",
+    required=True,
+    flag_values=FLAGS,
 )
+flags.DEFINE_alias("workdir", "model", flag_values=FLAGS)
 SOURCE = flags.DEFINE_string(
-    "source", None, "whose appearance: seed:N or a latent file", required=True, flag_values=FLAGS
+    "source", None, "whose appearance: seed:N, clip:N or a latent file", required=True, flag_values=FLAGS
 )
 DRIVING = flags.DEFINE_string(
     "driving", None, "whose pose and expression: seed:N, clip:N or a latent file", required=True, flag_values=FLAGS
@@ -46,79 +57,217 @@ RELATIVE = flags.DEFINE_bool(
 )
 REFERENCE = flags.DEFINE_string(
     "reference",
-    "first",
-    "with --relative, the frame that motion is measured from: first, best (nearest the source), N",
+    None,
+    "with --relative, the frame that motion is measured from: first (if not said), best (nearest the source), or N",
     flag_values=FLAGS,
 )
 STRENGTH = flags.DEFINE_float(
     "strength", 1.0, "0 leaves the source's own expression, 1 transfers, more exaggerates", flag_values=FLAGS
 )
 PSI = flags.DEFINE_float(
-    "psi", None, "truncation of seed:N and clip:N (default: that of the training clips)", flag_values=FLAGS
+    "psi", None, "truncation of seed:N and clip:N (if not said: that of the training clips)", flag_values=FLAGS
 )
+CLASS = flags.DEFINE_integer(
+    "class", None, "of a conditional generator: the class of seed:N and clip:N", lower_bound=0, flag_values=FLAGS
+)
+FPS = flags.DEFINE_float(
+    "fps", None, "frames a second of a video (if not said: those of the driving, or of the source)", flag_values=FLAGS
+)
+FORCE = flags.DEFINE_bool("force", False, "write over what is there", flag_values=FLAGS)
 
 _SIZE = 256  # of one face in the output, at least
+_MAX_SEED = 2**32 - 1  # of JAX's keys
+_FPS = 12.0  # of motion that has no rate of its own
+
+
+class Clip(NamedTuple):
+    """What --source or --driving names: one face [l, d] or a clip [t, l, d], and its frames a second if it has any."""
+
+    ws: Float[np.ndarray, "*t l d"]
+    fps: float | None
+
+    @property
+    def num_frames(self) -> int | None:
+        """None of one face."""
+        return self.ws.shape[0] if self.ws.ndim == 3 else None
+
+
+class Options(NamedTuple):
+    """What the flags of the same names say."""
+
+    relative: bool
+    reference: str | None
+    strength: float
+    psi: float | None
+    label: int | None
+    fps: float | None
+    force: bool
+
+
+class Manner(NamedTuple):
+    """How structure is carried over; see `Disentangler.transfer`."""
+
+    relative: bool
+    reference: int
+    strength: float
 
 
 def main() -> None:
-    workdir, out = files.local_path(WORKDIR.value, "--workdir"), files.local_path(OUT.value, "--out")
-    transfer(workdir, SOURCE.value, DRIVING.value, out)
+    options = Options(RELATIVE.value, REFERENCE.value, STRENGTH.value, PSI.value, CLASS.value, FPS.value, FORCE.value)
+    out = files.local_path(OUT.value, "--out")
+    transfer(MODEL.value, SOURCE.value, DRIVING.value, out, options)
     print(f"Wrote {out}")
 
 
-def transfer(workdir: Path, source: str, driving: str, out: Path) -> None:
-    """Transfer as the other flags say, and write the outcome."""
-    media.require_suffix(out, media.IMAGE_SUFFIXES + media.VIDEO_SUFFIXES)
-    model = Disentangler.load(workdir)
-    psi = model.config.clips.truncation_psi if PSI.value is None else PSI.value
-    source_ws, driving_ws = (_latents(model, name, psi) for name in (source, driving))
-    reference = _reference(model, source_ws, driving_ws, REFERENCE.value) if RELATIVE.value else 0
-    options = {"relative": RELATIVE.value, "reference": reference, "strength": STRENGTH.value}
-    result_ws = model.transfer(source_ws, driving_ws, **options)
-    _write(model, {"source": source_ws, "driving": driving_ws, "result": result_ws}, out)
+def transfer(model_name: str, source_name: str, driving_name: str, out: Path, options: Options) -> None:
+    """Write a picture or a video of source, driving and result.
+
+    Raises:
+        ValueError: what was asked for does not go together, or a file cannot be used.
+        OSError: a file is missing, or `out` cannot be written.
+    """
+    _check(source_name, driving_name, out, options)
+    model = Disentangler.load(model_name)
+    source, driving = (_find(model, name, options) for name in (source_name, driving_name))
+    num_frames = _num_frames(source, driving, options.relative, out)
+    reference = _reference(model, source, driving, options.reference or "first") if options.relative else 0
+    manner = Manner(options.relative, reference, options.strength)
+    if num_frames is None:
+        media.save_image(draw(model, source, driving, manner), out)
+        return
+    with media.open_video(out, options.fps or driving.fps or source.fps or _FPS) as video:
+        for frame in tqdm(draw_clip(model, source, driving, manner), total=num_frames, unit=" frames", disable=None):
+            video.write(frame)
 
 
-def _latents(model: Disentangler, name: str, psi: float) -> Float[Array, "*t l d"]:
-    """What --source or --driving names: a face [l, d] or a clip [t, l, d]."""
+def draw(model: Disentangler, source: Clip, driving: Clip, manner: Manner) -> Float[np.ndarray, "height width 3"]:
+    """Source, driving and result of two faces, side by side."""
+    result = model.transfer(source.ws, driving.ws, strength=manner.strength)
+    latents = {"source": source.ws, "driving": driving.ws, "result": result}
+    return _side_by_side(model, {title: _render(model, ws[None])[0] for title, ws in latents.items()})
+
+
+def draw_clip(
+    model: Disentangler, source: Clip, driving: Clip, manner: Manner
+) -> Iterator[Float[np.ndarray, "height width 3"]]:
+    """Source, driving and result side by side, frame by frame: one batch of frames is in memory at a time."""
+    clips = {"source": source, "driving": driving}
+    num_frames = next(n for n in (driving.num_frames, source.num_frames) if n is not None)
+    still = {title: _render(model, clip.ws[None])[0] for title, clip in clips.items() if clip.num_frames is None}
+    batch = min(num_frames, render_batch(model.generator.img_resolution))
+    for start in range(0, num_frames, batch):
+        rows = np.arange(start, start + batch).clip(max=num_frames - 1)  # the last batch is filled up: one compilation
+        drawn = {title: _render(model, clip.ws[rows]) for title, clip in clips.items() if title not in still}
+        drawn["result"] = _render(model, _transfer_rows(model, source, driving, manner, rows))
+        for i in range(min(batch, num_frames - start)):
+            frame = {title: images[i] for title, images in drawn.items()}
+            yield _side_by_side(model, {title: (still | frame)[title] for title in (*clips, "result")})
+
+
+def _transfer_rows(
+    model: Disentangler, source: Clip, driving: Clip, manner: Manner, rows: np.ndarray
+) -> Float[Array, "t l d"]:
+    """These frames of the result. What they are relative to goes in front of them."""
+    wanted = np.array([manner.reference, *rows]) if manner.relative else rows
+    source_ws, driving_ws = (clip.ws if clip.num_frames is None else clip.ws[wanted] for clip in (source, driving))
+    result = model.transfer(source_ws, driving_ws, relative=manner.relative, strength=manner.strength)
+    return result[1:] if manner.relative else result
+
+
+def _render(model: Disentangler, ws: Float[Array | np.ndarray, "n l d"]) -> Float[np.ndarray, "n size size 3"]:
+    """Pictures of latents, in colour and as large as they are shown."""
+    return media.resize(media.to_rgb(model.render(ws)), max(_SIZE, model.generator.img_resolution))
+
+
+def _side_by_side(
+    model: Disentangler, images: Mapping[str, Float[np.ndarray, "h w 3"]]
+) -> Float[np.ndarray, "height width 3"]:
+    size = max(_SIZE, model.generator.img_resolution)
+    return columns({title: image[None] for title, image in images.items()}, size)
+
+
+def _check(source_name: str, driving_name: str, out: Path, options: Options) -> None:
+    """What can be said before anything is loaded. Raises ValueError, OSError or ImportError."""
+    media.check_output(out)
+    if out.exists() and not options.force:
+        raise ValueError(f"{out} exists already: give another --out, or --force to write over it")
+    for name in ("strength", "psi", "fps"):
+        value = getattr(options, name)
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"--{name} must be a finite number; got {value}")
+    if options.fps is not None:
+        if options.fps <= 0:
+            raise ValueError(f"--fps must be positive; got {options.fps:g}")
+        if out.suffix.lower() not in media.VIDEO_SUFFIXES:
+            raise ValueError(f"--fps is for videos: end --out in {' or '.join(media.VIDEO_SUFFIXES)}")
+    if options.reference is not None and not options.relative:
+        raise ValueError("--reference is the frame that --relative measures motion from: say --relative too")
+    if not any([_drawn(name) for name in (source_name, driving_name)]):
+        for name, value in (("psi", options.psi), ("class", options.label)):
+            if value is not None:
+                raise ValueError(f"--{name} is for seed:N and clip:N, but --source and --driving are both files")
+
+
+def _drawn(name: str) -> tuple[str, int] | None:
+    """The kind and number of seed:N or clip:N; None of a file. ValueError if N is no seed."""
     kind, colon, number = name.partition(":")
     if not colon or kind not in ("seed", "clip"):
-        return jnp.asarray(read_ws(name, model.generator.num_ws, model.generator.w_dim))
-    if not number.isdecimal():
-        raise ValueError(f"{name!r} wants a number after the colon, such as {kind}:1")
-    face_key, motion_key = jax.random.split(jax.random.key(int(number)))
-    face = sample_ws(model.generator.mapping, face_key, 1, psi, tuple(model.config.clips.classes))
+        return None
+    if not number.isdecimal() or len(number) > 10 or int(number) > _MAX_SEED:
+        raise ValueError(f"{name!r} wants a number after the colon, from 0 to {_MAX_SEED}, such as {kind}:1")
+    return kind, int(number)
+
+
+def _find(model: Disentangler, name: str, options: Options) -> Clip:
+    """What --source or --driving names."""
+    drawn = _drawn(name)
+    if drawn is None:
+        return Clip(*read_ws(name, model.generator.num_ws, model.generator.w_dim))
+    kind, number = drawn
+    clips = model.config.clips
+    face_key, motion_key = jax.random.split(jax.random.key(number))
+    classes = tuple(clips.classes) if options.label is None else (options.label,)
+    psi = clips.truncation_psi if options.psi is None else options.psi
+    face = sample_ws(model.generator.mapping, face_key, 1, psi, classes)
     if kind == "seed":
-        return face[0]
+        return Clip(np.asarray(face[0]), None)
     puppeteer = puppeteer_of(load_domain(model.config.generator), model.directions)
     motion = loops(motion_key, model.config.evaluation.motion.num_frames, len(puppeteer.names))
-    return puppeteer.clips(face, motion[None])[0]
+    return Clip(np.asarray(puppeteer.clips(face, motion[None])[0]), None)
 
 
-def _reference(
-    model: Disentangler, source_ws: Float[Array, "*m l d"], driving_ws: Float[Array, "*n l d"], choice: str
-) -> int:
-    """The frame of the driving clip that `choice` means; the best has the structure nearest to the source's."""
-    if choice == "best":
-        source, driving = (model.encode(ws.reshape(-1, *ws.shape[-2:])).structure for ws in (source_ws, driving_ws))
-        return int(jnp.argmin(jnp.linalg.norm(driving - source[:1], axis=-1)))
-    if choice != "first" and not choice.isdecimal():
-        raise ValueError(f"--reference={choice}: say first, best, or the number of a frame")
-    return 0 if choice == "first" else int(choice)
-
-
-def _write(model: Disentangler, latents: dict[str, Float[Array, "*t l d"]], out: Path) -> None:
-    """Draw the latents side by side, as a picture or, if any is a clip, as a video."""
-    shape = latents["result"].shape
-    is_clip, size = len(shape) == 3, max(_SIZE, model.generator.img_resolution)
-    suffixes = media.VIDEO_SUFFIXES if is_clip else media.IMAGE_SUFFIXES
+def _num_frames(source: Clip, driving: Clip, relative: bool, out: Path) -> int | None:
+    """Frames of the result; None of a picture. ValueError if the two, or the file to write, do not go together."""
+    lengths = {clip.num_frames for clip in (source, driving)} - {None}
+    if len(lengths) > 1:
+        raise ValueError(
+            f"the source has {source.num_frames} frames and the driving {driving.num_frames}: give two clips of one "
+            "length, or a face and a clip"
+        )
+    if relative and driving.num_frames is None:
+        raise ValueError("--relative carries over the motion of a clip, but --driving is a single face")
+    num_frames = lengths.pop() if lengths else None
+    suffixes = media.IMAGE_SUFFIXES if num_frames is None else media.VIDEO_SUFFIXES
     if out.suffix.lower() not in suffixes:
-        kind = f"clip of {shape[0]} frames" if is_clip else "single picture"
+        kind = "single picture" if num_frames is None else f"clip of {num_frames} frames"
         raise ValueError(f"the result is a {kind}: end --out in {' or '.join(suffixes)} instead of {out.suffix}")
-    images = {title: model.render(jnp.broadcast_to(ws, shape))[None] for title, ws in latents.items()}
-    if is_clip:
-        media.save_video(columns_in_motion(images, size), out)
-    else:
-        media.save_image(columns(images, size), out)
+    return num_frames
+
+
+def _reference(model: Disentangler, source: Clip, driving: Clip, choice: str) -> int:
+    """The frame of the driving clip that --reference means; the best has the structure nearest to the source's."""
+    if choice == "first":
+        return 0
+    if choice == "best":
+        own = np.asarray(model.encode(source.ws if source.num_frames is None else source.ws[0]).structure)
+        driving_codes = in_batches(lambda ws: model.encode(ws).structure, 64, driving.ws)
+        return int(np.argmin(np.linalg.norm(driving_codes - own, axis=-1)))
+    last = len(driving.ws) - 1
+    if not choice.isdecimal() or len(choice) > 9 or int(choice) > last:
+        raise ValueError(
+            f"--reference: there is no frame {choice}; say first, best, or the number of a frame, from 0 to {last}"
+        )
+    return int(choice)
 
 
 if __name__ == "__main__":

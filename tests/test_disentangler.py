@@ -147,5 +147,39 @@ def test_wrong_input_is_told_apart(model, faces, clip, tmp_path):
         model.transfer(faces[0], clip, relative=True, reference=3)
     with pytest.raises(ValueError, match="from frame 0 of a clip"):
         model.transfer(faces[0], clip[0], relative=True)
+    with pytest.raises(ValueError, match="strength must be a finite number; got nan"):
+        model.transfer(faces[0], clip[0], strength=float("nan"))
+    codes = model.encode(faces)
+    with pytest.raises(ValueError, match=r"structure must be codes \[\.\.\., 3\]; got shape \(5, 6\)"):
+        model.decode(codes.appearance, codes.appearance)
+    with pytest.raises(ValueError, match=r"appearance \(5, 6\) and structure \(2, 3\) do not broadcast"):
+        model.decode(codes.appearance, codes.structure[:2])
     with pytest.raises(FileNotFoundError, match="neither a training workdir nor an exported folder"):
         Disentangler.load(tmp_path)
+
+
+def test_no_latents_give_no_pictures(model, faces):
+    assert model.render(faces[:0]).shape == (0, 8, 8, 3)
+    assert model.render(faces[:0].reshape(2, 0, LAYERS, W_DIM)).shape == (2, 0, 8, 8, 3)
+    assert model.transfer(faces[:0], faces[0]).shape == (0, LAYERS, W_DIM)
+    assert model.transfer_and_render(faces[0], faces[:0]).shape == (0, 8, 8, 3)
+    assert model.encode(faces[:0]).structure.shape == (0, 3)
+
+
+def test_it_says_what_it_is(model):
+    assert repr(model).startswith("Disentangler(W+ [4, 8] -> appearance [6], structure [3]; generator /")
+    assert repr(model).endswith("tiny.safetensors, 8 px)")
+
+
+def test_a_model_that_a_package_offers_is_found_by_name(model, faces, tmp_path, monkeypatch):
+    model.export(tmp_path / "model")
+    (tmp_path / "offering.py").write_text(f"def model():\n    return {str(tmp_path / 'model')!r}\n")
+    (tmp_path / "offering-1.dist-info").mkdir()
+    (tmp_path / "offering-1.dist-info" / "entry_points.txt").write_text(
+        "[disentangle_jax.models]\ntiny = offering:model\n"
+    )
+    (tmp_path / "offering-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: offering\nVersion: 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    np.testing.assert_array_equal(Disentangler.load("tiny").encode(faces).structure, model.encode(faces).structure)
+    with pytest.raises(FileNotFoundError, match=r"no model 'tall'.* that an installed package offers \(tiny\)"):
+        Disentangler.load("tall")

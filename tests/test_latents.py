@@ -82,7 +82,23 @@ def test_files_of_every_usual_shape_are_read(tmp_path, shape, read, suffix):
         case _:
             save_file({"latents": ws}, path)
     expected = np.tile(ws.reshape(1, DIM), (LAYERS, 1)) if ws.size == DIM else ws.reshape(read)
-    np.testing.assert_array_equal(read_ws(path, LAYERS, DIM), expected, strict=True)
+    np.testing.assert_array_equal(read_ws(path, LAYERS, DIM).ws, expected, strict=True)
+
+
+def test_the_rate_of_a_clip_is_read_beside_it(tmp_path):
+    ws = RNG.normal(size=(5, LAYERS, DIM)).astype(np.float32)
+    np.save(tmp_path / "ws.npy", ws)
+    np.savez(tmp_path / "ws.npz", latents=ws, fps=25)
+    save_file({"ws": ws}, tmp_path / "ws.safetensors", {"fps": "29.97"})
+    rates = [read_ws(tmp_path / f"ws{suffix}", LAYERS, DIM).fps for suffix in (".npy", ".npz", ".safetensors")]
+    assert rates == [None, 25, 29.97]
+
+
+@pytest.mark.parametrize("rate", ["0", "nan", "fast"])
+def test_a_rate_that_is_none_is_told(tmp_path, rate):
+    save_file({"ws": np.zeros((5, LAYERS, DIM), np.float32)}, tmp_path / "ws.safetensors", {"fps": rate})
+    with pytest.raises(ValueError, match=f"says that its fps is {rate}, which must be one positive number"):
+        read_ws(tmp_path / "ws.safetensors", LAYERS, DIM)
 
 
 @pytest.mark.parametrize("shape", [(DIM + 1,), (2, DIM), (LAYERS + 1, DIM), (2, 3, LAYERS, DIM), (0, LAYERS, DIM)])

@@ -4,6 +4,7 @@ Axes: l latent layers, d latent width, a appearance dim, s structure dim, c widt
 outputs.
 """
 
+import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -95,9 +96,8 @@ class Encoder(nnx.Module):
         self.structure = nnx.Linear(inputs, sizes.structure_dim, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*n l d"]) -> Codes:
-        flat = x.reshape(*x.shape[:-2], -1)
-        embedded = nnx.gelu(self.embed(x))
-        seen = jnp.concatenate([self.trunk(embedded.reshape(*embedded.shape[:-2], -1)), flat], axis=-1)
+        embedded = _flat(nnx.gelu(self.embed(x)))
+        seen = jnp.concatenate([self.trunk(embedded), _flat(x)], axis=-1)
         return Codes(self.appearance(seen), self.structure(seen))
 
 
@@ -120,7 +120,7 @@ class Decoder(nnx.Module):
     def __call__(self, codes: Codes) -> Float[Array, "*n l d"]:
         both = jnp.concatenate(codes, axis=-1)
         x = self.spread(self.trunk(both))
-        curved = self.unembed(nnx.gelu(x).reshape(*x.shape[:-1], self.layers, -1))
+        curved = self.unembed(nnx.gelu(x).reshape(*x.shape[:-1], self.layers, x.shape[-1] // self.layers))
         return curved + self.linear(both).reshape(curved.shape)
 
 
@@ -172,6 +172,10 @@ class Autoencoder(nnx.Module):
         x = self.decoder(Codes(appearance, structure))
         mean, std = (jnp.broadcast_to(b[...], x.shape) for b in (self.mean, self.std))
         return mean + std * x
+
+
+def _flat(x: Float[Array, "*n l i"]) -> Float[Array, "*n li"]:
+    return x.reshape(*x.shape[:-2], math.prod(x.shape[-2:]))
 
 
 # The layer axis counts as a batch, so that a kernel's scale depends on its own layer's inputs alone.

@@ -105,32 +105,38 @@ class Perfect(Disentangler):
 def workdir(tmp_path_factory):
     """A folder with a model of a tiny generator that nothing is known about, and the record of its training."""
     folder = tmp_path_factory.mktemp("run")
-    config = faces64.get_config("demo")
-    config.generator = "a user's own"
-    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
-    config.evaluation.update(SIZES)
-    autoencoder, generator, directions = _untrained(config.model.to_dict())
-    Disentangler(autoencoder, generator, directions, config).export(folder)
+    write_untrained(folder)
     for step in (1, 2, 3):
         metrics.append(folder / "metrics.jsonl", step, {"loss": 1 / step, "swap": 0.5})
     return folder
 
 
-def _untrained(sizes):
-    """An autoencoder, its generator and two directions."""
-    layers, w_dim = 4, 8
+@pytest.fixture(scope="session")
+def export_untrained():
+    return write_untrained
+
+
+def write_untrained(folder, resolution=8, c_dim=0, channels=3):
+    """An untrained model of such a generator, with two directions."""
+    config = faces64.get_config("demo")
+    config.generator = "a user's own"
+    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
+    config.evaluation.update(SIZES)
+    w_dim, synthesis_kwargs = 8, {"channel_base": 64, "channel_max": 8}
+    layers = 2 * int(np.log2(resolution)) - 2
     mean, std = jnp.zeros((layers, w_dim)), jnp.ones((layers, w_dim))
-    channels = {"channel_base": 64, "channel_max": 8}
 
     @jax.jit
     def build(key):
         rngs = nnx.Rngs(key)
-        return Autoencoder(mean, std, **sizes, rngs=rngs), sg2.Generator(
-            16, 0, w_dim, 8, synthesis_kwargs=channels, rngs=rngs
+        autoencoder = Autoencoder(mean, std, **config.model, rngs=rngs)
+        return autoencoder, sg2.Generator(
+            16, c_dim, w_dim, resolution, channels, synthesis_kwargs=synthesis_kwargs, rngs=rngs
         )
 
     vectors = jnp.eye(layers * w_dim).reshape(-1, layers, w_dim)[:2]
-    return *build(jax.random.key(0)), Directions(vectors, vectors, mean, ("x", "y"))
+    autoencoder, generator = build(jax.random.key(0))
+    Disentangler(autoencoder, generator, Directions(vectors, vectors, mean, ("x", "y")), config).export(folder)
 
 
 @jax.jit

@@ -1,12 +1,18 @@
 """python -m disentangle_jax.transfer: what it writes, and what it says to a wrong call."""
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
-from disentangle_jax import transfer
+from disentangle_jax import scores, transfer
+from disentangle_jax.configs import gan_faces64
 from disentangle_jax.disentangler import Disentangler
 from stylegan2_flax import command
+from stylegan2_flax.run import config_record
 
 LAYERS, W_DIM = 4, 8
 RNG = np.random.default_rng(0)
@@ -15,7 +21,7 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(autouse=True)
 def loaded_once(monkeypatch, model, workdir):
     load = Disentangler.load
-    monkeypatch.setattr(Disentangler, "load", lambda folder: model if folder == workdir else load(folder))
+    monkeypatch.setattr(Disentangler, "load", lambda name: model if name == str(workdir) else load(name))
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +29,10 @@ def model(workdir):
     return Disentangler.load(workdir)
 
 
-def call(workdir, folder, source, driving, out="out.png", **options):
+def call(model, folder, source, driving, out="out.png", **options: Any):
     """Run with these flags; give the path that was to be written."""
     path = folder / out
-    values = {"workdir": workdir, "source": source, "driving": driving, "out": path, **options}
+    values = {"model": model, "source": source, "driving": driving, "out": path, **options}
     given = [f"--{name}={value}" for name, value in values.items() if value is not None]
     command.run(transfer.main, transfer.FLAGS, ["transfer", *given])
     return path
@@ -59,6 +65,43 @@ def test_a_clip_gives_a_video(workdir, tmp_path, options):
         assert getattr(clip, "n_frames", 1) == 6
 
 
+def durations(path):
+    """Of the frames of a GIF, in milliseconds."""
+    with Image.open(path) as clip:
+        frames = range(getattr(clip, "n_frames", 1))
+        return [clip.seek(frame) or clip.info["duration"] for frame in frames]
+
+
+def test_a_video_keeps_the_rate_of_the_driving_or_takes_another(workdir, tmp_path):
+    ws = RNG.normal(size=(5, LAYERS, W_DIM)).astype(np.float32)
+    save_file({"ws": ws}, tmp_path / "ws.safetensors", {"fps": "25"})
+    driving = str(tmp_path / "ws.safetensors")
+    assert durations(call(workdir, tmp_path, "seed:1", driving, "kept.gif")) == [40] * 5
+    assert durations(call(workdir, tmp_path, "seed:1", driving, "set.gif", fps=10)) == [100] * 5
+    assert sum(durations(call(workdir, tmp_path, "seed:1", "clip:2", "own.gif"))) == 500  # six frames at 12 a second
+
+
+@pytest.mark.parametrize(
+    ("moving", "options"), [("driving", {}), ("source", {}), ("driving", {"relative": True, "reference": 4})]
+)
+def test_frames_are_drawn_a_batch_at_a_time_and_a_still_face_once(
+    workdir, model, tmp_path, monkeypatch, options, moving
+):
+    clip = latents(tmp_path, 5, LAYERS, W_DIM)
+    faces = ("seed:1", clip) if moving == "driving" else (clip, "seed:1")
+    whole = call(workdir, tmp_path, *faces, "whole.mp4", **options).read_bytes()
+    drawn, render = [], model.render
+
+    def count(ws):
+        drawn.append(len(ws))
+        return render(ws)
+
+    monkeypatch.setattr(model, "render", count)
+    monkeypatch.setattr(scores, "_PIXELS", 2 * 8 * 8)  # two images at once
+    assert call(workdir, tmp_path, *faces, "parts.mp4", **options).read_bytes() == whole
+    assert drawn == [1] + [2] * 6
+
+
 def test_an_mp4_too(workdir, tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     assert call(workdir, tmp_path, "seed:1", "clip:2", "out.mp4").read_bytes()[4:8] == b"ftyp"
@@ -74,6 +117,70 @@ def test_an_npz_is_read_by_its_only_array_or_by_name(workdir, tmp_path):
     np.savez(tmp_path / "one.npz", codes=RNG.normal(size=(LAYERS, W_DIM)))
     np.savez(tmp_path / "two.npz", ws=RNG.normal(size=(LAYERS, W_DIM)), other=np.zeros(3))
     assert call(workdir, tmp_path, str(tmp_path / "one.npz"), str(tmp_path / "two.npz")).exists()
+
+
+def test_a_folder_that_is_called_a_workdir_is_a_model_too(workdir, tmp_path):
+    call(None, tmp_path, "seed:1", "seed:2", workdir=workdir)
+
+
+def test_what_is_there_is_written_over_only_by_force(workdir, tmp_path):
+    (tmp_path / "out.png").write_text("mine")
+    with pytest.raises(SystemExit, match=r"out\.png exists already: give another --out, or --force"):
+        call(workdir, tmp_path, "seed:1", "seed:2")
+    assert (tmp_path / "out.png").read_text() == "mine"
+    call(workdir, tmp_path, "seed:1", "seed:2", force=True)
+    assert (tmp_path / "out.png").read_bytes()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize(("channels", "c_dim", "resolution"), [(1, 3, 4), (4, 0, 8)])
+def test_grey_transparent_and_conditional_generators_are_drawn(export_untrained, tmp_path, channels, c_dim, resolution):
+    export_untrained(tmp_path / "model", resolution, c_dim, channels)
+    label: dict[str, Any] = {"class": 2} if c_dim else {}
+    with Image.open(call(tmp_path / "model", tmp_path, "seed:1", "seed:2", **label)) as image:
+        assert image.mode == "RGB"
+    if c_dim:
+        call(tmp_path / "model", tmp_path, "seed:1", "clip:2", "out.gif", **{"class": 1})
+        call(tmp_path / "model", tmp_path, "seed:1", "seed:2", "other.png", **{"class": 1})
+        assert (tmp_path / "other.png").read_bytes() != (tmp_path / "out.png").read_bytes()
+        with pytest.raises(SystemExit, match="there is no class 3: this generator has the classes 0 to 2"):
+            call(tmp_path / "model", tmp_path, "seed:1", "seed:2", "no.png", **{"class": 3})
+    else:
+        with pytest.raises(SystemExit, match="it has no classes"):
+            call(tmp_path / "model", tmp_path, "seed:1", "seed:2", "no.png", **{"class": 0})
+
+
+def test_a_workdir_of_the_gan_trainer_is_told_apart(tmp_path):
+    config_record.write(gan_faces64.get_config(), tmp_path)
+    with pytest.raises(SystemExit, match=r"is a training of a StyleGAN2.*--config\.generator=") as stop:
+        call(tmp_path, tmp_path, "seed:1", "seed:2")
+    assert "\n" not in str(stop.value.code)
+
+
+def test_a_record_of_an_older_version_is_told_what_it_lacks(workdir, tmp_path):
+    config = json.loads((workdir / "config.json").read_text())
+    del config["clips"]["classes"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SystemExit, match=r"config\.json lacks clips\.classes: it is of an older version") as stop:
+        call(tmp_path, tmp_path, "seed:1", "seed:2")
+    assert "\n" not in str(stop.value.code)
+
+
+def test_an_interrupt_leaves_no_half_video(workdir, model, tmp_path, monkeypatch, capsys):
+    render = model.render
+    monkeypatch.setattr(scores, "_PIXELS", 2 * 8 * 8)
+    calls = iter([render, render, render, interrupted])
+    monkeypatch.setattr(model, "render", lambda ws: next(calls)(ws))
+    for out in ("out.gif", "out.mp4"):
+        with pytest.raises(SystemExit) as stop:
+            call(workdir, tmp_path, "seed:1", "clip:2", out)
+        assert stop.value.code == 130
+        assert capsys.readouterr().err == "Interrupted. Every file that was written is whole.\n"
+        calls = iter([render, render, render, interrupted])
+    assert list(tmp_path.iterdir()) == []
+
+
+def interrupted(ws):
+    raise KeyboardInterrupt
 
 
 def wrong_calls(folder):
@@ -109,6 +216,9 @@ def wrong_calls(folder):
         (("seed:1", whole, "out.png"), "clip of 5 frames"),
         (("seed:1", "seed:2", "out.gif"), "single picture"),
         (("seed:1", "seed:2", "out.tiff"), "must be one of"),
+        (("seed:1", "seed:99999999999999999999"), "from 0 to 4294967295"),
+        (("seed:4294967296", "seed:1"), "from 0 to 4294967295"),
+        ((whole, "clip:1", "out.gif"), "the source has 5 frames and the driving 6"),
     ]
 
 
@@ -124,6 +234,28 @@ def test_wrong_calls_get_one_clear_line_and_write_nothing(workdir, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "message"),
+    [
+        ({"strength": "nan"}, "--strength must be a finite number; got nan"),
+        ({"psi": "inf"}, "--psi must be a finite number; got inf"),
+        ({"reference": "best"}, "--reference is the frame that --relative measures motion from"),
+        ({"fps": 0, "out": "out.gif"}, "--fps must be positive"),
+        ({"fps": 25}, r"--fps is for videos: end --out in \.gif"),
+        ({"source": "a.npy", "driving": "b.npy", "psi": 0.5}, "--psi is for seed:N and clip:N"),
+        ({"source": "a.npy", "driving": "b.npy", "class": 1}, "--class is for seed:N and clip:N"),
+        ({"out": "folder.png"}, "is a folder"),
+        ({"out": "file/out.png"}, "is a file"),
+    ],
+)
+def test_what_can_be_known_is_told_before_anything_is_loaded(tmp_path, options, message):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(SystemExit, match=message) as stop:
+        call("/nowhere", tmp_path, **{"source": "seed:1", "driving": "seed:2", **options})
+    assert "\n" not in str(stop.value.code)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
     [({"reference": "worst"}, "first, best, or the number"), ({"reference": "99"}, "frame 99")],
 )
 def test_a_wrong_reference_is_told(workdir, tmp_path, options, message):
@@ -133,7 +265,9 @@ def test_a_wrong_reference_is_told(workdir, tmp_path, options, message):
 
 
 def test_relative_motion_needs_a_clip(workdir, tmp_path):
-    with pytest.raises(SystemExit, match="clip"):
+    with pytest.raises(
+        SystemExit, match="--relative carries over the motion of a clip, but --driving is a single face"
+    ):
         call(workdir, tmp_path, "seed:1", "seed:2", relative=True)
 
 
