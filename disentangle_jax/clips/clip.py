@@ -78,6 +78,8 @@ class ClipSource:
             found.check(generator)
         config.check(generator.num_ws, len(directions.names))
         check_classes(generator.mapping, config.classes)
+        if config.layers == "each":
+            directions.check_alike()
         if config.appearance > 0.0 and not appearance.names:
             raise ValueError(f"appearance={config.appearance} needs directions of appearance, and there are none")
         graphdef, mapping = nnx.split(generator.mapping)
@@ -103,7 +105,8 @@ def sample_clip(source: ClipSource, key: PRNGKeyArray) -> Clip:
     With absolute coordinates the trajectory replaces the face's own coordinates, so that its own pose does not remain
     in the clip. As offsets the trajectory is added to them, and the coefficients are offsets too. An augmented frame is
     the frame in another appearance, or another face, moved to the same coordinates (as offsets: by the same
-    coefficients from that face's own).
+    coefficients from that face's own). Layers are moved together, along one vector of W+, or each to the coordinates
+    by itself: then no layer of any frame keeps a pose of its own, which an encoder could find and remember.
     """
     config, directions = source.config, source.directions
     k_face, k_path, k_frames, k_others, k_looks = jax.random.split(key, 5)
@@ -117,9 +120,10 @@ def sample_clip(source: ClipSource, key: PRNGKeyArray) -> Clip:
     face = jnp.broadcast_to(face, others.shape)
     start, other_start = (_start(source, ws) for ws in (face, others))
     goal, other_goal = (bounded(start + path, source) for start in (start, other_start))
-    ws = directions.move(face, goal)
+    move = directions.move_each_layer if config.layers == "each" else directions.move
+    ws = move(face, goal)
     looks, changed = augment(k_looks, ws, others, config, source.stats.std, source.appearance)
-    augmented = directions.move(looks, jnp.where(changed[:, None], other_goal, goal))
+    augmented = move(looks, jnp.where(changed[:, None], other_goal, goal))
     return Clip(ws, augmented, goal - start)
 
 

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from disentangle_jax.clips import trajectories
 
 COORDINATES = ("absolute", "offset")
+LAYERS = ("together", "each")
 
 
 class ClipConfig(NamedTuple):
@@ -20,6 +21,7 @@ class ClipConfig(NamedTuple):
     amplitude: float  # of the coefficients, 1 = the population's own spread
     bound: float  # largest Mahalanobis norm of the coordinates, in standard deviations
     coordinates: str  # "absolute": the trajectory replaces a face's coordinates; "offset": it adds to them
+    layers: str  # "each": every layer is moved to the coordinates; "together": all along one move of W+
     truncation_psi: float
     style_mixing: float  # probability that a face takes its layers from a random cut on from another
     change_face: float  # augmentation: probability that the motion is put on another face altogether
@@ -49,6 +51,13 @@ class ClipConfig(NamedTuple):
             raise ValueError(f"mix_from={self.mix_from} must lie between 1 and {num_ws - 1}")
         if self.coordinates not in COORDINATES:
             raise ValueError(f"coordinates must be one of {', '.join(COORDINATES)}; got {self.coordinates!r}")
+        if self.layers not in LAYERS:
+            raise ValueError(f"clips.layers must be one of {', '.join(LAYERS)}; got {self.layers!r}")
+        if self.layers == "each" and self.coordinates == "offset":
+            raise ValueError(
+                "clips.layers='each' moves all layers of a face to the same coordinates, while coordinates='offset' "
+                "keeps those that it has: with offsets set clips.layers='together'"
+            )
         if self.tau <= 0.0:
             raise ValueError(f"tau={self.tau} must be above 0: it is a time, in frames")
         if self.bound < math.sqrt(num_directions):

@@ -40,6 +40,12 @@ def check(config: ConfigDict, generator: sg2.Generator) -> None:
         raise ValueError(f"unknown data.source {config.data.source!r}: choose from {', '.join(DATA_SOURCES)}")
     if config.data.tile < 1:
         raise ValueError(f"data.tile is {config.data.tile}, but clips are made at least 1 at a time")
+    if clips.layers == "each" and config.directions.source == "scorer" and config.directions.style_mixing > 0.0:
+        raise ValueError(
+            f"clips.layers='each' needs directions that are the same in all layers, and those that a scorer finds on "
+            f"mixed faces are not: set directions.style_mixing=0 (it is {config.directions.style_mixing}), or "
+            f"clips.layers='together'"
+        )
     if clips.appearance > 0.0:
         if clips.appearance_from == "scorer":
             load_scorer(config.directions.scorer)

@@ -16,6 +16,7 @@ from disentangle_jax.generators import digest
 SPACE = "W+"
 """The space that all directions here are of, by the name that their files give it."""
 
+_ALIKE = 1e-3  # how far vectors of two layers may differ and still count as one, beside their length
 _MAX_CONDITION = 1e6  # of unit directions against their readings; beyond it they cannot be told apart
 
 
@@ -47,6 +48,31 @@ class Directions:
     def move(self, ws: Float[Array, "... l d"], coefficients: Float[Array, "... k"]) -> Float[Array, "... l d"]:
         """The latents with their coordinates replaced, all else kept: the absolute form of an edit."""
         return ws + jnp.einsum("...k,kld->...ld", coefficients - self.coordinates(ws), self.vectors)
+
+    def move_each_layer(
+        self, ws: Float[Array, "... l d"], coefficients: Float[Array, "... k"]
+    ) -> Float[Array, "... l d"]:
+        """The latents with every layer moved to the same coordinates, whatever its own were.
+
+        With v_i the vector of direction i, and n_i the sum of its normals over the layers, layer l becomes
+        w_l + sum_i (coefficient_i - <n_i, w_l - mean_l>) v_i: each layer alone then has the coordinates that
+        `coordinates` reads in all of them, so none keeps what the face had before, even if it was mixed from several.
+        Layers that no direction moves stay as they are. `check_alike` says which directions this works for.
+        """
+        normals = jnp.sum(self.normals, axis=1)
+        own = jnp.einsum("kd,...ld->...lk", normals, ws - self.mean[(None,) * (ws.ndim - 2)])
+        return ws + jnp.einsum("...lk,kld->...ld", coefficients[..., None, :] - own, self.vectors)
+
+    def check_alike(self) -> None:
+        """Raise ValueError unless each direction is one vector of W, in all layers that any direction moves."""
+        moved = np.asarray(self.vectors)[:, np.any(np.asarray(self.vectors), axis=(0, 2))]
+        lengths = np.linalg.norm(moved[:, :1], axis=2, keepdims=True)
+        if moved.size and np.any(np.linalg.norm(moved - moved[:, :1], axis=2, keepdims=True) > _ALIKE * lengths):
+            raise ValueError(
+                "these directions differ from layer to layer, so no layer can be moved along them alone: find them on "
+                "faces that are not mixed, with directions.style_mixing=0, or move layers together, with "
+                "clips.layers='together'"
+            )
 
     def select(self, indices: Sequence[int]) -> "Directions":
         """These of the directions, in this order."""

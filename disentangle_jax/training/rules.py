@@ -2,6 +2,7 @@
 
 from ml_collections import ConfigDict
 
+from disentangle_jax.clips.config import COORDINATES, LAYERS
 from disentangle_jax.clips.streams import SOURCES
 from disentangle_jax.model.contrast import FORMS
 from disentangle_jax.model.losses import NEGATIVES
@@ -39,6 +40,8 @@ RULES = config_rules.TRAIN | {
     "clips.length": at_least(2),
     "clips.num_frames": at_least(2),
     "clips.amplitude": _SIZE,
+    "clips.coordinates": one_of(*COORDINATES),
+    "clips.layers": one_of(*LAYERS),
     "clips.change_face": _SHARE,
     "clips.mix_layers": _SHARE,
     "clips.style_mixing": _SHARE,

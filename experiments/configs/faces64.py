@@ -60,6 +60,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.clips.amplitude = 1.0  # of the motion, in standard deviations of the population's own structure
     config.clips.bound = 4.5  # frames further from the mean face than this, in standard deviations, are drawn back
     config.clips.coordinates = "absolute"  # motion replaces a face's own pose; "offset": it adds to it, which leaks
+    config.clips.layers = "together"  # along one vector of W+; "each": every layer to the pose, so none keeps its own
     config.clips.truncation_psi = 1.0  # spread of the faces; below 1 they come closer to the mean face
     config.clips.style_mixing = 0.9  # share of faces mixed from two, so that no layer can stand for another
     config.clips.change_face = 0.5  # augmentation: share of frames put on another face altogether, in the same motion

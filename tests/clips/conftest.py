@@ -20,6 +20,7 @@ def clip_config() -> ClipConfig:
         amplitude=1.0,
         bound=4.0,
         coordinates="absolute",
+        layers="together",
         truncation_psi=1.0,
         style_mixing=0.5,
         change_face=0.5,
@@ -55,3 +56,12 @@ def scored(ws):
 @pytest.fixture(scope="session")
 def source(generator, scored, clip_config):
     return ClipSource.create(generator, scored[0], clip_config)
+
+
+@pytest.fixture(scope="session")
+def each_source(generator, clip_config):
+    """Every layer is moved to the pose, along directions found on faces that are not mixed; half of the clips' are."""
+    ws = sample_mixed_ws(generator.mapping, jax.random.key(1), 3000, truncation_psi=1.0, style_mixing=0.0)
+    scores = ws[:, 0] @ jax.random.normal(jax.random.key(2), (8, 4))
+    directions = from_scores(ws, scores, ("a", "b", "c", "d"), ("a", "c"), ridge=1e-6)
+    return ClipSource.create(generator, directions, clip_config._replace(layers="each"))

@@ -39,6 +39,37 @@ def test_nothing_but_the_motion_changes_within_a_clip(source, request, kind):
     np.testing.assert_allclose(still, jnp.broadcast_to(still[:, :1], still.shape), atol=1e-4)
 
 
+def layers_off(source, ws, coefficients):
+    """How far a layer alone, taken for a whole w, lies from the coordinates of its frame, at most and on average."""
+    alone = jnp.broadcast_to(ws[..., :, None, :], (*ws.shape[:-1], *ws.shape[-2:]))  # layer l, in every layer
+    off = jnp.abs(source.directions.coordinates(alone) - coefficients[..., None, :])
+    return float(off.max()), float(off.mean())
+
+
+def test_every_layer_alone_has_the_coordinates_of_the_clip(each_source):
+    """On mixed faces too, and in the augmented frames, some of whose layers come from other faces."""
+    clips = clips_of(each_source, 100)
+    for ws in (clips.ws, clips.augmented):
+        assert layers_off(each_source, ws, clips.coefficients)[0] < 1e-4
+        together = each_source.directions.move(ws, jnp.zeros_like(clips.coefficients))
+        assert layers_off(each_source, together, jnp.zeros_like(clips.coefficients))[0] < 1e-4
+    faces = clips.augmented - clips.ws
+    assert float(jnp.abs(faces[:, :, 0] - faces[:, :, -1]).max()) > 0.1  # the faces themselves are mixed
+
+
+def test_layers_moved_together_keep_poses_of_their_own(each_source):
+    together = replace(each_source, config=each_source.config._replace(layers="together"))
+    clips = clips_of(together, 100)
+    np.testing.assert_allclose(together.directions.coordinates(clips.ws), clips.coefficients, atol=1e-4)
+    assert layers_off(together, clips.ws, clips.coefficients)[1] > 0.1
+
+
+def test_nothing_but_the_motion_changes_in_any_layer(each_source):
+    clips = clips_of(each_source, 100)
+    still = each_source.directions.move_each_layer(clips.ws, jnp.zeros_like(clips.coefficients))
+    np.testing.assert_allclose(still, jnp.broadcast_to(still[:, :1], still.shape), atol=1e-4)
+
+
 def test_offsets_start_from_a_pose_of_the_face_s_own(source, offsets):
     own = source.directions.coordinates(offsets.ws) - offsets.coefficients
     np.testing.assert_allclose(own, jnp.broadcast_to(own[:, :1], own.shape), atol=1e-4)
@@ -80,6 +111,9 @@ def test_a_clip_does_not_depend_on_its_batch(source, clips):
         ({"mix_from": 0}, "mix_from=0"),
         ({"mix_from": 6}, "mix_from=6"),
         ({"coordinates": "polar"}, "absolute, offset; got 'polar'"),
+        ({"layers": "all"}, r"clips\.layers must be one of together, each; got 'all'"),
+        ({"layers": "each"}, r"differ from layer to layer.* directions\.style_mixing=0"),
+        ({"layers": "each", "coordinates": "offset"}, r"with offsets set clips\.layers='together'"),
         ({"tau": 0.0}, "tau=0.0"),
         ({"bound": 1.0}, "bound=1.0 would hold back most faces: along 2 directions they lie 1.4"),
         ({"appearance": 1.0}, "appearance=1.0 needs directions"),

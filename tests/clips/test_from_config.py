@@ -64,6 +64,10 @@ def test_purified_clips_are_other_clips_with_the_same_coefficients(source):
 def test_what_does_not_go_together_is_refused(world):
     generator, folder, config = world
     config = config.copy_and_resolve_references()
+    config.clips.layers, config.directions.source, config.directions.style_mixing = "each", "scorer", 0.9
+    with pytest.raises(ValueError, match=r"set directions\.style_mixing=0 \(it is 0\.9\), or clips\.layers='together'"):
+        build_clip_source(config, generator, folder)
+    config.clips.layers, config.directions.source = "together", "random"
     config.clips.coordinates = "offset"
     with pytest.raises(ValueError, match="offset coordinates cannot be purified"):
         build_clip_source(config, generator, folder)

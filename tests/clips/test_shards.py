@@ -96,6 +96,18 @@ def test_stored_batches_are_those_that_training_makes(config, source):
         assert_same(clips, batch(generated, step))
 
 
+def test_clips_whose_layers_are_moved_each_are_stored_like_any(each_source, tmp_path):
+    config = make_config(tmp_path)
+    config.clips.layers, config.directions.style_mixing = "each", 0.0
+    write_clips(config, each_source, KEY, tmp_path, 8, "float32")
+    stored = batch(feed_of(config, each_source), 0)
+    config.data.source = "generated"
+    assert_same(stored, batch(feed_of(config, each_source), 0))
+    config.clips.layers, config.data.source = "together", "stored"
+    with pytest.raises(ValueError, match=r"clips\.layers: each there, together now"):
+        feed_of(config, each_source)
+
+
 def members(feed, steps, clips):
     """The indices of the clips in each batch."""
     known = {clip["ws"].tobytes(): clip["index"] for clip in clips}

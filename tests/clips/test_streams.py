@@ -1,6 +1,7 @@
 """Clips have the same bits however many devices make them, whatever the batch, under jit as under pmap."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -69,6 +70,15 @@ def test_the_same_bits_from_any_number_of_devices_and_in_any_batch(source, clips
     assert len(made.ws.sharding.device_set) == devices
     assert made.ws.sharding.shard_shape(made.ws.shape)[0] == batch // devices
     assert_same(clips, made)
+
+
+def test_the_same_bits_where_every_layer_is_moved(source):
+    vectors = jnp.broadcast_to(source.directions.vectors[:, :1], source.directions.vectors.shape)
+    directions = replace(source.directions, vectors=vectors, normals=vectors / 6)
+    each = replace(source, directions=directions, config=source.config._replace(layers="each"))
+    whole = clips_of(each, 1, 16)
+    assert float(jnp.abs(whole.ws - clips_of(source, 1, 16).ws).max()) > 0.1
+    assert_same(whole, clips_of(each, 8, 16))
 
 
 def test_the_same_bits_from_pmap(source, clips):

@@ -20,6 +20,7 @@ def clip_config() -> ClipConfig:
         amplitude=1.0,
         bound=4.0,
         coordinates="absolute",
+        layers="together",
         truncation_psi=1.0,
         style_mixing=0.5,
         change_face=0.5,
