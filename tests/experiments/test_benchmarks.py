@@ -36,6 +36,18 @@ def script(monkeypatch):
         sys.modules.pop(path.stem, None)
 
 
+def test_gradients_agree_with_float64_but_for_flips(script, capsys):
+    """At 8 px no unit is within rounding of zero: every form gives float64's gradient."""
+    script("gradients").main(["--resolution=8", "--channels=4", "--seeds", "0"])
+    title, *rows = capsys.readouterr().out.splitlines()
+    assert title == "8 px, seed 0: 644 units"
+    assert len(rows) == 4
+    for row in rows:
+        *_, largest, rms, share, _, flips = row.split()
+        assert 0.0 < float(rms) <= float(largest) < 2e-6
+        assert (float(share), int(flips)) == (0.0, 0)
+
+
 @pytest.fixture
 def benchmark(script, monkeypatch):
     module = script("stylegan2")
