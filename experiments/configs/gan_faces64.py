@@ -44,6 +44,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.source = "parametric_faces"  # a name, a folder of images, or tfds:NAME[:SPLIT]
     config.data.mirror = False  # show each image flipped half of the time
     config.data.background = "white"  # what shows through transparent parts of stored images
+    config.data.unreadable = "refuse"  # of a folder's files: "refuse" to start, or "skip" them
     config.data.directory = ""  # of TFDS datasets; "" for TFDS' own
     config.data.workers = 4  # threads that read stored images
     config.data.prefetch = 2  # batches that they read ahead

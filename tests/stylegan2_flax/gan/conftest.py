@@ -1,14 +1,13 @@
 """A small game: 4 px, four channels, and a package "tiny" that offers images, features and a generator to it."""
 
-import runpy
 import sys
-from pathlib import Path
 
 import jax
 import pytest
 from jax.sharding import AxisType
 
-CONFIG = Path(__file__).parents[3] / "experiments" / "configs" / "gan_faces64.py"
+from disentangle_jax.configs import gan_faces64
+
 RESOLUTION, BATCH = 4, 8
 
 MODULE = '''
@@ -56,7 +55,7 @@ def installed(tmp_path_factory):
 
 
 def make_config():
-    config = runpy.run_path(str(CONFIG))["get_config"]("scratch")
+    config = gan_faces64.get_config("scratch")
     config.resolution = RESOLUTION
     config.data.source = "tiny_images"
     config.generator.update(z_dim=4, w_dim=4)

@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 import stylegan2_flax as sg2
 from stylegan2_flax.gan import experiment
+from stylegan2_flax.gan.data import Drawn, open_images
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
 from stylegan2_flax.gan.score import open_features
 from stylegan2_flax.gan.snapshots import Exhibit
@@ -78,8 +79,8 @@ def test_the_best_generator_is_kept(ten_steps):
 def test_a_worse_score_replaces_nothing(module_config, ten_steps, mesh_of, tmp_path):
     """The first score of a run has none to be worse than."""
     networks = make_generator(module_config), make_discriminator(module_config)
-    features = open_features(module_config.score.features)
-    exhibit = Exhibit(module_config, tmp_path, graphdefs(*networks), mesh_of(8), features)
+    images, features = open_images(module_config.data, 4, 3), open_features(module_config.score.features)
+    exhibit = Exhibit(module_config, tmp_path, graphdefs(*networks), mesh_of(8), images, features)
     metrics.append(tmp_path / "metrics.jsonl", 0, {"score": 0.0})
     score = exhibit.score(ten_steps[1])
     assert score["score"] == metrics.read(ten_steps[0] / "metrics.jsonl")[-1]["score"]
@@ -135,13 +136,13 @@ def test_a_finished_run_has_nothing_to_do(config, ten_steps):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(config, tmp_path, monkeypatch):
     """NaN in the images of the eighth step."""
-    opened = experiment.open_batches
+    whole = Drawn.batches
 
-    def open_broken(*arguments):
-        batches = opened(*arguments)
+    def broken(self, *arguments):
+        batches = whole(self, *arguments)
         return lambda index: batches(index) * (jnp.nan if index == 7 else 1.0)
 
-    monkeypatch.setattr(experiment, "open_batches", open_broken)
+    monkeypatch.setattr(Drawn, "batches", broken)
     with pytest.raises(FloatingPointError, match=r"by step 8, Loss/D/loss, Loss/scores/real.* not finite"):
         experiment.run(config, tmp_path)
     assert metrics.read(tmp_path / "metrics.jsonl")[-1]["step"] == 6

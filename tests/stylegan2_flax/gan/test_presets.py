@@ -1,17 +1,14 @@
 """Presets against the published figures, and the configs that use them."""
 
-import runpy
-from pathlib import Path
+import importlib
 
 import pytest
 
 from stylegan2_flax.gan import experiment, presets
 
-CONFIGS = Path(__file__).parents[3] / "experiments" / "configs"
-
 
 def get_config(name, *arguments):
-    return runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"](*arguments)
+    return importlib.import_module(f"disentangle_jax.configs.{name}").get_config(*arguments)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ class Game:
         self.state = jax.jit(start, out_shardings=replicated)(*jax.device_put((generator, discriminator), replicated))
         self.step = make_train_step(config, graphdefs(generator, discriminator), optimizers, mesh)
         key, sharding = streams(config.seed).data, parallel.over_batch(mesh)
-        self.batches = data.open_batches(config.data, config.resolution, 3, config.train.batch_size, key, sharding)
+        images = data.open_images(config.data, config.resolution, 3)
+        self.batches = images.batches(config.train.batch_size, key, sharding)
 
     def play(self, steps, change=lambda state: state):
         """States after each step; `change` may alter what goes in."""

@@ -4,9 +4,8 @@ A batch is a function of its number alone, so a run that resumes asks for the ba
 """
 
 import re
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,14 +15,10 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Key, UInt, UInt8
 from ml_collections import ConfigDict
-from PIL import Image, ImageOps
 
 from stylegan2_flax import plugins
-from stylegan2_flax.media import load_pillow
-from stylegan2_flax.media.images import with_channels
-from stylegan2_flax.media.pixels import to_pillow
+from stylegan2_flax.gan.folder import Folder
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _TFDS = re.compile(r"tfds:(?P<name>[^:]+(:[\d.*]+)?)(:(?P<split>[^:]+))?")
 
 Batches = Callable[[int], Float[Array, "b h w c"]]
@@ -31,157 +26,152 @@ Batches = Callable[[int], Float[Array, "b h w c"]]
 
 
 @runtime_checkable
+class RealImages(Protocol):
+    """What a generator learns to draw."""
+
+    def batches(self, batch_size: int, key: Key[Array, ""], sharding: NamedSharding) -> Batches:
+        """Batches of that many images.
+
+        Args:
+            batch_size: images in a batch, over all devices and processes.
+            key: of the order of stored images, or of drawn ones, and of flips.
+            sharding: of a batch.
+        """
+        ...
+
+
+@runtime_checkable
 class Pictures(Protocol):
     """Stored images by number."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> UInt8[np.ndarray, "h w c"]: ...
+    def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w c"]: ...
 
 
-def open_batches(
-    config: ConfigDict, resolution: int, channels: int, batch_size: int, key: Key[Array, ""], sharding: NamedSharding
-) -> Batches:
-    """The batches of `config.source`.
+def open_images(config: ConfigDict, resolution: int, channels: int) -> RealImages:
+    """The images of `config.source`.
 
     Args:
         config: `data` of the experiment.
         resolution, channels: of the images.
-        batch_size: images in a batch.
-        key: of the order of stored images, or of drawn ones, and of flips.
-        sharding: of a batch.
 
     Raises:
-        ValueError: there is no such source, it is empty, or its images do not fit.
+        ValueError: there is no such source, it is empty, or its images do not fit or cannot be read.
     """
     source = config.source
     if factory := plugins.find(plugins.IMAGES, source):
-        return _drawn(factory(resolution), (resolution, resolution, channels), batch_size, key, sharding, config.mirror)
+        return Drawn(factory(resolution), (resolution, resolution, channels), config.mirror)
     if match := _TFDS.fullmatch(source):
+        from stylegan2_flax.gan.tfds_images import TfdsImages  # TFDS takes seconds to import, and may not be installed
+
         split = match["split"] or "train"
-        pictures = Dataset(match["name"], split, config.directory, resolution, channels, config.background)
+        pictures = TfdsImages(match["name"], split, config.directory, resolution, channels, config.background)
     elif source and Path(source).is_dir():
-        pictures = Folder(Path(source), resolution, channels, config.background)
+        pictures = Folder(Path(source), resolution, channels, config.background, config.unreadable, config.workers)
     else:
         raise ValueError(
             f"unknown data.source {source!r}: it is no folder, nor tfds:NAME or tfds:NAME:SPLIT, "
             f"nor offered by an installed package ({plugins.offered(plugins.IMAGES)})"
         )
-    return Stored(pictures, batch_size, key, sharding, config.mirror, config.workers, config.prefetch)
+    return Stored(pictures, config.mirror, config.workers, config.prefetch)
 
 
+@dataclass(frozen=True, eq=False)
 class Stored:
-    """Batches of stored images, each image once in an epoch, in an order that each epoch draws anew.
+    """Stored images, each once in an epoch, in an order that each epoch draws anew.
 
-    The next `prefetch` batches are read in the background by `workers` threads.
+    Attributes:
+        pictures: the images.
+        mirror: whether half of them are flipped.
+        workers: threads that read them.
+        prefetch: batches that are read ahead.
     """
 
-    def __init__(
-        self,
-        pictures: Pictures,
-        batch_size: int,
-        key: Key[Array, ""],
-        sharding: NamedSharding,
-        mirror: bool,
-        workers: int,
-        prefetch: int,
-    ):
-        self._pictures, self._batch_size, self._sharding, self._prefetch = pictures, batch_size, sharding, prefetch
-        self._pool = ThreadPoolExecutor(workers)
-        self._pending: dict[int, list[Future]] = {}
-        seed = np.asarray(jax.random.key_data(key)).tolist()
-        # A batch at the end of an epoch needs two orders, and no batch needs more.
-        self._order = lru_cache(2)(lambda epoch: np.random.default_rng([*seed, epoch]).permutation(len(pictures)))
-        self._finish = jax.jit(
-            lambda index, images: _mirrored(_to_float(images), key, index) if mirror else _to_float(images)
+    pictures: Pictures
+    mirror: bool
+    workers: int
+    prefetch: int
+
+    def batches(self, batch_size: int, key: Key[Array, ""], sharding: NamedSharding) -> Batches:
+        """Of several processes each reads its own part of a batch. ValueError where an image of it cannot be read."""
+        import grain  # takes seconds to import, and may not be installed
+
+        rows = _rows(sharding, batch_size)
+        seed = int(jax.random.bits(key, dtype=jnp.uint32))
+        endless = grain.MapDataset.source(self.pictures).shuffle(seed).repeat()
+        ours = grain.MapDataset.source(_Part(endless, batch_size, rows))
+        ahead = self.prefetch * len(rows)
+        options = grain.ReadOptions(
+            num_threads=self.workers if ahead else 0, prefetch_buffer_size=ahead and max(ahead, self.workers)
         )
+        finish = jax.jit(
+            lambda index, images: _mirrored(_to_float(images), key, index) if self.mirror else _to_float(images)
+        )
+        reader: Iterator[np.ndarray] = iter(())
+        following = -1
 
-    def __call__(self, index: int) -> Float[Array, "b h w c"]:
-        """Batch `index`. Raises ValueError where an image of it cannot be read."""
-        for number in range(index, index + 1 + self._prefetch):
-            if number not in self._pending:
-                self._pending[number] = [self._pool.submit(self._pictures.__getitem__, i) for i in self.members(number)]
-        images = np.stack([future.result() for future in self._pending.pop(index)])
-        return self._finish(jnp.uint32(index), jax.device_put(images, self._sharding))
+        def batch(index: int) -> Float[Array, "b h w c"]:
+            nonlocal reader, following
+            if index != following:
+                reader = iter(ours[index * len(rows) :].to_iter_dataset(options).batch(len(rows)))
+            part, following = next(reader), index + 1
+            images = jax.make_array_from_process_local_data(sharding, part, (batch_size, *part.shape[1:]))
+            return finish(jnp.uint32(index), images)
 
-    def members(self, index: int) -> list[int]:
-        """The numbers of the images in batch `index`."""
-        positions = range(index * self._batch_size, (index + 1) * self._batch_size)
-        places = [divmod(position, len(self._pictures)) for position in positions]
-        return [int(self._order(epoch)[place]) for epoch, place in places]
+        return batch
 
 
-class Folder:
-    """All image files of a folder and the folders in it, sorted by path, as square images.
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """This process's rows of all batches, one after the other."""
 
-    Raises:
-        ValueError: there is none.
-    """
-
-    def __init__(self, folder: Path, resolution: int, channels: int, background: str):
-        self._resolution, self._channels, self._background = resolution, channels, background
-        self._paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        if not self._paths:
-            raise ValueError(f"{folder} holds no images ({', '.join(SUFFIXES)}), nor do the folders in it")
+    images: Any  # a MapDataset of grain
+    batch_size: int
+    rows: list[int]
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self.images) // self.batch_size * len(self.rows)
 
-    def __getitem__(self, index: int, /) -> UInt8[np.ndarray, "h w c"]:
-        """Raises UnreadableImageError that names a file which cannot be read."""
-        picture = load_pillow(self._paths[index], self._channels, self._background)
-        return _squared(picture, self._resolution)
+    def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w c"]:
+        batch, row = divmod(index, len(self.rows))
+        return self.images[batch * self.batch_size + self.rows[row]]
 
 
-class Dataset:
-    """The feature "image" of a TFDS dataset, read from its ArrayRecord files without TensorFlow.
+def _rows(sharding: NamedSharding, batch_size: int) -> list[int]:
+    """The places of a batch that lie on devices of this process, in order."""
+    parts = [index[0] for index in sharding.addressable_devices_indices_map((batch_size,)).values() if index]
+    return sorted({row for part in parts for row in range(*part.indices(batch_size))})
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Images that are drawn on the devices, each new.
+
+    Attributes:
+        draw: (key, how many) -> images; jitted here.
+        shape: of an image.
+        mirror: whether half of them are flipped.
 
     Raises:
-        ValueError: there is no such dataset, or it has no images.
+        ValueError: `draw` gives images of another shape.
     """
 
-    def __init__(self, name: str, split: str, directory: str, resolution: int, channels: int, background: str):
-        import tensorflow_datasets as tfds
+    draw: Callable[[Key[Array, ""], int], Array]
+    shape: tuple[int, int, int]
+    mirror: bool
 
-        self._resolution, self._channels, self._background = resolution, channels, background
-        try:
-            self._source: Any = tfds.data_source(name, split=split, data_dir=directory or None)
-        except Exception as error:  # TFDS has many, and no common one
-            raise ValueError(f"TFDS cannot open {name!r}, split {split!r}: {error}") from error
-        if not len(self._source) or "image" not in self._source[0]:
-            raise ValueError(f"the TFDS dataset {name!r}, split {split!r}, has no feature 'image'")
+    def __post_init__(self):
+        shape = jax.eval_shape(lambda key: self.draw(key, 1), jax.random.key(0)).shape
+        if shape[1:] != self.shape:
+            raise ValueError(f"data.source draws images of shape {shape[1:]}, the networks need {self.shape}")
 
-    def __len__(self) -> int:
-        return len(self._source)
+    def batches(self, batch_size: int, key: Key[Array, ""], sharding: NamedSharding) -> Batches:
+        def make(index: UInt[Array, ""]) -> Float[Array, "b h w c"]:
+            images = self.draw(jax.random.fold_in(key, index), batch_size)
+            return _mirrored(images, key, index) if self.mirror else images
 
-    def __getitem__(self, index: int, /) -> UInt8[np.ndarray, "h w c"]:
-        picture = to_pillow(self._source[index]["image"])
-        return _squared(with_channels(picture, self._channels, self._background), self._resolution)
-
-
-def _squared(picture: Image.Image, resolution: int) -> UInt8[np.ndarray, "h w c"]:
-    """The largest square in the picture's middle, resized."""
-    picture = ImageOps.fit(picture, (resolution, resolution), Image.Resampling.LANCZOS)
-    return np.asarray(picture).reshape(resolution, resolution, -1)
-
-
-def _drawn(
-    draw: Callable[[Key[Array, ""], int], Array],
-    shape: tuple[int, int, int],
-    batch_size: int,
-    key: Key[Array, ""],
-    sharding: NamedSharding,
-    mirror: bool,
-) -> Batches:
-    """Batches that are drawn on the devices, each new."""
-
-    def make(index: UInt[Array, ""]) -> Float[Array, "b h w c"]:
-        images = draw(jax.random.fold_in(key, index), batch_size)
-        if images.shape[1:] != shape:
-            raise ValueError(f"data.source draws images of shape {images.shape[1:]}, the networks need {shape}")
-        return _mirrored(images, key, index) if mirror else images
-
-    jitted = jax.jit(make, out_shardings=sharding)
-    return lambda index: jitted(jnp.uint32(index))
+        jitted = jax.jit(make, out_shardings=sharding)
+        return lambda index: jitted(jnp.uint32(index))
 
 
 def _mirrored(images: Float[Array, "b h w c"], key: Key[Array, ""], index: UInt[Array, ""]) -> Float[Array, "b h w c"]:

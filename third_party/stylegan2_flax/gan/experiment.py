@@ -9,7 +9,8 @@ from PIL import ImageColor
 
 from stylegan2_flax.augment import PIPELINES
 from stylegan2_flax.gan import loop
-from stylegan2_flax.gan.data import open_batches
+from stylegan2_flax.gan.data import open_images
+from stylegan2_flax.gan.folder import UNREADABLE
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
 from stylegan2_flax.gan.score import open_features
 from stylegan2_flax.gan.snapshots import Exhibit
@@ -33,6 +34,7 @@ _CHOICES = {
     "train.dtype": ("float32", "bfloat16", "float16"),
     "augment.mode": ("ada", "fixed", "off"),
     "augment.pipeline": tuple(PIPELINES),
+    "data.unreadable": UNREADABLE,
 }
 _POSITIVE = (
     "train.batch_size",
@@ -66,11 +68,11 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
     check(config)
     mesh = parallel.make_mesh(config.train.batch_size)
     generator, discriminator = make_generator(config), make_discriminator(config)
-    sizes = (config.resolution, config.channels, config.train.batch_size)
-    batches = open_batches(config.data, *sizes, streams(config.seed).data, parallel.over_batch(mesh))
+    images = open_images(config.data, config.resolution, config.channels)
+    batches = images.batches(config.train.batch_size, streams(config.seed).data, parallel.over_batch(mesh))
     features = open_features(config.score.features) if config.score.features else None
     record(config, workdir, MAY_CHANGE)  # what is impossible was refused before anything is written
-    exhibit = Exhibit(config, Path(workdir), graphdefs(generator, discriminator), mesh, features)
+    exhibit = Exhibit(config, Path(workdir), graphdefs(generator, discriminator), mesh, images, features)
     return loop.train(config, Path(workdir), generator, discriminator, batches, exhibit, mesh)
 
 

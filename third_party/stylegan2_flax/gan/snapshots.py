@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from stylegan2_flax import media
-from stylegan2_flax.gan.data import Batches, open_batches
+from stylegan2_flax.gan.data import Batches, RealImages
 from stylegan2_flax.gan.score import Features, Scorer
 from stylegan2_flax.gan.state import TrainState, streams
 from stylegan2_flax.run import devices as parallel
@@ -36,9 +36,11 @@ class Exhibit:
         workdir: Path,
         graphdefs: dict[str, nnx.GraphDef],
         mesh: Mesh,
+        images: RealImages,
         features: Features | None = None,
     ):
-        """features: what images are scored by, if they are."""
+        """images: the real ones; features: what images are scored by, if they are."""
+        self._images = images
         self._config, self._workdir, self._graphdefs, self._mesh = config, workdir, graphdefs, mesh
         keys = streams(config.seed)
         self._show_keys, self._score_keys = jax.random.split(keys.snapshot), jax.random.split(keys.score)
@@ -76,8 +78,7 @@ class Exhibit:
         return nnx.merge(self._graphdefs["generator"], state.ema, state.buffers["generator"])
 
     def _reals(self, key: Key[Array, ""], size: int) -> Batches:
-        config, sharding = self._config, parallel.spread(self._mesh, size)
-        return open_batches(config.data, config.resolution, config.channels, size, key, sharding)
+        return self._images.batches(size, key, parallel.spread(self._mesh, size))
 
     def _fakes(self, key: Key[Array, ""], size: int, state: TrainState) -> Batches:
         buffers = state.buffers["generator"]
