@@ -11,12 +11,13 @@ CONFIG := experiments/configs/faces64.py
 
 demo: .venv/ready
 	$(BIN)/python -m disentangle_jax.train --config=$(CONFIG):demo --workdir=$(RUN)
-	for baseline in no_contrast plain; do \
+	for baseline in abstract no_contrast plain; do \
 		$(BIN)/python -m disentangle_jax.train --config=$(CONFIG):demo,$$baseline --workdir=$(RUN)/$$baseline \
 			--config.directions.source=$(RUN)/directions.safetensors || exit; \
 	done
 	$(BIN)/python -m disentangle_jax.evaluate --workdir=$(RUN) \
-		--compare="without contrast=$(RUN)/no_contrast" --compare="plain autoencoder=$(RUN)/plain"
+		--compare="the abstract's objective=$(RUN)/abstract" --compare="without contrast=$(RUN)/no_contrast" \
+		--compare="plain autoencoder=$(RUN)/plain"
 
 test: .venv/ready
 	$(BIN)/ruff check .

@@ -11,7 +11,13 @@ def test_switches():
     assert get_config("demo").train.num_steps < get_config().train.num_steps
     assert get_config("demo,no_contrast").loss.weights.appearance_contrast == 0
     assert get_config("no_contrast").loss.weights.structure_contrast == 0
-    with pytest.raises(ValueError, match="unknown switch 'dmeo': this config knows demo, no_contrast"):
+    weights = get_config("demo,abstract").loss.weights
+    assert {name for name in weights if weights[name] > 0} == {
+        "reconstruction",
+        "appearance_contrast",
+        "structure_contrast",
+    }
+    with pytest.raises(ValueError, match="unknown switch 'dmeo': this config knows demo, abstract, no_contrast"):
         get_config("dmeo")
 
 
