@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from pathlib import Path
 
 import jax.numpy as jnp
 import pytest
@@ -72,6 +73,25 @@ def test_motion_probes_retrieval_and_linearity(measured):
     assert metrics["retrieval"]["same_motion"]["structure code"]["recall"] > 0.9
     assert metrics["linearity"]["structure_r2"] > 0.8
     assert metrics["reconstruction"]["latent_r2"] > 0.95
+
+
+def test_every_number_is_what_it_was_when_first_recorded(measured):
+    """metrics_recorded.json is what this same world gave in version 0.2.0: a change of code must not change figures."""
+    recorded = json.loads((Path(__file__).parent / "metrics_recorded.json").read_text())
+    found = flat(measured[2])
+    assert set(found) == set(recorded)
+    assert [name for name in found if found[name] is None] == [name for name in recorded if recorded[name] is None]
+    bounds = {name: 2e-2 if "/mlp/" in name else 2e-3 + 2e-3 * abs(value or 0) for name, value in recorded.items()}
+    wrong = {n: (found[n], x) for n, x in recorded.items() if x is not None and abs(found[n] - x) > bounds[n]}
+    assert not wrong
+
+
+def flat(node, prefix=""):
+    """Numbers of nested sections by path."""
+    leaves = {}
+    for name, child in node.items():
+        leaves |= flat(child, f"{prefix}{name}/") if isinstance(child, dict) else {prefix + name: child}
+    return leaves
 
 
 def test_metrics_are_plain_json(measured):
