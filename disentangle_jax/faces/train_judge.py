@@ -1,110 +1,194 @@
-"""Train a judge of faces: `python -m disentangle_jax.faces.train_judge --name=judge_a --seed=1 --out=DIR`.
+"""Train a judge of faces: python -m disentangle_jax.faces.train_judge --config=judge_faces64:a --workdir=runs/judge_a
+
+Run the same command again to resume. Any field of the config can be set: --config.train.num_steps=1000
 
 Every image is a fresh render. Blur and noise are added, so that a generator's softness does not mislead the reading.
+The judge is written as WORKDIR/NAME.safetensors, and how well it reads each factor into its card, NAME.json.
 """
 
 import json
 import os
-import time
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from absl import flags
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
-from tqdm import tqdm
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from ml_collections import ConfigDict
 
+from disentangle_jax import configs
 from disentangle_jax.faces import factors as fac
 from disentangle_jax.faces.judge import Judge, read
 from disentangle_jax.faces.renderer import render
-from disentangle_jax.scores import r2
+from disentangle_jax.scores import in_batches, r2
 from stylegan2_flax import command, files
+from stylegan2_flax.run import config_flag, config_rules
+from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run.config_record import record
+from stylegan2_flax.run.config_rules import at_least, between, each, file_name, positive
+from stylegan2_flax.run.lock import owned
+from stylegan2_flax.run.loop import Schedule, Trainer, train
+from stylegan2_flax.run.recorder import check_board
 
-_FLAGS = flags.FlagValues()
-_NAME = flags.DEFINE_string(
-    "name", "judge_a", "name of the files written: NAME.safetensors and its card NAME.json", flag_values=_FLAGS
+FLAGS = flags.FlagValues()
+CONFIG = config_flag.define(FLAGS, configs)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "folder of this run: made if it is new, resumed if it is not", required=True, flag_values=FLAGS
 )
-_OUT = flags.DEFINE_string("out", "runs/judges", "folder for them", flag_values=_FLAGS)
-_SEED = flags.DEFINE_integer("seed", 1, "seed of weights and faces", flag_values=_FLAGS)
-_WIDTHS = flags.DEFINE_multi_integer(
-    "width", [32, 64, 96, 128], "channels of the four convolutions", lower_bound=1, flag_values=_FLAGS
+
+RULES = config_rules.TRAIN | {
+    "name": file_name(),
+    "train.batch_size": at_least(1),
+    "model.widths": each(at_least(1)),
+    "model.hidden": at_least(1),
+    "images.blur": between(0, 1),
+    "images.noise": positive(or_zero=True),
+    "optimizer.learning_rate": positive(),
+    "optimizer.warmup_steps": at_least(0),
+    "optimizer.weight_decay": positive(or_zero=True),
+    "optimizer.clip_norm": positive(),
+    "evaluation.seed": at_least(0),
+    "evaluation.num_faces": at_least(2),
+}
+MAY_CHANGE = (
+    "train.num_steps",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.profile_steps",
+    "train.tensorboard",
+    "evaluation.",
 )
-_STEPS = flags.DEFINE_integer("steps", 6000, "batches of 64 fresh faces", lower_bound=1, flag_values=_FLAGS)
-
-_BATCH = 64
-_HELD_OUT = 4096
 
 
-def _soften(key: PRNGKeyArray, images: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-    """A random share of a 3 x 3 binomial blur, and Gaussian noise of random strength, for each image."""
+class TrainState(NamedTuple):
+    """All that the training carries from step to step."""
+
+    step: Int[Array, ""]
+    params: PyTree
+    opt_state: optax.OptState
+
+
+def run(config: ConfigDict, workdir: Path) -> Judge:
+    """Train what the config describes, or go on where the workdir stands; write the judge and its card.
+
+    Raises:
+        ValueError: the config is invalid, or is not the one that the workdir's run began with.
+        OSError: another process is at work in the workdir.
+    """
+    config_rules.check(config, RULES, config_rules.warmup)
+    mesh = parallel.make_mesh(config.train.batch_size)
+    check_board(config.train.tensorboard)
+    with owned(workdir):
+        record(config, workdir, MAY_CHANGE)
+        state = train(make_trainer(config, mesh), Schedule.of(config.train), workdir)
+        judge = nnx.merge(_graphdef(config), state.params)
+        judge.save(workdir / f"{config.name}.safetensors")
+        card = make_card(Judge.load(workdir / f"{config.name}.safetensors"), config)
+        files.write_text(workdir / f"{config.name}.json", json.dumps(card, indent=2) + "\n")
+    return judge
+
+
+def make_trainer(config: ConfigDict, mesh: Mesh) -> Trainer[TrainState]:
+    """The trainer of a judge, on all devices."""
+    replicated = parallel.replicated(mesh)
+    options = config.optimizer
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, options.learning_rate, options.warmup_steps, config.train.num_steps
+    )
+    adamw = optax.adamw(schedule, weight_decay=options.weight_decay)
+    optimizer = optax.chain(optax.clip_by_global_norm(options.clip_norm), adamw)
+    step = make_step(config, optimizer, mesh)
+
+    def init() -> TrainState:
+        params = nnx.to_pure_dict(nnx.state(_create(config), nnx.Param))
+        return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+    return Trainer(
+        init=jax.jit(init, out_shardings=replicated),
+        sharding=replicated,
+        advance=lambda state, number: step(state),
+        advice="Try a lower optimizer.learning_rate.",
+    )
+
+
+def make_step(
+    config: ConfigDict, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> Callable[[TrainState], tuple[TrainState, dict[str, Array]]]:
+    """The jitted step, on fresh faces; the state that goes in is given up (donated)."""
+    graphdef, over_batch = _graphdef(config), parallel.over_batch(mesh)
+
+    def step(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
+        k_faces, k_soften = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), state.step))
+        factors = fac.sample(k_faces, config.train.batch_size).stack()
+        factors = jax.lax.with_sharding_constraint(factors, over_batch)
+        images = soften(k_soften, render(fac.unstack(factors)), config.images.blur, config.images.noise)
+
+        def loss_fn(params: PyTree) -> Float[Array, ""]:
+            return jnp.mean((nnx.merge(graphdef, params)(images) - factors) ** 2)
+
+        loss, gradients = jax.value_and_grad(loss_fn)(state.params)
+        with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts and floats
+            updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state), {"loss": loss}
+
+    return jax.jit(step, donate_argnums=0, out_shardings=parallel.replicated(mesh))
+
+
+def soften(key: PRNGKeyArray, images: Float[Array, "n h w c"], blur: float, noise: float) -> Float[Array, "n h w c"]:
+    """Blur and noise of random strength for each image.
+
+    Args:
+        key: of the strengths and the noise.
+        images: in [-1, 1].
+        blur: the largest share of a 3 x 3 binomial blur.
+        noise: the largest standard deviation of Gaussian noise.
+    """
     k_blur, k_strength, k_noise = jax.random.split(key, 3)
     n = len(images)
     padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     rows = (padded[:, :-2] + 2.0 * padded[:, 1:-1] + padded[:, 2:]) / 4.0
     blurred = (rows[:, :, :-2] + 2.0 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 4.0
-    share = jax.random.uniform(k_blur, (n, 1, 1, 1))
-    strength = jax.random.uniform(k_strength, (n, 1, 1, 1), maxval=0.06)
+    share = jax.random.uniform(k_blur, (n, 1, 1, 1), maxval=blur)
+    strength = jax.random.uniform(k_strength, (n, 1, 1, 1), maxval=noise)
     return images + share * (blurred - images) + strength * jax.random.normal(k_noise, images.shape)
 
 
-def _make_step(graphdef: nnx.GraphDef, optimizer: optax.GradientTransformation):
-    @partial(jax.jit, donate_argnums=(0, 1))
-    def step(params, opt_state, key):
-        k_faces, k_soften = jax.random.split(key)
-        faces = fac.sample(k_faces, _BATCH)
-        images = _soften(k_soften, render(faces))
+def make_card(judge: Judge, config: ConfigDict) -> dict:
+    """What made a judge, and the R^2 of each factor on held-out faces, rendered sharply with 2 x 2 samples a pixel."""
+    n = config.evaluation.num_faces
+    faces = fac.sample(jax.random.key(config.evaluation.seed), n).stack()
+    images = in_batches(lambda part: render(fac.unstack(part), supersampling=2), 256, faces)
+    scores = r2(read(judge, jnp.asarray(images)).stack(), faces)
+    return {
+        "config": json.loads(config.to_json()),
+        "hardware": f"{os.cpu_count()} cores" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind,
+        "images": config.train.num_steps * config.train.batch_size,
+        f"r_squared_on_{n}_held_out_renders": {
+            name: round(float(score), 4) for name, score in zip(fac.NAMES, scores, strict=True)
+        },
+    }
 
-        def loss_fn(params):
-            return jnp.mean((nnx.merge(graphdef, params)(images) - faces.stack()) ** 2)
 
-        loss, gradients = jax.value_and_grad(loss_fn)(params)
-        updates, opt_state = optimizer.update(gradients, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state, loss
-
-    return step
+def _create(config: ConfigDict) -> Judge:
+    return Judge(tuple(config.model.widths), config.model.hidden, rngs=nnx.Rngs(config.seed))
 
 
-def evaluate(judge: Judge, seed: int) -> dict[str, float]:
-    """R^2 of each factor on held-out faces, rendered sharply with 2 x 2 samples a pixel."""
-    faces = fac.sample(jax.random.key(seed), _HELD_OUT)
-    images = jnp.concatenate(
-        [render(fac.unstack(part), supersampling=2) for part in jnp.split(faces.stack(), _HELD_OUT // 256)]
-    )
-    scores = r2(read(judge, images).stack(), faces.stack())
-    return {name: round(float(score), 4) for name, score in zip(fac.NAMES, scores, strict=True)}
+def _graphdef(config: ConfigDict) -> nnx.GraphDef:
+    return nnx.split(nnx.eval_shape(lambda: _create(config)))[0]
 
 
 def main() -> None:
-    out = Path(_OUT.value)
-    graphdef, params = nnx.split(Judge(tuple(_WIDTHS.value), 160, rngs=nnx.Rngs(_SEED.value)))
-    schedule = optax.warmup_cosine_decay_schedule(0.0, 1.5e-3, 200, _STEPS.value, end_value=0.0)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-3))
-    opt_state = optimizer.init(params)
-    step, key, start = _make_step(graphdef, optimizer), jax.random.key(_SEED.value), time.time()
-    progress = tqdm(range(_STEPS.value), desc=_NAME.value, mininterval=5)
-    for i in progress:
-        params, opt_state, loss = step(params, opt_state, jax.random.fold_in(key, i))
-        if i % 100 == 99:
-            progress.set_postfix(loss=f"{float(loss):.4f}")
-    judge = nnx.merge(graphdef, params)
-    judge.save(out / f"{_NAME.value}.safetensors")
-    card = {
-        "command": f"python -m disentangle_jax.faces.train_judge --name={_NAME.value} --seed={_SEED.value} "
-        + " ".join(f"--width={width}" for width in _WIDTHS.value)
-        + f" --steps={_STEPS.value}",
-        "hardware": f"{os.cpu_count()} cores" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind,
-        "minutes": round((time.time() - start) / 60, 1),
-        "images": _STEPS.value * _BATCH,
-        "r_squared_on_4096_held_out_renders": evaluate(
-            Judge.load(out / f"{_NAME.value}.safetensors"), 10_000 + _SEED.value
-        ),
-    }
-    files.write_text(out / f"{_NAME.value}.json", json.dumps(card, indent=2) + "\n")
-    print(json.dumps(card, indent=2))
+    workdir = files.local_path(WORKDIR.value, "--workdir")
+    config = CONFIG.value
+    run(config, workdir)
+    print((workdir / f"{config.name}.json").read_text(encoding="utf-8"), end="")
 
 
 if __name__ == "__main__":
-    command.run(main, _FLAGS)
+    command.run(main, FLAGS)

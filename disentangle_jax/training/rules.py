@@ -1,11 +1,14 @@
 """What the fields of an experiment's config may be, as far as it can be said without its generator."""
 
+from functools import partial
+
 from ml_collections import ConfigDict
 
 from disentangle_jax.clips.config import COORDINATES, LAYERS
 from disentangle_jax.clips.streams import SOURCES
 from disentangle_jax.model.contrast import FORMS
 from disentangle_jax.model.losses import NEGATIVES
+from disentangle_jax.training.objective import CONTRASTS
 from stylegan2_flax.run import config_rules
 from stylegan2_flax.run.config_rules import at_least, between, flag, one_of, positive
 
@@ -65,28 +68,22 @@ RULES = config_rules.TRAIN | {
 }
 
 
-def check(config: ConfigDict) -> None:
-    """Check all fields at once.
-
-    Raises:
-        ValueError: fields are missing, are not what they may be, or do not go together; each is named.
-    """
-    config_rules.check(config, RULES)
-    blocks = (_block(config, contrast) for contrast in ("appearance_contrast", "structure_contrast"))
-    config_rules.check(config, {}, _warmup(config), *blocks)
-
-
-def _warmup(config: ConfigDict) -> str | None:
-    warmup, steps = config.optimizer.warmup_steps, config.train.num_steps
-    if warmup < steps:
-        return None
-    return f"optimizer.warmup_steps ({warmup}) must be below train.num_steps ({steps})"
-
-
-def _block(config: ConfigDict, contrast: str) -> str | None:
+def _block(contrast: str, config: ConfigDict) -> str | None:
     size = config.loss[contrast].block_size
     frames = config.train.batch_size // config.train.accumulate * config.clips.num_frames
     embeddings = frames if contrast == "appearance_contrast" else 2 * frames
     if size == 0 or embeddings % size == 0:
         return None
     return f"loss.{contrast}.block_size ({size}) must divide the {embeddings} embeddings of a (part of a) batch"
+
+
+BLOCKS = tuple(partial(_block, contrast) for contrast in CONTRASTS)
+
+
+def check(config: ConfigDict) -> None:
+    """Check all fields at once.
+
+    Raises:
+        ValueError: fields are missing, are not what they may be, or do not go together; each is named.
+    """
+    config_rules.check(config, RULES, config_rules.warmup, *BLOCKS)

@@ -1,27 +1,47 @@
 """Teaching the generator: a run that was interrupted ends where one that was not does."""
 
+import json
+from importlib import resources
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
-from disentangle_jax.faces import train_generator
-from stylegan2_flax import command
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    """Three steps a stage, a checkpoint after the second and the last, plain pictures; nothing is bundled."""
-    stages = tuple(stage._replace(steps=3) for stage in train_generator._STAGES)
-    monkeypatch.setattr(train_generator, "_STAGES", stages)
-    monkeypatch.setattr(train_generator, "_CHANNELS", {"channel_base": 64, "channel_max": 2})
-    monkeypatch.setattr(train_generator, "_BATCH", 2)
-    monkeypatch.setattr(train_generator, "_SAVE_EVERY", 2)
-    monkeypatch.setattr(train_generator, "render", plain)
-    monkeypatch.setattr(train_generator, "bundle", lambda generator, truth, weights, *_, **__: taught.append(weights))
+import stylegan2_flax as sg2
+from disentangle_jax.configs import distill_faces64
+from disentangle_jax.faces import NAMES, assessment, distillation, render, train_generator
+from disentangle_jax.faces.truth import Truth
+from stylegan2_flax.run import loop, metrics
 
 
-taught = []
+@pytest.fixture
+def config():
+    """The recipe, with three steps a stage and a checkpoint after the second and the last."""
+    config = distill_faces64.get_config()
+    config.generator.synthesis_kwargs.update(channel_base=64, channel_max=2)
+    config.stats_samples = 4096
+    config.train.update(
+        batch_size=8, resolutions=(8, 64), num_steps=(3, 3), checkpoint_every=2, log_every=1, evaluate_every=3
+    )
+    config.evaluation.num_faces = 8
+    return config
+
+
+@pytest.fixture
+def learn(config, monkeypatch):
+    """The weights at the end of a run in a folder, of plain pictures."""
+    written = []
+    monkeypatch.setattr(distillation, "render", plain)
+    monkeypatch.setattr(train_generator, "write", lambda generator, truth, weights, *_: written.append(weights))
+
+    def run(folder):
+        train_generator.run(config, folder)
+        return written.pop()
+
+    return run
 
 
 def plain(factors):
@@ -29,40 +49,113 @@ def plain(factors):
     return jnp.broadcast_to(factors.structure[:, None, None, :3], (len(factors.structure), 64, 64, 3))
 
 
-def teach(out):
-    """The weights at the end of `python -m disentangle_jax.faces.train_generator --out=OUT`."""
-    command.run(train_generator.main, train_generator._FLAGS, ["train_generator", f"--out={out}"])
-    return taught.pop()
+class StopAfter(loop.Interrupt):
+    """SIGINT after some steps of a run, in whatever stage."""
+
+    steps = 0
+
+    def after(self, step):
+        StopAfter.steps -= 1
+        self.name = "SIGINT" if StopAfter.steps == 0 else None
+        return self.name
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("generator")
-
-
-def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(folder, monkeypatch):
-    whole = teach(folder / "whole")
-    store, seen = train_generator._store, []
-
-    def store_and_interrupt(path, state):
-        store(path, state)
-        seen.append((path.name, int(state["step"])))
-        if len(seen) in (1, 4):
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(train_generator, "_store", store_and_interrupt)
-    for _ in range(2):
-        with pytest.raises(SystemExit):
-            teach(folder / "stopped")
-    resumed = teach(folder / "stopped")
-    # In the middle of the first stage, then at the end of the second, each resumed where it stood.
-    assert seen == [(f"checkpoint_{side}.npz", step) for side, step in ((32, 2), (32, 3), (64, 2), (64, 3))]
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(learn, tmp_path, monkeypatch):
+    whole = learn(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "Interrupt", StopAfter)
+        for steps, said in ((1, "after step 1 of 3"), (4, "after step 2 of 3")):  # in the first stage, in the second
+            StopAfter.steps = steps
+            with pytest.raises(loop.Stopped, match=said):
+                learn(tmp_path / "stopped")
+    resumed = learn(tmp_path / "stopped")
     assert jax.tree.structure(resumed) == jax.tree.structure(whole)
     for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(whole), strict=True):
         np.testing.assert_array_equal(a, b)
+    for stage in ("8px", "64px"):
+        lines = [metrics.read(tmp_path / run / stage / "metrics.jsonl") for run in ("whole", "stopped")]
+        assert lines[0] == lines[1]
+        assert [line["step"] for line in lines[0]] == [1, 2, 3]
+        assert [line.get("psnr_held_out", 0.0) > 5.0 for line in lines[0]] == [False, False, True]
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
-    (tmp_path / "checkpoint_32.npz").write_bytes(b"half")
-    with pytest.raises(SystemExit, match=r"error: .*checkpoint_32.npz is damaged .*; delete it"):
-        teach(tmp_path)
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"resolutions": (64,)}, "of one length"),
+        ({"resolutions": (64, 32)}, "must grow, and end with 64"),
+        ({"num_steps": (3, 0)}, "num_steps must be each a whole number of at least 1"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be a whole number of at least 1"),
+    ],
+)
+def test_an_invalid_config_is_refused_before_anything_is_written(config, tmp_path, changed, said):
+    config.train.update(changed)
+    with pytest.raises(ValueError, match=said):
+        train_generator.run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def generator(config):
+    return sg2.Generator(**config.generator.to_dict(), img_resolution=64, rngs=nnx.Rngs(0))
+
+
+@pytest.fixture
+def truth(generator):
+    w = generator.mapping(jax.random.normal(jax.random.key(1), (500, 64)))
+    return Truth.create(jax.random.key(2), w[:, 0], generator.num_ws)
+
+
+def test_what_is_bundled_can_be_loaded_and_its_card_tells_how_good_it_is(config, generator, truth, tmp_path):
+    config.evaluation.num_faces = 64
+    student = distillation.student(64, config.generator.synthesis_kwargs, config.seed)
+    weights = nnx.to_pure_dict(nnx.state(student, nnx.Param))
+    train_generator.write(generator, truth, weights, config, jax.random.key(3), tmp_path)
+    loaded = sg2.load(tmp_path / "faces64.safetensors")
+    ws = generator.mapping(jax.random.normal(jax.random.key(4), (4, 64)))
+    np.testing.assert_allclose(loaded.synthesis(ws), generator.synthesis(ws), atol=0.02)  # half precision
+    again = Truth.load(tmp_path / "faces64_truth.safetensors")
+    np.testing.assert_array_equal(again(ws).stack(), truth(ws).stack())
+    card = json.loads((tmp_path / "faces64.json").read_text())
+    assert 0.0 < card["psnr_held_out"] < 20.0  # it has learnt nothing
+    assert card["r_squared_per_factor"].keys() == set(NAMES)
+    assert card["config"]["train"]["batch_size"] == 8
+    assert (tmp_path / "faces64.png").stat().st_size > 10_000
+
+
+def test_the_finished_generator_draws_from_w_what_the_student_drew_from_projections(config, generator, truth):
+    ws = generator.mapping(jax.random.normal(jax.random.key(4), (4, 64)))
+    student = distillation.student(64, config.generator.synthesis_kwargs, seed=3)
+    drawn = student(distillation.shown(truth, ws), noise_mode="none")
+    distillation.fold(generator, student, truth)
+    np.testing.assert_allclose(generator.synthesis(ws), drawn, atol=1e-3)
+    assert float(jnp.std(drawn)) > 0.01
+
+
+def test_layers_learn_from_the_factors_that_they_own_alone(generator, truth):
+    ws = generator.mapping(jax.random.normal(jax.random.key(4), (2, 64)))
+    shown = distillation.shown(truth, ws)
+    assert shown.shape == (2, generator.num_ws, len(NAMES))
+    np.testing.assert_array_equal(shown[0] != 0, truth.owners > 0)
+
+
+@pytest.mark.slow
+def test_the_card_of_the_bundled_generator_is_what_its_pictures_give():
+    generator, truth = sg2.load(asset("faces64.safetensors")), Truth.load("faces64")
+    scores = assessment.assess(generator, truth, jax.random.key(5), 256)
+    card = json.loads(asset("faces64.json").read_text())
+    assert scores["psnr_held_out"] == pytest.approx(card["psnr_held_out"], abs=0.5)
+    assert scores["psnr_held_out_crossovers"] == pytest.approx(card["psnr_held_out_crossovers"], abs=0.5)
+    assert scores["r_squared_read_by_judge_b"] == pytest.approx(card["r_squared_read_by_judge_b"], abs=0.05)
+
+
+def asset(name):
+    return Path(str(resources.files("disentangle_jax"))) / "assets" / name
+
+
+def test_the_loss_is_zero_for_the_target_alone_and_larger_in_the_middle(config, truth, generator):
+    target = render(truth(generator.mapping(jax.random.normal(jax.random.key(4), (2, 64)))))
+    middle, edge = target.at[:, 30:34, 30:34].add(0.2), target.at[:, :4, :4].add(0.2)
+    at_target, in_middle, at_edge = (float(distillation.loss(x, target, config.loss)) for x in (target, middle, edge))
+    assert at_target < 0.01
+    assert in_middle > 1.5 * at_edge - 0.5 * at_target

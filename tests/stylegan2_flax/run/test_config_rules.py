@@ -10,9 +10,11 @@ from stylegan2_flax.run.config_rules import (
     between,
     check,
     each,
+    file_name,
     flag,
     one_of,
     positive,
+    warmup,
     window,
 )
 
@@ -36,6 +38,7 @@ def fault(rule, value):
         (one_of("float32", "bfloat16"), ("float32",), ("float17", 3), "must be one of float32, bfloat16, got"),
         (flag(), (True, False), (0, 1, "yes"), "must be True or False, got"),
         (window(), ((0, 0), (3, 5)), ((5, 2), (1,), 3, (0.5, 1)), r"must be (first, last), the first no later"),
+        (file_name(), ("judge_a",), ("", "a/b", 3, "/"), "must be a file name without a folder, got"),
         (each(at_least(0)), ((), (1, 2)), ((1, -1), 3, "12"), "must be each a whole number of at least 0, got"),
     ],
 )
@@ -57,13 +60,21 @@ def test_all_faults_are_told_at_once():
         "train.batch": at_least(1),
     }
     with pytest.raises(ValueError, match="the config is invalid") as error:
-        check(config, rules, None, "train.rate and weights.x do not go together")
+        check(config, rules, lambda config: "asked of fields that are fine alone")
     assert str(error.value).splitlines()[1:] == [
         "  train.steps must be a whole number of at least 1, got 0",
         "  weights.x must be 0 or more, got -1.0",
         "  weights.z must be 0 or more, got -2.0",
         "  train.batch is missing: it must be a whole number of at least 1",
-        "  train.rate and weights.x do not go together",
     ]
     with pytest.raises(ValueError, match="the section optimizer is missing"):
         check(config, {"optimizer.b1": positive()})
+
+
+def test_fields_must_go_together():
+    config = ConfigDict({"train": {"num_steps": 5}, "optimizer": {"warmup_steps": 5}})
+    rules = {"train.num_steps": at_least(1), "optimizer.warmup_steps": at_least(0)}
+    with pytest.raises(ValueError, match=r"^optimizer.warmup_steps \(5\) must be below train.num_steps \(5\)$"):
+        check(config, rules, lambda config: None, warmup)
+    config.optimizer.warmup_steps = 4
+    check(config, rules, warmup)

@@ -1,11 +1,12 @@
 """What the fields of a config may be: a table of rules, checked as a whole before anything is written.
 
 RULES = {"train.batch_size": at_least(1), "loss.weights.*": positive(or_zero=True)}
-check(config, RULES)
+check(config, RULES, warmup)
 """
 
 import math
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -66,6 +67,11 @@ def each(rule: Rule) -> Rule:
     return Rule(lambda value: not isinstance(value, str) and all(map(rule.allows, value)), f"each {rule.words}")
 
 
+def file_name() -> Rule:
+    """A name for files, without a folder."""
+    return Rule(lambda value: value == Path(value).name != "", "a file name without a folder")
+
+
 TRAIN = {
     "seed": at_least(0),
     "train.num_steps": at_least(1),
@@ -78,19 +84,30 @@ TRAIN = {
 """The fields that `run.loop.Schedule.of` takes, and the seed."""
 
 
-def check(config: ConfigDict, rules: dict[str, Rule], *relations: str | None) -> None:
+Relation = Callable[[ConfigDict], str | None]
+"""What is wrong between fields, as a sentence; None where nothing is."""
+
+
+def warmup(config: ConfigDict) -> str | None:
+    """The warm-up must leave steps for the decay of the learning rate."""
+    steps, last = config.optimizer.warmup_steps, config.train.num_steps
+    return None if steps < last else f"optimizer.warmup_steps ({steps}) must be below train.num_steps ({last})"
+
+
+def check(config: ConfigDict, rules: dict[str, Rule], *relations: Relation) -> None:
     """Check all fields, and name each that is wrong.
 
     Args:
         config: the experiment.
         rules: by the dotted name of a field; `section.*` means all fields of a section.
-        relations: what is wrong between fields, as sentences; None where nothing is. They are told beside the others.
+        relations: what else must hold, once each field by itself is what it may be.
 
     Raises:
-        ValueError: a field is missing or not what it may be.
+        ValueError: a field is missing or not what it may be, or fields do not go together.
     """
     faults = [fault for name, rule in rules.items() for fault in _faults(config, name, rule)]
-    faults += [relation for relation in relations if relation is not None]
+    if not faults:
+        faults = [fault for relation in relations if (fault := relation(config)) is not None]
     if faults:
         raise ValueError(faults[0] if len(faults) == 1 else "the config is invalid:\n  " + "\n  ".join(faults))
 

@@ -1,0 +1,53 @@
+"""How well a generator draws what its truth says: what stands on its card."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+import stylegan2_flax as sg2
+from disentangle_jax.faces.distillation import sample_ws
+from disentangle_jax.faces.factors import NAMES
+from disentangle_jax.faces.judge import Judge, read
+from disentangle_jax.faces.renderer import render
+from disentangle_jax.faces.truth import Truth
+from disentangle_jax.scores import in_batches, r2
+
+
+def assess(generator: sg2.Generator, truth: Truth, key: PRNGKeyArray, n: int) -> dict[str, Any]:
+    """Scores on n held-out faces: error against the exact render, what a judge reads, and how linear W is."""
+    k_plain, k_mixed = jax.random.split(key)
+    ws = sample_ws(generator.mapping, k_plain, n, crossover=0.0)
+    mixed = sample_ws(generator.mapping, k_mixed, n, crossover=1.0)
+    images, factors = draw(generator, ws), truth(ws).stack()
+    scores = r2(read(Judge.load("judge_b"), images).stack(), factors)
+    inputs = jnp.concatenate([ws[:, 0], jnp.ones((n, 1))], axis=1)
+    linear = inputs @ jnp.linalg.lstsq(inputs[: n // 2], factors[: n // 2])[0]
+    return {
+        "psnr_held_out": round(psnr(_error(images, truth, ws)), 2),
+        "psnr_held_out_crossovers": round(psnr(_error(draw(generator, mixed), truth, mixed)), 2),
+        "r_squared_of_a_linear_readout_of_w": round(float(r2(linear[n // 2 :], factors[n // 2 :]).mean()), 3),
+        "r_squared_read_by_judge_b": round(float(scores.mean()), 3),
+        "r_squared_per_factor": {name: round(float(score), 3) for name, score in zip(NAMES, scores, strict=True)},
+    }
+
+
+def draw(generator: sg2.Generator, ws: Float[Array, "n l d"]) -> Float[Array, "n h w 3"]:
+    """Pictures of many latents, 64 at a time."""
+    return jnp.asarray(in_batches(jax.jit(lambda ws: generator.synthesis(ws)), 64, ws))
+
+
+def psnr(squared_error: Float[Array, ""]) -> float:
+    """Peak signal (2, for images in [-1, 1]) over the mean squared error of all images, in dB."""
+    return float(10.0 * jnp.log10(4.0 / squared_error))
+
+
+def _error(images: Float[Array, "n h w 3"], truth: Truth, ws: Float[Array, "n l d"]) -> Float[Array, ""]:
+    target = in_batches(jax.jit(partial(_render, truth)), 64, ws)
+    return jnp.mean((images - jnp.asarray(target)) ** 2)
+
+
+def _render(truth: Truth, ws: Float[Array, "n l d"]) -> Float[Array, "n h w 3"]:
+    return render(truth(ws))
