@@ -1,7 +1,9 @@
 """The command `python -m stylegan2_flax.sample`: what it writes, and what it says when it cannot."""
 
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -176,3 +178,32 @@ def test_the_command_fails_with_code_one(tmp_path):
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert "absent.pkl" in done.stderr
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_generator_of_any_number_of_channels_is_drawn_in_every_way(tmp_path, channels):
+    sg2.save(build(img_resolution=4, img_channels=channels), tmp_path / "g.safetensors")
+    for options, out in (
+        ("--seeds 0-2", "grid.png"),
+        ("--seeds 0-2", "grid.jpg"),
+        ("--mix 0 1,2 0", "mix.webp"),
+        ("--seeds 0,1 --frames 2", "a.gif"),
+        ("--seeds 5", "folder"),
+    ):
+        run(tmp_path / "g.safetensors", options, tmp_path / out)
+    with Image.open(tmp_path / "folder" / "seed0005.png") as picture:
+        assert picture.mode == {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+
+
+def test_ctrl_c_is_one_line_and_leaves_whole_files(tmp_path, checkpoint):
+    command = [sys.executable, "-m", "stylegan2_flax.sample", str(checkpoint), "--seeds", "0-99999"]
+    out = tmp_path / "pictures"
+    process = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list(out.glob("seed*.png")):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "Interrupted. Every file that was written is whole.\n"
+    for path in out.iterdir():
+        assert read(path).shape == (8, 8, 3)

@@ -10,27 +10,26 @@ IN is a path or URL of any format that stylegan2_flax.load reads. OUT ends in .s
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import jax
 from flax import nnx
 
+from stylegan2_flax import command
 from stylegan2_flax.checkpoints import save, save_rosinality
 from stylegan2_flax.checkpoints.load import NETWORKS, load_as
 from stylegan2_flax.discriminator import Discriminator
+from stylegan2_flax.files import local_path
 from stylegan2_flax.generator import Generator
 
 _LAYOUTS = {".safetensors": ("stylegan2_flax", "rosinality"), ".pt": ("rosinality",), ".npz": ("rosinality",)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command. Raises SystemExit with a one-line message where the user can mend what is wrong."""
-    try:
-        _convert(_parser().parse_args(argv))
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit("error: " + " ".join(str(error).split()))
+    """Run the command; see `command.handled` for how errors and Ctrl-C are told."""
+    arguments = _parser().parse_args(argv)
+    with command.handled():
+        _convert(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _convert(arguments: argparse.Namespace) -> None:
     """Check the arguments, cheapest first, then read and write."""
-    out = Path(arguments.out)
+    out = local_path(arguments.out, "OUT")
     layouts = _LAYOUTS.get(out.suffix)
     if layouts is None:
         raise ValueError(f"OUT must end in {' or '.join(_LAYOUTS)}, got {arguments.out}")

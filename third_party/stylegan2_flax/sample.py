@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stylegan2_flax import media
+from stylegan2_flax import command, media
 from stylegan2_flax.checkpoints import load
+from stylegan2_flax.files import local_path
 from stylegan2_flax.generator import Generator
 from stylegan2_flax.sampling import Sampler, loop_slerp, loop_spline
 from stylegan2_flax.synthesis import NOISE_MODES
@@ -31,13 +32,12 @@ _ONLY_VIDEOS = ("video", "frames", "fps")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command. Raises SystemExit with a one-line message where the user can mend what is wrong."""
+    """Run the command; see `command.handled` for how errors and Ctrl-C are told."""
     arguments = _parser().parse_args(argv)
-    try:
-        _sample(arguments)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit("error: " + " ".join(str(error).split()))
-    print(f"Wrote {arguments.out}")
+    with command.handled():
+        out = local_path(arguments.out, "--out")
+        _sample(arguments, out)
+        print(f"Wrote {out}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,12 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _sample(arguments: argparse.Namespace) -> None:
+def _sample(arguments: argparse.Namespace, out: Path) -> None:
     """Check the arguments, cheapest first, then draw."""
-    out = Path(arguments.out)
     is_folder = out.is_dir() or out.suffix == ""
     if not is_folder:
-        media.require_suffix(out, media.IMAGE_SUFFIXES + media.VIDEO_SUFFIXES)
+        media.check_output(out)
     is_video = not is_folder and out.suffix.lower() in media.VIDEO_SUFFIXES
     for option in _ONLY_VIDEOS:
         if getattr(arguments, option) is not None and not is_video:
