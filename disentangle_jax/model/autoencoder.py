@@ -26,7 +26,9 @@ class Buffer(nnx.Variable):
 class Dense(nnx.Linear):
     """A dense layer whose product is taken in `dtype`: parameters, what comes in and what goes out keep their own."""
 
-    def __call__(self, x: Float[Array, "*n i"]) -> Float[Array, "*n o"]:
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]: it takes no sharding
+        self, x: Float[Array, "*n i"]
+    ) -> Float[Array, "*n o"]:
         return super().__call__(x).astype(x.dtype)
 
 

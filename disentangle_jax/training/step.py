@@ -63,8 +63,8 @@ def make_train_step(
     schedule: optax.Schedule,
     feed: Feed,
     mesh: Mesh,
-) -> Callable[[TrainState, PyTree, nnx.Module | None], tuple[TrainState, Metrics]]:
-    """The train step: (state, what the feed fetched, synthesis) -> (state, metrics).
+) -> jax.stages.Wrapped:
+    """The jitted train step: (state, what the feed fetched, synthesis) -> (state, metrics).
 
     The state that goes in is given up (donated).
     """
@@ -97,7 +97,7 @@ class Advance:
 
     def __init__(
         self,
-        train_step: Callable[[TrainState, PyTree, nnx.Module | None], tuple[TrainState, Metrics]],
+        train_step: jax.stages.Wrapped,
         feed: Feed,
         synthesis: nnx.Module | None,
     ):

@@ -6,17 +6,16 @@ is printed, and when it is done, what became of it: its exit code, or minus the 
 
 import json
 import os
-import runpy
 import sys
 from pathlib import Path
 
-small = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
+from conftest import make_config, make_world, train_world
 
 
 def train(workdir: str) -> None:
-    config = small["make_config"]()
+    config = make_config()
     config.train.update(json.loads(sys.argv[1]))
-    small["train_world"](config, Path(workdir), small["make_world"]())
+    train_world(config, Path(workdir), make_world())
 
 
 for line in sys.stdin:

@@ -33,6 +33,7 @@ def test_presets_are_whole_configs():
         config = get_config("gan_folder", f"256,{name}")
         experiment.check(config)
         assert config.generator.synthesis_kwargs.conv_clamp == config.discriminator.conv_clamp == 256
+    config = get_config("gan_folder", f"256,{presets.NAMES[-1]}")
     assert config.discriminator.architecture == "orig"
     assert config.loss.path_length.weight == config.loss.style_mixing == 0
     assert get_config("gan_folder", "256,paper256").generator.synthesis_kwargs.channel_base == 16384

@@ -69,7 +69,7 @@ def train(
         metrics.rewind(workdir / "metrics.jsonl", start)
 
         # 3. The steps: log, score, show, save what is due, then the next step. Only what is due waits for the devices.
-        stop = None
+        stop, values = None, {}
         with _progress(start, last) as progress:
             while True:
                 due = _due(config, step, last, stop) if step > start or step == 0 else _Due()
