@@ -121,10 +121,13 @@ def search(
     ws: Float[Array, "l d"],
     wanted: Float[Array, "f"],
     basis: Float[Array, "d d"],
+    *,
+    alike: bool = True,
 ) -> Float[Array, "l d"]:
     """The latent near ws in which `read` finds the wanted values.
 
-    All layers change alike, so that a latent of W stays in W: it moves as the generator's population does. With the
+    If all layers change alike, a latent of W stays in W: it moves as the generator's population does. Else each layer
+    changes by itself, by the least that does it: layers that `read` does not look at stay where they were. With the
     change basis @ v, Gauss-Newton minimises |wanted - read(ws + basis @ v)|^2 + c |v|^2 from v = 0. The small c keeps
     latents from running off where none has the wanted values; there the result comes as near as is sensible.
 
@@ -133,15 +136,17 @@ def search(
         ws: where to start.
         wanted: the values to find.
         basis: maps whitened coordinates, in which all changes of one length are alike, to changes of w.
+        alike: whether all layers change alike.
     """
+    shape = (1 if alike else ws.shape[0], ws.shape[1])
 
-    def shifted(v: Float[Array, "d"]) -> Float[Array, "l d"]:
-        return ws + (basis @ v)[None]
+    def shifted(v: Float[Array, "v"]) -> Float[Array, "l d"]:
+        return ws + v.reshape(shape) @ basis.T
 
-    def missing(v: Float[Array, "d"]) -> Float[Array, "f"]:
+    def missing(v: Float[Array, "v"]) -> Float[Array, "f"]:
         return wanted - read(shifted(v))
 
-    def step(v: Float[Array, "d"], _: None) -> tuple[Float[Array, "d"], None]:
+    def step(v: Float[Array, "v"], _: None) -> tuple[Float[Array, "v"], None]:
         slope = jax.jacrev(missing)(v)
         gram = slope @ slope.T + _RESTRAINT * jnp.eye(len(wanted))
         goal = -slope.T @ jnp.linalg.solve(gram, missing(v) - slope @ v)
@@ -149,7 +154,7 @@ def search(
         costs = jax.vmap(lambda v: jnp.sum(missing(v) ** 2) + _RESTRAINT * jnp.sum(v**2))(strides)
         return strides[jnp.argmin(costs)], None
 
-    start = jnp.zeros(ws.shape[1])
+    start = jnp.zeros(shape[0] * shape[1])
     return shifted(jax.lax.scan(step, start, length=_STEPS)[0])
 
 

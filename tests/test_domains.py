@@ -66,3 +66,15 @@ def test_a_search_finds_the_nearest_latent_with_the_wanted_values():
     np.testing.assert_allclose(found.mean(0)[:2], [1.0, -1.0], atol=0.03)
     np.testing.assert_allclose(found[:, 2], ws[:, 2], atol=1e-6)
     np.testing.assert_allclose(found[1] - found[0], ws[1] - ws[0], atol=1e-5)
+
+
+def test_a_search_by_layer_moves_the_layers_that_are_read():
+    ws = jax.random.normal(jax.random.key(0), (3, 4))
+
+    def read(ws):
+        return (ws[0] + 3 * ws[1])[:2]
+
+    found = search(read, ws, jnp.array([1.0, -1.0]), jnp.eye(4), alike=False)
+    np.testing.assert_allclose(read(found), [1.0, -1.0], atol=0.03)
+    np.testing.assert_allclose((found - ws)[1], 3 * (found - ws)[0], atol=1e-5)  # the least change
+    np.testing.assert_array_equal(found[2], ws[2])

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from disentangle_jax.disentangler import Disentangler
-from disentangle_jax.evaluation.motion import Puppeteer, loops
-from disentangle_jax.latents import sample_ws
+from disentangle_jax.domains import Domain
+from disentangle_jax.evaluation.motion import Puppeteer, layer_puppeteer, loops
+from disentangle_jax.latents import sample_mixed_ws, sample_ws
 
 _STREAM = int.from_bytes(b"eval")  # apart from training's streams, even under the same seed
 
@@ -36,6 +37,7 @@ class HeldOut(NamedTuple):
         selection: pairs on which choices are made (which layer split), so that none is made on the exam.
         sources, drivings: faces [n, l, d] and the clips that drive them, for motion transfer.
         poses: faces in poses of their own, for probes.
+        mixed_poses: the same of faces mixed from two, whose layers are moved each by itself; None without a truth.
         chorus: faces that all make one motion, for retrieval.
         crowd: many faces, for the linear readout of their factors.
     """
@@ -45,12 +47,13 @@ class HeldOut(NamedTuple):
     sources: Float[Array, "n l d"]
     drivings: Clips
     poses: Clips
+    mixed_poses: Clips | None
     chorus: Clips
     crowd: Float[Array, "n l d"]
 
 
-def held_out(model: Disentangler, puppeteer: Puppeteer) -> HeldOut:
-    """Draw them all."""
+def held_out(model: Disentangler, puppeteer: Puppeteer, domain: Domain | None) -> HeldOut:
+    """Draw them all; `domain` is the truth about the generator's pictures."""
     plan = model.config.evaluation
     faces = partial(_faces, model)
     k = len(puppeteer.names)
@@ -69,15 +72,31 @@ def held_out(model: Disentangler, puppeteer: Puppeteer) -> HeldOut:
     )
     anywhere = jax.random.uniform(spots, (plan.probes.num_faces, plan.probes.num_frames, k), minval=-1.0)
     together = jnp.tile(loops(score, plan.retrieval.num_frames, k)[None], (plan.retrieval.num_faces, 1, 1))
+    crowd_ws = faces(crowd, plan.num_readout_faces)
     return HeldOut(
         pairs=pairs(exam, plan.num_pairs),
         selection=pairs(selection, plan.num_selection_pairs),
         sources=faces(sources, plan.motion.num_clips),
         drivings=clips(drivings, each_its_own),
         poses=clips(poses, anywhere),
+        mixed_poses=None if domain is None else _mixed_poses(model, domain, poses, anywhere, crowd_ws),
         chorus=clips(chorus, together),
-        crowd=faces(crowd, plan.num_readout_faces),
+        crowd=crowd_ws,
     )
+
+
+def _mixed_poses(
+    model: Disentangler,
+    domain: Domain,
+    key: Key[Array, ""],
+    motion: Float[Array, "n t k"],
+    crowd: Float[Array, "m l d"],
+) -> Clips:
+    options = model.config.clips
+    ws = sample_mixed_ws(model.generator.mapping, key, len(motion), options.truncation_psi, 1.0, tuple(options.classes))
+    variances, axes = jnp.linalg.eigh(jnp.cov(crowd[:, 0].T))
+    basis = axes * jnp.sqrt(jnp.maximum(variances, 0.0))[None]
+    return Clips(layer_puppeteer(domain, basis).clips(ws, motion), motion)
 
 
 def _faces(model: Disentangler, key: Key[Array, ""], n: int) -> Float[Array, "n l d"]:

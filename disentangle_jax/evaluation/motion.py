@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from disentangle_jax.directions import Directions
-from disentangle_jax.domains import Domain
+from disentangle_jax.domains import Domain, search
 from disentangle_jax.scorers import structure_names
 from disentangle_jax.scores import in_batches
 
@@ -51,6 +51,20 @@ def puppeteer_of(domain: Domain | None, directions: Directions) -> Puppeteer:
 def truth_puppeteer(domain: Domain) -> Puppeteer:
     """Moves structure factors and nothing else."""
     return Puppeteer(structure_names(domain), 0.8, domain.pose)
+
+
+def layer_puppeteer(domain: Domain, basis: Float[Array, "d d"]) -> Puppeteer:
+    """Moves structure factors and nothing else, each layer by the least that does it.
+
+    The layers that show a factor leave the others behind, which no move within W does. `basis` is that of
+    `domains.search`.
+    """
+    rows = np.flatnonzero([name in domain.structure for name in domain.names])
+
+    def pose(ws: Float[Array, "l d"], structure: Float[Array, "k"]) -> Float[Array, "l d"]:
+        return search(domain.truth, ws, domain.truth(ws).at[rows].set(structure), basis, alike=False)
+
+    return Puppeteer(structure_names(domain), 0.8, pose)
 
 
 def direction_puppeteer(directions: Directions) -> Puppeteer:

@@ -60,6 +60,8 @@ def measure(
     metrics["motion"] = _motion(model, data, methods, domain)
     announce("probes")
     metrics["probes"] = _leakage(model, data.poses, domain)
+    if data.mixed_poses is not None:
+        metrics["probes"]["mixed_r2"] = _leakage(model, data.mixed_poses, domain)["r2"]
     announce("retrieval")
     metrics["retrieval"] = _retrieval(model, data.chorus)
     metrics["reconstruction"] = _reconstruction(model, data.pairs)

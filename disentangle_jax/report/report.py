@@ -54,7 +54,7 @@ def write_report(metrics: Section, config: Section, commands: Sequence[str], pic
             section("Expression transfer", _grid(pictures), _methods(pictures)),
             section("How good is it?", *_transfer(metrics, pictures)) if has_truth else "",
             section("Motion transfer", *_motion(metrics["motion"], pictures)),
-            section("Does one code tell about the other?", _leakage(metrics["probes"])),
+            section("Does one code tell about the other?", *_leakage(metrics["probes"])),
             section("Is the nearest code the right one?", _retrieval(metrics["retrieval"])),
             section("Training", _curves(pictures, metrics["reconstruction"])),
             section(
@@ -201,24 +201,34 @@ def _motion(motion: Section, pictures: Path) -> list[str]:
     ]
 
 
-def _leakage(probes: Section) -> str:
+def _leakage(probes: Section) -> list[str]:
+    about = f"""A probe (ridge regression, or a small network) learns to predict factors from a code and is tested on
+        faces that it has not met ({probes["num_faces"]} faces, {probes["num_frames"]} poses of each). The appearance
+        code should tell appearance (near 1) and no structure (near chance), the structure code the other way round; the
+        latent itself holds both and is the ceiling. A probe hears whispers: what it finds in a code need not show in a
+        transfer."""
+    tables = [_probes(probes["r2"], about)]
+    if "mixed_r2" in probes:
+        mixed = """The same with faces mixed from two, each layer of which is moved by itself, by the least that gives
+        the pose: latents of W+, as an inversion finds them, rather than of W."""
+        tables.append(_probes(probes["mixed_r2"], mixed))
+    return tables
+
+
+def _probes(scores: Section, about: str) -> str:
     def cell(kind: str, code: str, target: str) -> str:
-        found = probes["r2"][kind][code][target]
+        found = scores[kind][code][target]
         return f"{number(found['r2'])} <small>chance {number(found['chance'])}</small>"
 
-    pairs = [(target, kind) for target in _FACTORS for kind in probes["r2"]]
+    pairs = [(target, kind) for target in _FACTORS for kind in scores]
     rows = [
         (_SIDE.get(code, ""), [code, *(cell(kind, code, target) for target, kind in pairs)])
-        for code in next(iter(probes["r2"].values()))
+        for code in next(iter(scores.values()))
     ]
     return table(
         ("R² of a probe on the", *(f"{target} factors, {_PROBES[kind]}" for target, kind in pairs)),
         rows,
-        f"""A probe (ridge regression, or a small network) learns to predict factors from a code and is tested on faces
-        that it has not met ({probes["num_faces"]} faces, {probes["num_frames"]} poses of each). The appearance code
-        should tell appearance (near 1) and no structure (near chance), the structure code the other way round; the
-        latent itself holds both and is the ceiling. A probe hears whispers: what it finds in a code need not show in a
-        transfer.""",
+        about,
     )
 
 

@@ -8,10 +8,22 @@ from disentangle_jax.evaluation.motion import direction_puppeteer, loops, truth_
 
 
 def test_a_pose_by_the_truth_changes_structure_as_asked_and_nothing_else(truth, perfect):
-    data = held_out(perfect, truth_puppeteer(perfect.domain.domain))
+    data = held_out(perfect, truth_puppeteer(perfect.domain.domain), perfect.domain.domain)
     factors = truth(data.poses.ws)
     assert np.abs(factors.structure - 0.8 * data.poses.motion).mean() < 0.03
     assert np.abs(factors.appearance - factors.appearance[:, :1]).mean() < 0.01
+
+
+def test_layers_moved_each_by_the_least_leave_those_behind_that_show_nothing(truth, perfect):
+    """The last layers own no structure; those that own a factor take all of its motion."""
+    clips = held_out(perfect, truth_puppeteer(perfect.domain.domain), perfect.domain.domain).mixed_poses
+    assert clips is not None
+    factors = truth(clips.ws)
+    assert np.abs(factors.structure - 0.8 * clips.motion).mean() < 0.05
+    assert np.abs(factors.appearance - factors.appearance[:, :1]).mean() < 0.02
+    moved = np.asarray(clips.ws.std(axis=1).mean(axis=(0, 2)))
+    assert moved[6:].max() < 1e-3 < 0.05 < moved[:6].min()
+    assert float(jnp.abs(clips.ws[:, :, 0] - clips.ws[:, :, -1]).min(axis=2).mean()) > 1e-4  # the faces are mixed
 
 
 def test_a_loop_ends_where_it_began_and_stays_in_bounds():
@@ -34,7 +46,7 @@ def test_without_a_truth_faces_move_along_the_directions():
 
 def test_held_out_faces_are_new_to_every_use_and_the_same_in_every_run(perfect):
     puppeteer = truth_puppeteer(perfect.domain.domain)
-    data, again = held_out(perfect, puppeteer), held_out(perfect, puppeteer)
+    data, again = (held_out(perfect, puppeteer, perfect.domain.domain) for _ in range(2))
     assert all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(data), jax.tree.leaves(again), strict=True))
     faces = [*data.pairs, *data.selection, data.sources, data.crowd]
     first = {tuple(np.asarray(ws[0, 0]).tolist()) for ws in faces}
