@@ -9,6 +9,13 @@
 
 Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
     demo         a short run for two CPU cores: 2 minutes, structure R^2 0.85, appearance R^2 0.85 (256 pairs, one seed)
+    pure         an appearance code without structure: every layer of a clip is moved to the pose, along directions that
+                 are the same in all layers; the variance of appearance within clips is punished; structure is narrow.
+                 Beside the demo (demo,pure against demo; one seed, by truth, 2,048 pairs and 512 faces in 4 poses): of
+                 faces of W a ridge probe finds 0.00 of structure in the appearance code (0.81) and 0.01 of appearance
+                 in the structure code (0.29), a small network nothing in either (0.61, nothing); transfer is the same,
+                 0.91 / 0.95, as is that along the directions. The price: on mixed faces of W+, whose layers disagree
+                 on the pose, the structure code reads 0.08 of structure (0.72)
     abstract     the baseline with what the paper's abstract tells of its objective and nothing else: reconstruction and
                  both contrasts, no swaps. Weights, temperatures and all else are this config's, not the paper's
     no_contrast  the baseline without both contrastive losses
@@ -17,7 +24,7 @@ Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
 
 from ml_collections import ConfigDict
 
-SWITCHES = ("demo", "abstract", "no_contrast", "plain")
+SWITCHES = ("demo", "pure", "abstract", "no_contrast", "plain")
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -40,7 +47,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.directions.tail = 0.2  # "logistic" tells this share of the samples from as many at the other end; 0.5: all
     config.directions.num_samples = 8192  # faces to score, and to calibrate all directions to
     config.directions.pca_samples = 65536  # latents whose principal axes "pca" takes; any number, a batch at a time
-    config.directions.style_mixing = 0.9  # share of the faces mixed from two, to tell the layers apart
+    config.directions.style_mixing = 0.9  # share of the faces mixed from two, to tell the layers apart; 0: all alike
     config.directions.ridge = 1e-2  # penalty of the regression of scores on latents, relative to the latents' variance
     config.directions.layers = (0, 6)  # first and last layer of all but "scorer", which finds them by itself
     config.directions.channels = ()  # of "stylespace", such as "b8.conv0:12"; none: those that move their layer most
@@ -182,10 +189,16 @@ def get_config(arg: str = "") -> ConfigDict:
         config.evaluation.probes.num_faces = 512
         config.evaluation.retrieval.num_faces = 64
         config.evaluation.retrieval.num_frames = 16
+    if "pure" in switches:
+        config.directions.style_mixing = 0.0
+        config.clips.layers = "each"
+        config.model.structure_dim = 8
+        config.loss.weights.appearance_ratio = 100.0
     if "abstract" in switches or "plain" in switches:
         config.loss.weights.swap = 0.0
         config.loss.weights.cross_swap = 0.0
     if "no_contrast" in switches or "plain" in switches:
         config.loss.weights.appearance_contrast = 0.0
         config.loss.weights.structure_contrast = 0.0
+        config.loss.weights.appearance_ratio = 0.0
     return config

@@ -10,6 +10,8 @@ get_config = faces64.get_config
 def test_switches():
     assert get_config("demo").train.num_steps < get_config().train.num_steps
     assert get_config("demo,no_contrast").loss.weights.appearance_contrast == 0
+    assert get_config("pure,abstract").loss.weights.appearance_ratio > get_config().loss.weights.appearance_ratio == 0
+    assert get_config("pure,no_contrast").loss.weights.appearance_ratio == 0
     assert get_config("no_contrast").loss.weights.structure_contrast == 0
     weights = get_config("demo,abstract").loss.weights
     assert {name for name in weights if weights[name] > 0} == {
@@ -17,7 +19,7 @@ def test_switches():
         "appearance_contrast",
         "structure_contrast",
     }
-    with pytest.raises(ValueError, match="unknown switch 'dmeo': this config knows demo, abstract, no_contrast"):
+    with pytest.raises(ValueError, match="unknown switch 'dmeo': this config knows demo, pure, abstract"):
         get_config("dmeo")
 
 
