@@ -4,12 +4,21 @@ The step is plain `jax.jit` over these shardings: XLA puts in the collectives, a
 several processes the mesh spans the devices of all: each process computes its part of the batch.
 """
 
+import os
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import jax
+from jax._src import distributed  # where it says what it waits for
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+PATIENCE = 150
+"""Seconds in which all processes must have joined."""
+
+_SOON = 2.0  # seconds, after which a process says what it waits for
 
 
 def join(
@@ -41,7 +50,8 @@ def join(
     if distributed is False:
         return
     try:
-        jax.distributed.initialize(*by_hand)
+        with _announced():
+            jax.distributed.initialize(*by_hand, initialization_timeout=2 * PATIENCE, heartbeat_timeout_seconds=40)
     except ValueError as error:
         if any(given):
             raise
@@ -50,6 +60,41 @@ def join(
                 "several processes are asked for, but JAX detects no cluster that tells of them: name the coordinator, "
                 "their number and this one's by hand"
             ) from error
+
+
+@contextmanager
+def _announced() -> Iterator[None]:
+    """Say what is waited for while the processes join; exit with one line if they do not come.
+
+    JAX itself waits in silence, and then aborts the process from C++.
+    """
+
+    def give_up() -> None:
+        print(f"error: after {PATIENCE} s {_waiting()}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    timers = [
+        threading.Timer(_SOON, lambda: print(_waiting(), file=sys.stderr, flush=True)),
+        threading.Timer(PATIENCE, give_up),
+    ]
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
+
+
+def _waiting() -> str:
+    state = distributed.global_state
+    where, number, count = state.coordinator_address, state.process_id, state.num_processes
+    told = "Slurm" if "SLURM_NTASKS" in os.environ else "the flags or the cluster"
+    return (
+        f"process {number} of {count} (so say {told}) waits for the others to join at {where}: start them, "
+        "or run alone with --nodistributed"
+    )
 
 
 @contextmanager
