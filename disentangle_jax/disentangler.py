@@ -16,7 +16,6 @@ import stylegan2_flax as sg2
 from disentangle_jax.directions import Directions
 from disentangle_jax.generators import is_offered, load_recorded
 from disentangle_jax.model import Autoencoder, Codes, weights
-from disentangle_jax.model.autoencoder import Buffer
 from disentangle_jax.scores import render_batch
 from stylegan2_flax import plugins
 from stylegan2_flax.run import checkpoints as checkpoint
@@ -236,7 +235,7 @@ _FIELDS = (
 
 
 def _from_checkpoint(abstract: Autoencoder, folder: Path) -> Autoencoder:
-    graphdef, params, buffers = nnx.split(abstract, nnx.Param, Buffer)
+    graphdef, params, buffers = nnx.split(abstract, nnx.Param, sg2.Buffer)
     device = SingleDeviceSharding(jax.devices()[0])
     target = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),

@@ -30,7 +30,7 @@ from stylegan2_flax import files
 from stylegan2_flax.files import atomic
 from stylegan2_flax.media import png_bytes
 
-__all__ = ["NAME", "SPLIT", "VERSION", "DataSource", "Rows", "Store", "features_of", "folder_of"]
+__all__ = ["NAME", "SPLIT", "VERSION", "ClipDataset", "DataSource", "Rows", "features_of", "folder_of"]
 
 NAME, VERSION, SPLIT = "synthetic_clips", "1.0.0", "train"
 
@@ -70,7 +70,7 @@ def features_of(
 
 
 @dataclass(frozen=True)
-class Store:
+class ClipDataset:
     """A data set that is being written.
 
     Attributes:

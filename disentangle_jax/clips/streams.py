@@ -20,7 +20,7 @@ SampleClip = Callable[[Any, Key[Array, ""]], Clip]
 
 
 @runtime_checkable
-class Feed(Protocol):
+class ClipStream(Protocol):
     """Clips by the number of a step, counted from 0."""
 
     def fetch(self, step: int) -> PyTree:
@@ -32,7 +32,7 @@ class Feed(Protocol):
         ...
 
 
-def make_feed(config: ConfigDict, source: ClipSource, key: Key[Array, ""], mesh: Mesh) -> Feed:
+def open_stream(config: ConfigDict, source: ClipSource, key: Key[Array, ""], mesh: Mesh) -> ClipStream:
     """The clips of `config.data.source` for batches of `config.train.batch_size`.
 
     Args:

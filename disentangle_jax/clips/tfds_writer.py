@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from disentangle_jax.clips.clip import ClipSource, sample_clip
 from disentangle_jax.clips.provenance import provenance_of
-from disentangle_jax.clips.shards import Rows, Store, features_of, folder_of
+from disentangle_jax.clips.shards import ClipDataset, Rows, features_of, folder_of
 from disentangle_jax.clips.streams import sample_tiles
 from stylegan2_flax.run.interrupt import Interrupt
 
@@ -67,21 +67,21 @@ def write_clips(
         **provenance_of(config, source),
     }
     features = features_of(clip.ws.shape, clip.coefficients.shape[-1], dtype, image)
-    store = Store(folder_of(out), num_clips, config.data.clips_per_shard, features, metadata)
-    store.begin()
-    mine = range(jax.process_index(), store.num_shards, jax.process_count())
-    absent = [shard for shard in mine if not store.has(shard)]
-    total, left = (sum(len(store.indices(shard)) for shard in shards) for shards in (mine, absent))
+    dataset = ClipDataset(folder_of(out), num_clips, config.data.clips_per_shard, features, metadata)
+    dataset.begin()
+    mine = range(jax.process_index(), dataset.num_shards, jax.process_count())
+    absent = [shard for shard in mine if not dataset.has(shard)]
+    total, left = (sum(len(dataset.indices(shard)) for shard in shards) for shards in (mine, absent))
     make = _on_devices(source, key, config.data.tile, dtype, synthesis)
     with Interrupt() as interrupt, tqdm(total=total, initial=total - left, unit="clip") as progress:
         for shard in absent:
-            batches = _batches(make, store.indices(shard), config.data.tile, config.seed)
-            store.write(shard, _watched(batches, interrupt, progress))
+            batches = _batches(make, dataset.indices(shard), config.data.tile, config.seed)
+            dataset.write(shard, _watched(batches, interrupt, progress))
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("all shards are written")
     if jax.process_index() == 0:
-        store.finish()
-    return store.folder
+        dataset.finish()
+    return dataset.folder
 
 
 def _on_devices(source: ClipSource, key: Key[Array, ""], tile: int, dtype: str, synthesis: nnx.Module | None) -> Make:

@@ -22,7 +22,7 @@ class Pairs(NamedTuple):
     driving_ws: Float[Array, "n l d"]
 
 
-class Clips(NamedTuple):
+class MovingFaces(NamedTuple):
     """Faces that move, and by which motions."""
 
     ws: Float[Array, "n t l d"]
@@ -45,10 +45,10 @@ class HeldOut(NamedTuple):
     pairs: Pairs
     selection: Pairs
     sources: Float[Array, "n l d"]
-    drivings: Clips
-    poses: Clips
-    mixed_poses: Clips | None
-    chorus: Clips
+    drivings: MovingFaces
+    poses: MovingFaces
+    mixed_poses: MovingFaces | None
+    chorus: MovingFaces
     crowd: Float[Array, "n l d"]
 
 
@@ -62,8 +62,8 @@ def held_out(model: Disentangler, puppeteer: Puppeteer, domain: Domain | None) -
         source_key, driving_key = jax.random.split(key)
         return Pairs(faces(source_key, n), faces(driving_key, n))
 
-    def clips(key: Key[Array, ""], motion: Float[Array, "n t k"]) -> Clips:
-        return Clips(puppeteer.clips(faces(key, len(motion)), motion), motion)
+    def clips(key: Key[Array, ""], motion: Float[Array, "n t k"]) -> MovingFaces:
+        return MovingFaces(puppeteer.clips(faces(key, len(motion)), motion), motion)
 
     keys = jax.random.split(jax.random.fold_in(jax.random.key(plan.seed), _STREAM), 10)
     exam, selection, sources, drivings, motions, poses, spots, chorus, score, crowd = keys
@@ -91,12 +91,12 @@ def _mixed_poses(
     key: Key[Array, ""],
     motion: Float[Array, "n t k"],
     crowd: Float[Array, "m l d"],
-) -> Clips:
+) -> MovingFaces:
     options = model.config.clips
     ws = sample_mixed_ws(model.generator.mapping, key, len(motion), options.truncation_psi, 1.0, tuple(options.classes))
     variances, axes = jnp.linalg.eigh(jnp.cov(crowd[:, 0].T))
     basis = axes * jnp.sqrt(jnp.maximum(variances, 0.0))[None]
-    return Clips(layer_puppeteer(domain, basis).clips(ws, motion), motion)
+    return MovingFaces(layer_puppeteer(domain, basis).clips(ws, motion), motion)
 
 
 def _faces(model: Disentangler, key: Key[Array, ""], n: int) -> Float[Array, "n l d"]:

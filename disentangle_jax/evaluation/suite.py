@@ -10,7 +10,7 @@ from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation import baselines
 from disentangle_jax.evaluation.baselines import Method
-from disentangle_jax.evaluation.held_out import Clips, HeldOut, Pairs
+from disentangle_jax.evaluation.held_out import HeldOut, MovingFaces, Pairs
 from disentangle_jax.evaluation.probes import probe, probe_matrix
 from disentangle_jax.evaluation.retrieval import same_face, same_motion
 from disentangle_jax.evaluation.transfer import Exam, best_split, jitter_ratio
@@ -129,7 +129,7 @@ def _motion(
     return {"num_clips": n, "num_frames": num_frames, "methods": results}
 
 
-def _leakage(model: Disentangler, clips: Clips, domain: JudgedDomain | None) -> dict[str, Any]:
+def _leakage(model: Disentangler, clips: MovingFaces, domain: JudgedDomain | None) -> dict[str, Any]:
     """What each code, and the latent itself, tells about either kind of factor, by probes that are tested on new
     faces.
     """
@@ -160,7 +160,7 @@ def _components(ws: Float[Array, "n t l d"]) -> Float[np.ndarray, "m c"]:
     return np.repeat((u * s)[:, :_COMPONENTS], num_frames, axis=0)
 
 
-def _retrieval(model: Disentangler, clips: Clips) -> dict[str, Any]:
+def _retrieval(model: Disentangler, clips: MovingFaces) -> dict[str, Any]:
     """R@1 of faces by their appearance codes, of moments by their structure codes, and of both by the latents
     themselves.
     """

@@ -11,16 +11,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from stylegan2_flax.layers import Buffer
+
 
 class Codes(NamedTuple):
     """What the encoder makes of a latent code: who it is, and what it does."""
 
     appearance: Float[Array, "*n a"]
     structure: Float[Array, "*n s"]
-
-
-class Buffer(nnx.Variable):
-    """An array that belongs to a module and is not trained."""
 
 
 class Dense(nnx.Linear):

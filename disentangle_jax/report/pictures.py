@@ -12,7 +12,7 @@ _GAP = 3
 _PANEL_GAP = 40
 
 Images = Float[Array | np.ndarray, "n h w 3"]
-Clips = Float[Array | np.ndarray, "n t h w 3"]
+Videos = Float[Array | np.ndarray, "n t h w 3"]
 Picture = Float[np.ndarray, "height width 3"]
 
 
@@ -44,7 +44,7 @@ def columns(images: Mapping[str, Images], size: int = _CELL) -> Picture:
     return media.image_grid(grid, column_headers=titles, gap=_GAP)
 
 
-def columns_in_motion(clips: Mapping[str, Clips], size: int = _CELL) -> Float[np.ndarray, "t height width 3"]:
+def columns_in_motion(clips: Mapping[str, Videos], size: int = _CELL) -> Float[np.ndarray, "t height width 3"]:
     """`columns`, frame by frame."""
     num_frames = next(iter(clips.values())).shape[1]
     return np.stack([columns({title: clip[:, t] for title, clip in clips.items()}, size) for t in range(num_frames)])

@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from disentangle_jax.clips import build_clip_source, from_config
-from disentangle_jax.clips.streams import make_feed
+from disentangle_jax.clips.streams import open_stream
 from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.generators import absolute, digest, load_generator
 from disentangle_jax.training import rules
@@ -59,9 +59,9 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
             with parallel.first_process_first("workdir"):
                 record(config, workdir, MAY_CHANGE)
                 source = build_clip_source(config, generator, workdir)
-            feed = make_feed(config, source, streams(config.seed).clips, mesh)
+            stream = open_stream(config, source, streams(config.seed).clips, mesh)
         synthesis = generator.synthesis if config.loss.weights.image > 0 else None
-        trainer = make_trainer(config, feed, source.stats.mean, source.stats.std, synthesis)
+        trainer = make_trainer(config, stream, source.stats.mean, source.stats.std, synthesis)
         return train(trainer, Schedule.of(config.train), workdir)
 
 

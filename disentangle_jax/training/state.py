@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Int, Key, PyTree
 
 from disentangle_jax.model import Autoencoder
-from disentangle_jax.model.autoencoder import Buffer
+from stylegan2_flax.layers import Buffer
 
 
 class TrainState(NamedTuple):

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from ml_collections import ConfigDict
 
 from disentangle_jax.clips.clip import Clip
-from disentangle_jax.clips.streams import Feed
+from disentangle_jax.clips.streams import ClipStream
 from disentangle_jax.training.objective import objective
 from disentangle_jax.training.optimizer import update_ema
 from disentangle_jax.training.state import TrainState
@@ -40,7 +40,7 @@ def make_loss(
 
 
 def make_gradient(
-    config: ConfigDict, graphdef: nnx.GraphDef, feed: Feed, mesh: Mesh
+    config: ConfigDict, graphdef: nnx.GraphDef, stream: ClipStream, mesh: Mesh
 ) -> Callable[[PyTree, PyTree, Int[Array, ""], PyTree, nnx.Module | None], tuple[Loss, PyTree]]:
     """The loss and its gradient as a function of (params, buffers, step, what was fetched, synthesis network or None).
 
@@ -49,7 +49,7 @@ def make_gradient(
     loss, parts = jax.value_and_grad(make_loss(config, graphdef), has_aux=True), config.train.accumulate
 
     def gradient(params, buffers, step, fetched, synthesis):
-        clips = feed.clips(fetched, step)
+        clips = stream.clips(fetched, step)
         of_clips = partial(loss, params, buffers, step, synthesis)
         return of_clips(clips) if parts == 1 else _mean_over_parts(of_clips, clips, parts, mesh)
 
@@ -61,14 +61,14 @@ def make_train_step(
     graphdef: nnx.GraphDef,
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
-    feed: Feed,
+    stream: ClipStream,
     mesh: Mesh,
 ) -> jax.stages.Wrapped:
-    """The jitted train step: (state, what the feed fetched, synthesis) -> (state, metrics).
+    """The jitted train step: (state, what the stream fetched, synthesis) -> (state, metrics).
 
     The state that goes in is given up (donated).
     """
-    gradient = make_gradient(config, graphdef, feed, mesh)
+    gradient = make_gradient(config, graphdef, stream, mesh)
 
     def train_step(state: TrainState, fetched: PyTree, synthesis: nnx.Module | None) -> tuple[TrainState, Metrics]:
         (value, parts), grads = gradient(state.params, state.buffers, state.step, fetched, synthesis)
@@ -98,14 +98,14 @@ class Advance:
     def __init__(
         self,
         train_step: jax.stages.Wrapped,
-        feed: Feed,
+        stream: ClipStream,
         synthesis: nnx.Module | None,
     ):
-        self._train_step, self._feed, self._synthesis = train_step, feed, synthesis
+        self._train_step, self._stream, self._synthesis = train_step, stream, synthesis
         self._compiled = None
 
     def __call__(self, state: TrainState, step: int) -> tuple[TrainState, Metrics]:
-        fetched = self._feed.fetch(step - 1)
+        fetched = self._stream.fetch(step - 1)
         if self._compiled is None:
             self._compiled = self._train_step.lower(state, fetched, self._synthesis).compile()
         with jax.transfer_guard("disallow"):

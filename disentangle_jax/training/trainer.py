@@ -1,4 +1,4 @@
-"""What the training loop trains: the autoencoder, on the clips of a feed."""
+"""What the training loop trains: the autoencoder, on a stream of clips."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from disentangle_jax.clips.streams import Feed
+from disentangle_jax.clips.streams import ClipStream
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
 from disentangle_jax.training.state import TrainState, graphdef, init_state, streams
@@ -22,7 +22,7 @@ SHOWN = ("loss", "swap", "appearance_contrast", "structure_contrast")
 
 def make_trainer(
     config: ConfigDict,
-    feed: Feed,
+    stream: ClipStream,
     mean: Float[Array, "l d"],
     std: Float[Array, "l d"],
     synthesis: nnx.Module | None = None,
@@ -31,7 +31,7 @@ def make_trainer(
 
     Args:
         config: the experiment.
-        feed: the clips of each step.
+        stream: the clips of each step.
         mean, std: of the latents.
         synthesis: the frozen synthesis network, for the image loss.
     """
@@ -40,11 +40,11 @@ def make_trainer(
     create = partial(_create, config, np.asarray(mean), np.asarray(std))
     schedule = make_schedule(config.optimizer, config.train.num_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
-    train_step = make_train_step(config, graphdef(create), optimizer, schedule, feed, mesh)
+    train_step = make_train_step(config, graphdef(create), optimizer, schedule, stream, mesh)
     return Trainer(
         init=jax.jit(partial(init_state, create, optimizer), out_shardings=replicated),
         sharding=replicated,
-        advance=Advance(train_step, feed, jax.device_put(synthesis, replicated)),
+        advance=Advance(train_step, stream, jax.device_put(synthesis, replicated)),
         shown=SHOWN,
         advice="Try a lower optimizer.learning_rate or a higher temperature.",
     )

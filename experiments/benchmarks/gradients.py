@@ -1,6 +1,6 @@
 """Where float32 gradients of a discriminator differ from float64, and why.
 
-    python experiments/benchmarks/gradients.py --resolution=1024 --seeds 0 1 2       a minute a seed on two cores
+    python experiments/benchmarks/gradients.py --resolution=1024                    a minute a seed on two cores
 
 A unit whose input is within rounding of zero may take the other slope of the leaky ReLU in float32: a flip. Each row is
 one way to compute the gradient of the logit to the image: as the package does; with two-dimensional filters instead of
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, default=1024)
     parser.add_argument("--channels", type=int, default=16, help="at every resolution")
-    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2), help="of weights and image")
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2, 3), help="of weights and image")
     arguments = parser.parse_args(argv)
     with jax.enable_x64(True):
         for seed in arguments.seeds:

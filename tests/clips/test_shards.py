@@ -20,9 +20,9 @@ from flax import nnx
 import stylegan2_flax as sg2
 from disentangle_jax.clips import Clip, shards
 from disentangle_jax.clips import tfds_writer as writing
-from disentangle_jax.clips.shards import Store, folder_of
+from disentangle_jax.clips.shards import ClipDataset, folder_of
 from disentangle_jax.clips.stored_clips import StoredClips, _Batches, open_clips
-from disentangle_jax.clips.streams import make_feed
+from disentangle_jax.clips.streams import open_stream
 from disentangle_jax.clips.tfds_writer import write_clips
 from disentangle_jax.configs import faces64
 from stylegan2_flax.run import devices as parallel
@@ -60,12 +60,12 @@ def open_source(out) -> Any:
     return tfds.data_source("synthetic_clips", data_dir=out, split="train")
 
 
-def feed_of(config, source):
-    return make_feed(config, source, KEY, parallel.make_mesh(config.train.batch_size))
+def stream_of(config, source):
+    return open_stream(config, source, KEY, parallel.make_mesh(config.train.batch_size))
 
 
-def batch(feed, step):
-    return jax.jit(feed.clips)(feed.fetch(step), jnp.array(step))
+def batch(stream, step):
+    return jax.jit(stream.clips)(stream.fetch(step), jnp.array(step))
 
 
 def assert_same(clips, others):
@@ -87,9 +87,9 @@ def test_tfds_opens_it_by_name(directory, source):
 
 
 def test_stored_batches_are_those_that_training_makes(config, source):
-    stored = feed_of(config, source)
+    stored = stream_of(config, source)
     config.data.source = "generated"
-    generated = feed_of(config, source)
+    generated = stream_of(config, source)
     for step in (0, 1):
         clips = batch(stored, step)
         assert len(clips.ws.sharding.device_set) == 8
@@ -100,34 +100,34 @@ def test_clips_whose_layers_are_moved_each_are_stored_like_any(each_source, tmp_
     config = make_config(tmp_path)
     config.clips.layers, config.directions.style_mixing = "each", 0.0
     write_clips(config, each_source, KEY, tmp_path, 8, "float32")
-    stored = batch(feed_of(config, each_source), 0)
+    stored = batch(stream_of(config, each_source), 0)
     config.data.source = "generated"
-    assert_same(stored, batch(feed_of(config, each_source), 0))
+    assert_same(stored, batch(stream_of(config, each_source), 0))
     config.clips.layers, config.data.source = "together", "stored"
     with pytest.raises(ValueError, match=r"clips\.layers: each there, together now"):
-        feed_of(config, each_source)
+        stream_of(config, each_source)
 
 
-def members(feed, steps, clips):
+def members(stream, steps, clips):
     """The indices of the clips in each batch."""
     known = {clip["ws"].tobytes(): clip["index"] for clip in clips}
-    return [[known[np.asarray(ws).tobytes()] for ws in feed.fetch(step)["ws"]] for step in range(steps)]
+    return [[known[np.asarray(ws).tobytes()] for ws in stream.fetch(step)["ws"]] for step in range(steps)]
 
 
 def test_later_epochs_have_an_order_of_their_own(config, source):
     clips = open_source(config.data.directory)
-    places = np.concatenate(members(feed_of(config, source), 8, clips))
+    places = np.concatenate(members(stream_of(config, source), 8, clips))
     assert list(places[:20]) == list(range(20))
     second, third = places[20:40], places[40:60]
     assert sorted(second) == sorted(third) == list(range(20))
     assert list(second) != list(range(20)) != list(third) != list(second)
     config.seed = 1
-    assert list(np.concatenate(members(feed_of(config, source), 5, clips))[20:40]) != list(second)
+    assert list(np.concatenate(members(stream_of(config, source), 5, clips))[20:40]) != list(second)
 
 
 def test_a_resumed_run_reads_on_where_it_was(config, source):
-    feed, resumed = feed_of(config, source), feed_of(config, source)
-    whole = [feed.fetch(step) for step in range(6)]
+    stream, resumed = stream_of(config, source), stream_of(config, source)
+    whole = [stream.fetch(step) for step in range(6)]
     for step in (4, 5, 2):
         assert_same(resumed.fetch(step).values(), whole[step].values())
 
@@ -170,9 +170,9 @@ def test_half_precision_takes_half_the_room(source, toys, tmp_path):
     assert half["ws"].dtype == np.float16
     np.testing.assert_array_equal(half["ws"], whole["ws"].astype(np.float16))
     np.testing.assert_array_equal(half["coefficients"], whole["coefficients"])
-    feed = StoredClips(open_source(tmp_path), 0, 8, parallel.make_mesh(8), 1, 1)
-    assert feed.fetch(0)["ws"].dtype == jnp.float16
-    assert batch(feed, 0).ws.dtype == jnp.float32
+    stream = StoredClips(open_source(tmp_path), 0, 8, parallel.make_mesh(8), 1, 1)
+    assert stream.fetch(0)["ws"].dtype == jnp.float16
+    assert batch(stream, 0).ws.dtype == jnp.float32
 
 
 def test_frames_are_those_of_the_latents(source, generator, tmp_path):
@@ -184,18 +184,18 @@ def test_frames_are_those_of_the_latents(source, generator, tmp_path):
 
 KILLED = """
 import os, pathlib, pickle, signal, sys
-from disentangle_jax.clips.shards import Store
+from disentangle_jax.clips.shards import ClipDataset
 sys.path.insert(0, str(pathlib.Path(sys.argv[1]).parent))
 import test_shards
-out, serialise, written = sys.argv[2], Store._serialise, []
+out, serialise, written = sys.argv[2], ClipDataset._serialise, []
 
-def die(store, clip):
+def die(dataset, clip):
     written.append(clip)
     if len(written) == 11:
         os.kill(os.getpid(), signal.SIGKILL)
-    return serialise(store, clip)
+    return serialise(dataset, clip)
 
-Store._serialise = die
+ClipDataset._serialise = die
 test_shards.toy(out, pickle.loads(sys.stdin.buffer.read()))
 """
 
@@ -219,15 +219,15 @@ def test_killed_run_goes_on_at_the_shard_where_it_was(source, toys, tmp_path):
 
 
 def test_signal_stops_between_two_batches_and_leaves_no_litter(source, toys, tmp_path, monkeypatch):
-    serialise, written = Store._serialise, []
+    serialise, written = ClipDataset._serialise, []
 
-    def interrupted(store, clip):
+    def interrupted(dataset, clip):
         written.append(clip)
         if len(written) == 11:
             os.kill(os.getpid(), signal.SIGTERM)
-        return serialise(store, clip)
+        return serialise(dataset, clip)
 
-    monkeypatch.setattr(Store, "_serialise", interrupted)
+    monkeypatch.setattr(ClipDataset, "_serialise", interrupted)
     with pytest.raises(SystemExit, match=r"Stopped by SIGTERM.*same command goes on"):
         toy(tmp_path, source)
     assert "dataset_info.json" not in contents(tmp_path)
@@ -246,22 +246,22 @@ def test_other_clips_in_the_folder_are_refused(source, toys):
 def test_clips_of_another_generator_directions_or_recipe_are_refused(config, source):
     other = replace(source, mapping=jax.tree.map(lambda x: x + 1, source.mapping))
     with pytest.raises(ValueError, match="made with the generator 'faces64', whose mapping network is another"):
-        feed_of(config, other)
+        stream_of(config, other)
     other = replace(source, directions=source.directions.select([1, 0]))
     with pytest.raises(ValueError, match=r"other directions.*directions\.safetensors"):
-        feed_of(config, other)
+        stream_of(config, other)
     config.clips.amplitude = 2.0
     with pytest.raises(ValueError, match=r"another recipe.*\n  clips\.amplitude: 1\.0 there, 2\.0 now\n"):
-        feed_of(config, source)
+        stream_of(config, source)
 
 
 def foreign(out, **features):
     """A data set of someone else, of which nothing but the clips is known."""
-    store = Store(folder_of(out), 8, 8, tfds.features.FeaturesDict(features), {})
-    store.begin()
+    dataset = ClipDataset(folder_of(out), 8, 8, tfds.features.FeaturesDict(features), {})
+    dataset.begin()
     rows = {name: np.zeros((8, *feature.shape), feature.np_dtype) for name, feature in features.items()}
-    store.write(0, iter([rows]))
-    store.finish()
+    dataset.write(0, iter([rows]))
+    dataset.finish()
     return make_config(out)
 
 
@@ -271,13 +271,13 @@ def tensor(*shape):
 
 def test_data_sets_of_others_are_read(source, tmp_path):
     config = foreign(tmp_path, ws=tensor(2, 6, 8), augmented=tensor(2, 6, 8), coefficients=tensor(2, 1), x=tensor(1))
-    assert batch(feed_of(config, source), 0).coefficients.shape == (8, 2, 1)
+    assert batch(stream_of(config, source), 0).coefficients.shape == (8, 2, 1)
     config.train.batch_size = 16
     with pytest.raises(ValueError, match="holds 8 clips, fewer than a batch of 16"):
-        feed_of(config, source)
+        stream_of(config, source)
     config.data.split = "test"
     with pytest.raises(ValueError, match="has no split 'test': it has train"):
-        feed_of(config, source)
+        stream_of(config, source)
 
 
 @pytest.mark.parametrize(
@@ -296,19 +296,19 @@ def test_data_sets_of_others_are_read(source, tmp_path):
 )
 def test_data_sets_that_do_not_fit_are_refused(source, tmp_path, features, message):
     with pytest.raises(ValueError, match=message):
-        feed_of(foreign(tmp_path, **features), source)
+        stream_of(foreign(tmp_path, **features), source)
 
 
 def test_no_data_set_is_said(source, tmp_path):
     with pytest.raises(ValueError, match=r"'synthetic_clips' in '.*' cannot be opened"):
-        feed_of(make_config(tmp_path), source)
+        stream_of(make_config(tmp_path), source)
 
 
 def test_an_unknown_data_set_is_said_in_one_line(source, tmp_path):
     config = make_config(tmp_path)
     config.data.dataset = "synthetic_clipz"
     with pytest.raises(ValueError, match=r"'synthetic_clipz' in '.*' cannot be opened") as error:
-        feed_of(config, source)
+        stream_of(config, source)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400
 

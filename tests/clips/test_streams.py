@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from disentangle_jax.clips import ClipSource, sample_clip
-from disentangle_jax.clips.streams import GeneratedClips, make_feed, sample_clips, sample_tiles
+from disentangle_jax.clips.streams import GeneratedClips, open_stream, sample_clips, sample_tiles
 from disentangle_jax.directions import Directions
 from stylegan2_flax.run import devices as parallel
 
@@ -111,8 +111,8 @@ def test_a_purifier_sees_whole_tiles(source, clips):
 
 
 def test_steps_follow_one_another_without_overlap(source):
-    feed = GeneratedClips(sample_clip, source, KEY, 8, mesh_of(1), TILE)
-    steps = [jax.jit(feed.clips)(feed.fetch(n), jnp.array(n)) for n in (0, 1)]
+    stream = GeneratedClips(sample_clip, source, KEY, 8, mesh_of(1), TILE)
+    steps = [jax.jit(stream.clips)(stream.fetch(n), jnp.array(n)) for n in (0, 1)]
     whole = sample_tiles(sample_clip, source, KEY, jnp.arange(16, dtype=jnp.uint32), TILE)
     assert_same(whole, jax.tree.map(lambda *x: jnp.concatenate(x), *steps))
 
@@ -125,4 +125,4 @@ def test_tiles_of_no_clips_are_refused(source):
 def test_unknown_source_is_refused(source):
     config = ConfigDict({"data": {"source": "video"}})
     with pytest.raises(ValueError, match=r"unknown data\.source 'video': choose from generated, stored"):
-        make_feed(config, source, KEY, mesh_of(1))
+        open_stream(config, source, KEY, mesh_of(1))

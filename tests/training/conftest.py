@@ -46,10 +46,10 @@ def train_world(config, workdir, world):
     sample_clip, source, mean, std = world
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
     placed = jax.device_put(source, parallel.replicated(mesh))
-    feed = GeneratedClips(
+    stream = GeneratedClips(
         sample_clip, placed, streams(config.seed).clips, config.train.batch_size, mesh, config.data.tile
     )
-    return train_loop(make_trainer(config, feed, mean, std), Schedule.of(config.train), workdir)
+    return train_loop(make_trainer(config, stream, mean, std), Schedule.of(config.train), workdir)
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ def gradient_of_world(mesh, config, world):
     replicated = parallel.replicated(mesh)
     key = streams(config.seed).clips
     placed = jax.device_put(source, replicated)
-    feed = GeneratedClips(sample_clip, placed, key, config.train.batch_size, mesh, config.data.tile)
+    stream = GeneratedClips(sample_clip, placed, key, config.train.batch_size, mesh, config.data.tile)
 
     def create():
         return Autoencoder(jnp.asarray(mean), jnp.asarray(std), **config.model, rngs=nnx.Rngs(jax.random.key(0)))
@@ -76,9 +76,9 @@ def gradient_of_world(mesh, config, world):
         state.params["decoder"]["unembed"]["kernel"] = jax.random.normal(jax.random.key(5), kernel.shape)
         return state.params, state.buffers, state.step
 
-    gradient = make_gradient(config, graphdef(create), feed, mesh)
+    gradient = make_gradient(config, graphdef(create), stream, mesh)
     start = jax.jit(init, out_shardings=replicated)()
-    (value, _), grads = jax.jit(gradient, out_shardings=replicated)(*start, feed.fetch(0), None)
+    (value, _), grads = jax.jit(gradient, out_shardings=replicated)(*start, stream.fetch(0), None)
     return value, grads
 
 

@@ -31,7 +31,7 @@ def mesh_of(devices):
     return jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
 
 
-def feed_of(config, sample_clip, source, mesh):
+def stream_of(config, sample_clip, source, mesh):
     placed = jax.device_put(source, parallel.replicated(mesh))
     return GeneratedClips(
         sample_clip, placed, streams(config.seed).clips, config.train.batch_size, mesh, config.data.tile
@@ -78,9 +78,9 @@ def make_step(config, world, devices=8):
     schedule = make_schedule(config.optimizer, config.train.num_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
     init = jax.jit(lambda: init_state(create, optimizer), out_shardings=parallel.replicated(mesh))
-    feed = feed_of(config, sample_clip, source, mesh)
-    step = make_train_step(config, graphdef(create), optimizer, schedule, feed, mesh)
-    return step, init(), feed.fetch(0)
+    stream = stream_of(config, sample_clip, source, mesh)
+    step = make_train_step(config, graphdef(create), optimizer, schedule, stream, mesh)
+    return step, init(), stream.fetch(0)
 
 
 def test_step_compiles_once_gives_up_its_state_and_learns(config, world):
@@ -163,14 +163,14 @@ def test_clips_of_one_frame_are_refused(config, world):
 
 def test_the_step_of_a_loop_is_compiled_once_and_refuses_what_would_need_another(config, world):
     step, state, _ = make_step(config, world)
-    feed = feed_of(config, world[0], world[1], mesh_of(8))
+    stream = stream_of(config, world[0], world[1], mesh_of(8))
     compiled = []
 
     def listen(event, duration_secs, **about):
         compiled.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    advance = Advance(step, feed, None)
+    advance = Advance(step, stream, None)
     state, _ = advance(state, 1)
     first = compiled.count(COMPILATION)
     for number in (2, 3):
@@ -183,8 +183,8 @@ def test_the_step_of_a_loop_is_compiled_once_and_refuses_what_would_need_another
 
 def test_what_slips_to_the_devices_in_a_step_is_an_error(config, world):
     step, state, _ = make_step(config, world)
-    feed = feed_of(config, world[0], world[1], mesh_of(8))
-    advance = Advance(step, feed, None)
+    stream = stream_of(config, world[0], world[1], mesh_of(8))
+    advance = Advance(step, stream, None)
     state, _ = advance(state, 1)
     with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
         advance(state._replace(step=np.int32(1)), 2)

@@ -22,7 +22,7 @@ FILTER = (1, 3, 3, 1)
 
 
 class Buffer(nnx.Variable):
-    """State that is no parameter: the mean latent, noise images, filters."""
+    """State that is not trained: the mean latent, noise images, filters."""
 
 
 class FullyConnectedLayer(nnx.Module):
