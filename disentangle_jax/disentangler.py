@@ -230,6 +230,8 @@ _FIELDS = (
     "clips.truncation_psi",
     "clips.classes",
     "evaluation.motion.num_frames",
+    "evaluation.motion.factor_amplitude",
+    "evaluation.motion.direction_amplitude",
 )
 """What a model is used with, of the config of its training."""
 

@@ -47,7 +47,8 @@ def evaluate(workdir: Path, compare: dict[str, str]) -> None:
         print(f"{time.monotonic() - started:5.0f} s  {stage}", flush=True)
 
     announce("held-out faces and clips")
-    data = held_out(model, puppeteer_of(domain and domain.domain, model.directions), domain and domain.domain)
+    puppeteer = puppeteer_of(domain and domain.domain, model.directions, config.evaluation.motion)
+    data = held_out(model, puppeteer, domain and domain.domain)
     metrics, methods = measure(model, domain, others, data, announce)
     announce("pictures")
     draw(model, data, methods, domain, metrics, records.read(workdir / "metrics.jsonl"), folder)

@@ -3,13 +3,15 @@
     python -m disentangle_jax.find_directions --config=faces64 --out=directions/pca
     --config.directions.source=pca --config.directions.rank=pictures
 
-Writes directions.safetensors (which `config.directions.source` of a training run takes), directions.png (a strip of
-faces for each direction, from -2 to 2 standard deviations) and ranking.json (how purely each of them, or of the
-candidates that they were chosen from, moves structure).
+Writes into --out:
+    directions.safetensors  the directions, for `config.directions.source` of a training run
+    directions.png          faces moved along each direction, from -2 to 2 standard deviations
+    ranking.json            how purely each direction, or each candidate that they were chosen from, moves structure
 """
 
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
@@ -23,45 +25,69 @@ from disentangle_jax.directions.find import Found
 from disentangle_jax.directions.ranking import Ranking, looker, rank
 from disentangle_jax.domains import load_domain
 from disentangle_jax.generators import load_generator
+from disentangle_jax.latents import check_classes, sample_ws
 from stylegan2_flax import command, files
 from stylegan2_flax.run import config_flag
 
 FLAGS = flags.FlagValues()
 CONFIG = config_flag.define(FLAGS, configs)
 OUT = flags.DEFINE_string("out", None, "folder to write to", required=True, flag_values=FLAGS)
-FORCE = flags.DEFINE_bool("force", False, "write over the directions that lie in --out", flag_values=FLAGS)
+FORCE = flags.DEFINE_bool("force", False, "overwrite the directions in --out", flag_values=FLAGS)
+CLASS = flags.DEFINE_integer(
+    "class",
+    None,
+    "of a conditional generator: the class of the faces in directions.png; config.clips.classes are those that the "
+    "directions are found among",
+    lower_bound=0,
+    flag_values=FLAGS,
+)
 
 _STOPS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # standard deviations
 _FACES = 3
 _CELL = 72  # pixels of one face as shown
-_COLUMN = 90  # pixels of a column of what stands beside a strip
+_COLUMN = 90  # width in pixels of a column of figures beside the faces
 
 
 def main() -> None:
-    write_directions(CONFIG.value, files.local_path(OUT.value, "--out"), FORCE.value)
+    write_directions(CONFIG.value, files.local_path(OUT.value, "--out"), FORCE.value, CLASS.value)
     print(f"Wrote directions.safetensors, directions.png and ranking.json to {OUT.value}")
 
 
-def write_directions(config: ConfigDict, folder: Path, force: bool = False) -> None:
+def write_directions(config: ConfigDict, folder: Path, force: bool = False, label: int | None = None) -> None:
     """Find, rank, save and draw the directions of `config.directions`.
 
-    Raises ValueError if the config is invalid, or directions lie in the folder already and `force` is not set.
+    Args:
+        config: the experiment.
+        folder: where the files are written; made if missing.
+        force: overwrite the directions in the folder.
+        label: of a conditional generator, the class of the faces that are drawn; None takes some of those that the
+            directions were found among.
+
+    Raises:
+        ValueError: the config is invalid, the generator has no such class, or the folder holds directions and `force`
+            is not set.
     """
     if not force and (folder / "directions.safetensors").exists():
-        raise ValueError(f"directions lie in {folder} already: give another --out, or --force to write over them")
+        raise ValueError(f"{folder} already holds directions: give another --out, or --force to overwrite them")
     generator = load_generator(config.generator)
     find.check(config, generator)
+    if label is not None:
+        check_classes(generator.mapping, (label,))
     ws = find.sample_population(config, generator)
     found = find.find_directions(config, generator, ws)
     ranking = found.ranking or _rank(config, generator, found.directions, ws)
     Found(found.directions, ranking).save(folder)
-    media.save_image(contact_sheet(generator, found.directions, ws[:_FACES], ranking), folder / "directions.png")
+    faces = ws[:_FACES]
+    if label is not None:
+        key = jax.random.key(config.seed)
+        faces = sample_ws(generator.mapping, key, _FACES, config.clips.truncation_psi, (label,))
+    media.save_image(contact_sheet(generator, found.directions, faces, ranking), folder / "directions.png")
 
 
 def contact_sheet(
     generator: sg2.Generator, directions: Directions, ws: Float[Array, "n l d"], ranking: Ranking
 ) -> Float[np.ndarray, "height width 3"]:
-    """One row for each direction: its name and figures, and each of the faces at -2 to 2 standard deviations of it."""
+    """One row per direction: its name and scores, then each face moved along it by -2 to 2 standard deviations."""
     draw = looker(generator, lambda images: images)
     size = max(_CELL, min(generator.img_resolution, 2 * _CELL))
     rows = []
@@ -87,7 +113,7 @@ def contact_sheet(
 
 
 def _rank(config: ConfigDict, generator: sg2.Generator, directions: Directions, ws: Float[Array, "n l d"]) -> Ranking:
-    """Figures for directions that were not chosen by any, from the scorer where it knows the pictures."""
+    """Scores of directions that were not chosen by rank: by the scorer if it knows the generator's pictures."""
     options = config.directions
     by = "scorer" if load_domain(config.generator) or options.source == "scorer" else "pictures"
     look = looker(generator, find.image_reader(by, options.scorer))

@@ -231,8 +231,9 @@ def _find(model: Disentangler, name: str, options: Options) -> Clip:
     face = sample_ws(model.generator.mapping, face_key, 1, psi, classes)
     if kind == "seed":
         return Clip(np.asarray(face[0]), None)
-    puppeteer = puppeteer_of(load_domain(model.config.generator), model.directions)
-    motion = loops(motion_key, model.config.evaluation.motion.num_frames, len(puppeteer.names))
+    plan = model.config.evaluation.motion
+    puppeteer = puppeteer_of(load_domain(model.config.generator), model.directions, plan)
+    motion = loops(motion_key, plan.num_frames, len(puppeteer.names))
     return Clip(np.asarray(puppeteer.clips(face, motion[None])[0]), None)
 
 

@@ -1,6 +1,9 @@
 """python -m disentangle_jax.find_directions: what it writes, and what it says to a wrong call."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import jax
 import pytest
@@ -71,11 +74,48 @@ def test_directions_that_lie_there_are_kept_unless_forced(config, tmp_path):
     config.directions.rank = "none"
     find_directions.write_directions(config, tmp_path)
     before = (tmp_path / "directions.safetensors").stat().st_mtime_ns
-    with pytest.raises(ValueError, match="--force to write over them"):
+    with pytest.raises(ValueError, match="--force to overwrite them"):
         find_directions.write_directions(config, tmp_path)
     assert (tmp_path / "directions.safetensors").stat().st_mtime_ns == before
     find_directions.write_directions(config, tmp_path, force=True)
     assert (tmp_path / "directions.safetensors").stat().st_mtime_ns > before
+
+
+def test_the_faces_drawn_are_of_the_class_asked_for(config, tmp_path):
+    sizes = {"channel_base": 64, "channel_max": 8}
+    build = jax.jit(lambda key: sg2.Generator(16, 3, 12, 8, synthesis_kwargs=sizes, rngs=nnx.Rngs(key)))
+    sg2.save(build(jax.random.key(0)), tmp_path / "generator.safetensors")
+    config = config.copy_and_resolve_references()
+    config.generator = str(tmp_path / "generator.safetensors")
+    config.directions.rank = "none"
+    with pytest.raises(ValueError, match="no class 3: this generator has the classes 0 to 2"):
+        find_directions.write_directions(config, tmp_path / "none", label=3)
+    assert not (tmp_path / "none").exists()
+    sheets = []
+    for label in (None, 0, 2):
+        find_directions.write_directions(config, tmp_path / "out", force=True, label=label)
+        sheets.append((tmp_path / "out" / "directions.png").read_bytes())
+    assert len(set(sheets)) == 3
+
+
+def test_ctrl_c_is_one_line_and_leaves_no_half_written_file(config, tmp_path):
+    """A real signal, to a process of its own, once it has begun to rank."""
+    config = config.copy_and_resolve_references()
+    config.directions.update(rank="pictures", rank_faces=64, candidates=12)
+    (tmp_path / "config.json").write_text(config.to_json())
+    arguments = (f"--config={tmp_path / 'config.json'}", f"--out={tmp_path / 'out'}")
+    command = [sys.executable, "-m", "disentangle_jax.find_directions", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "ranking" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "Interrupted. Every file that was written is whole."
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_a_url_is_no_folder(tmp_path, monkeypatch):

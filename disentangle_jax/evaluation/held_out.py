@@ -96,7 +96,8 @@ def _mixed_poses(
     ws = sample_mixed_ws(model.generator.mapping, key, len(motion), options.truncation_psi, 1.0, tuple(options.classes))
     variances, axes = jnp.linalg.eigh(jnp.cov(crowd[:, 0].T))
     basis = axes * jnp.sqrt(jnp.maximum(variances, 0.0))[None]
-    return MovingFaces(layer_puppeteer(domain, basis).clips(ws, motion), motion)
+    puppeteer = layer_puppeteer(domain, basis, model.config.evaluation.motion.factor_amplitude)
+    return MovingFaces(puppeteer.clips(ws, motion), motion)
 
 
 def _faces(model: Disentangler, key: Key[Array, ""], n: int) -> Float[Array, "n l d"]:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
+from ml_collections import ConfigDict
 
 from disentangle_jax.directions import Directions
 from disentangle_jax.domains import Domain, search
@@ -43,17 +44,19 @@ class Puppeteer(NamedTuple):
         )
 
 
-def puppeteer_of(domain: Domain | None, directions: Directions) -> Puppeteer:
-    """By the truth where there is one, else by the directions."""
-    return direction_puppeteer(directions) if domain is None else truth_puppeteer(domain)
+def puppeteer_of(domain: Domain | None, directions: Directions, motion: ConfigDict) -> Puppeteer:
+    """By the truth where there is one, else by the directions; `motion` is `config.evaluation.motion`."""
+    if domain is None:
+        return direction_puppeteer(directions, motion.direction_amplitude)
+    return truth_puppeteer(domain, motion.factor_amplitude)
 
 
-def truth_puppeteer(domain: Domain) -> Puppeteer:
-    """Moves structure factors and nothing else."""
-    return Puppeteer(structure_names(domain), 0.8, domain.pose)
+def truth_puppeteer(domain: Domain, amplitude: float) -> Puppeteer:
+    """Moves structure factors, which lie in [-1, 1], and nothing else."""
+    return Puppeteer(structure_names(domain), amplitude, domain.pose)
 
 
-def layer_puppeteer(domain: Domain, basis: Float[Array, "d d"]) -> Puppeteer:
+def layer_puppeteer(domain: Domain, basis: Float[Array, "d d"], amplitude: float) -> Puppeteer:
     """Moves structure factors and nothing else, each layer by the least that does it.
 
     The layers that show a factor leave the others behind, which no move within W does. `basis` is that of
@@ -64,12 +67,12 @@ def layer_puppeteer(domain: Domain, basis: Float[Array, "d d"]) -> Puppeteer:
     def pose(ws: Float[Array, "l d"], structure: Float[Array, "k"]) -> Float[Array, "l d"]:
         return search(domain.truth, ws, domain.truth(ws).at[rows].set(structure), basis, alike=False)
 
-    return Puppeteer(structure_names(domain), 0.8, pose)
+    return Puppeteer(structure_names(domain), amplitude, pose)
 
 
-def direction_puppeteer(directions: Directions) -> Puppeteer:
-    """Pulls along directions, as far as most faces reach."""
-    return Puppeteer(directions.names, 1.7, directions.move)
+def direction_puppeteer(directions: Directions, amplitude: float) -> Puppeteer:
+    """Moves along directions; the amplitude is in standard deviations of the population."""
+    return Puppeteer(directions.names, amplitude, directions.move)
 
 
 def loops(key: Key[Array, ""], num_frames: int, num_coordinates: int) -> Float[Array, "t k"]:

@@ -5,10 +5,11 @@ linearly and a network with one hidden layer for what does not.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from ml_collections import ConfigDict
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 from sklearn.neural_network import MLPRegressor
 from threadpoolctl import threadpool_limits
@@ -18,11 +19,29 @@ from disentangle_jax.scores import r2
 KINDS = ("ridge", "mlp")
 
 _PENALTIES = np.logspace(-2, 5, 15)
-_FOLDS = 4
-_TEST_SHARE = 0.25
-_HIDDEN = 64
-_MAX_EPOCHS = 150
-_PATIENCE = 10  # epochs without a better score on held-out faces before the network stops
+
+
+class FitOptions(NamedTuple):
+    """How probes are fitted; the fields are of `config.evaluation.probes`.
+
+    Attributes:
+        test_share: share of the faces that the score is taken on.
+        folds: of the cross-validation that chooses the penalty of the ridge regression.
+        hidden: width of the network's hidden layer.
+        max_epochs: of the network's training.
+        patience: epochs without a better score on held-out faces before the network stops.
+    """
+
+    test_share: float
+    folds: int
+    hidden: int
+    max_epochs: int
+    patience: int
+
+    @classmethod
+    def of(cls, probes: ConfigDict) -> "FitOptions":
+        """The options in `config.evaluation.probes`."""
+        return cls(*(probes[name] for name in cls._fields))
 
 
 def probe(
@@ -32,18 +51,20 @@ def probe(
     *,
     kind: str,
     seed: int,
+    options: FitOptions,
     shuffle: bool = False,
 ) -> Float[np.ndarray, "f"]:
     """R^2 of each target, predicted from the features, on groups (faces) held out from the fit.
 
     `shuffle` fits to labels dealt out at random instead: the score of chance.
     """
-    fit, test = next(GroupShuffleSplit(1, test_size=_TEST_SHARE, random_state=seed).split(features, groups=groups))
+    splitter = GroupShuffleSplit(1, test_size=options.test_share, random_state=seed)
+    fit, test = next(splitter.split(features, groups=groups))
     x, y = (_standardise(values.astype(np.float64), fit) for values in (features, targets))
     labels = y[np.random.default_rng(seed).permutation(fit)] if shuffle else y[fit]
     predict = _fit_ridge if kind == "ridge" else _fit_mlp
     with threadpool_limits(1):  # matrices this small lose more to waiting threads than they gain
-        return r2(predict(x[fit], labels, groups[fit], x[test], seed), y[test])
+        return r2(predict(x[fit], labels, groups[fit], x[test], seed, options), y[test])
 
 
 def probe_matrix(
@@ -51,6 +72,7 @@ def probe_matrix(
     targets: Mapping[str, Float[np.ndarray, "n _"]],
     groups: Int[np.ndarray, "n"],
     seed: int,
+    options: FitOptions,
 ) -> dict[str, Any]:
     """Every probe of every target from every code: {kind: {features: {targets: {"r2", "chance"}}}}, means over
     factors.
@@ -59,8 +81,8 @@ def probe_matrix(
         kind: {
             code: {
                 name: {
-                    "r2": float(probe(x, y, groups, kind=kind, seed=seed).mean()),
-                    "chance": float(probe(x, y, groups, kind=kind, seed=seed, shuffle=True).mean()),
+                    "r2": float(probe(x, y, groups, kind=kind, seed=seed, options=options).mean()),
+                    "chance": float(probe(x, y, groups, kind=kind, seed=seed, options=options, shuffle=True).mean()),
                 }
                 for name, y in targets.items()
             }
@@ -76,9 +98,11 @@ def _standardise(values: np.ndarray, fit: np.ndarray) -> np.ndarray:
     return (values - mean) / np.where(std > 0, std, 1.0)
 
 
-def _fit_ridge(x: np.ndarray, y: np.ndarray, groups: np.ndarray, x_test: np.ndarray, seed: int) -> np.ndarray:
+def _fit_ridge(
+    x: np.ndarray, y: np.ndarray, groups: np.ndarray, x_test: np.ndarray, seed: int, options: FitOptions
+) -> np.ndarray:
     """Ridge regression, its penalty chosen by cross-validation over groups."""
-    folds = GroupKFold(min(_FOLDS, len(np.unique(groups))), shuffle=True, random_state=seed)
+    folds = GroupKFold(min(options.folds, len(np.unique(groups))), shuffle=True, random_state=seed)
     errors = np.zeros(len(_PENALTIES))
     for fit, watch in folds.split(x, groups=groups):
         errors += [np.sum(np.square(p - y[watch])) for p in _ridge_path(x[fit], y[fit], x[watch], _PENALTIES)]
@@ -93,17 +117,19 @@ def _ridge_path(x: np.ndarray, y: np.ndarray, x_test: np.ndarray, penalties: np.
         yield seen @ (rotated / (values + penalty)[:, None])
 
 
-def _fit_mlp(x: np.ndarray, y: np.ndarray, groups: np.ndarray, x_test: np.ndarray, seed: int) -> np.ndarray:
+def _fit_mlp(
+    x: np.ndarray, y: np.ndarray, groups: np.ndarray, x_test: np.ndarray, seed: int, options: FitOptions
+) -> np.ndarray:
     """A network with one hidden layer, stopped where it predicts groups left out of the fit best."""
     x, y, x_test = (values.astype(np.float32) for values in (x, y, x_test))  # twice as fast, and precise enough here
     fit, watch = next(GroupShuffleSplit(1, test_size=0.2, random_state=seed).split(x, groups=groups))
-    network = MLPRegressor(hidden_layer_sizes=(_HIDDEN,), alpha=1e-3, random_state=seed)
+    network = MLPRegressor(hidden_layer_sizes=(options.hidden,), alpha=1e-3, random_state=seed)
     best_error, prediction, waited = np.mean(np.square(y[watch])), np.zeros((len(x_test), y.shape[1])), 0  # the mean
-    for _ in range(_MAX_EPOCHS):
+    for _ in range(options.max_epochs):
         network.partial_fit(x[fit], y[fit].squeeze())
         error = np.mean(np.square(np.reshape(network.predict(x[watch]), y[watch].shape) - y[watch]))
         if error < best_error:
             best_error, prediction, waited = error, np.reshape(network.predict(x_test), prediction.shape), 0
-        elif (waited := waited + 1) == _PATIENCE:
+        elif (waited := waited + 1) == options.patience:
             break
     return prediction

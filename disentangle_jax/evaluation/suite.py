@@ -11,7 +11,7 @@ from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation import baselines
 from disentangle_jax.evaluation.baselines import Method
 from disentangle_jax.evaluation.held_out import HeldOut, MovingFaces, Pairs
-from disentangle_jax.evaluation.probes import probe, probe_matrix
+from disentangle_jax.evaluation.probes import FitOptions, probe, probe_matrix
 from disentangle_jax.evaluation.retrieval import same_face, same_motion
 from disentangle_jax.evaluation.transfer import Exam, best_split, jitter_ratio
 from disentangle_jax.scores import in_batches
@@ -21,8 +21,6 @@ LAYER_SWAP = "best layer swap"
 LINEAR = "linear transfer"
 OURS = "ours"
 METHODS = (*COPIES, LAYER_SWAP, LINEAR, OURS)
-
-_COMPONENTS = 20  # of clips' mean latents, which stand for appearance where there is no truth
 
 
 def measure(
@@ -55,7 +53,7 @@ def measure(
         announce("expression transfer")
         exam = Exam(domain, model.render, *data.pairs, plan.batch_size)
         metrics["transfer"] = {"best_split": split, **_transfer(exam, methods, num_ws)}
-        metrics["linearity"] = _linearity(data.crowd, domain, plan.seed)
+        metrics["linearity"] = _linearity(data.crowd, domain, plan.seed, FitOptions.of(plan.probes))
     announce("motion transfer")
     metrics["motion"] = _motion(model, data, methods, domain)
     announce("probes")
@@ -96,13 +94,14 @@ def _transfer(exam: Exam, methods: Mapping[str, Method], num_ws: int) -> dict[st
     }
 
 
-def _linearity(ws: Float[Array, "n l d"], domain: JudgedDomain, seed: int) -> dict[str, float]:
+def _linearity(ws: Float[Array, "n l d"], domain: JudgedDomain, seed: int, options: FitOptions) -> dict[str, float]:
     """R^2 of a ridge regression from latents to true factors: how much of the task a linear method could do at best."""
-    factors, features = domain.truth(ws), np.asarray(ws).reshape(len(ws), -1)
-    return {
-        f"{name}_r2": float(probe(features, np.asarray(values), np.arange(len(ws)), kind="ridge", seed=seed).mean())
-        for name, values in factors._asdict().items()
-    }
+    factors, features, groups = domain.truth(ws), np.asarray(ws).reshape(len(ws), -1), np.arange(len(ws))
+
+    def score(values: Array) -> float:
+        return float(probe(features, np.asarray(values), groups, kind="ridge", seed=seed, options=options).mean())
+
+    return {f"{name}_r2": score(values) for name, values in factors._asdict().items()}
 
 
 def _motion(
@@ -133,6 +132,7 @@ def _leakage(model: Disentangler, clips: MovingFaces, domain: JudgedDomain | Non
     """What each code, and the latent itself, tells about either kind of factor, by probes that are tested on new
     faces.
     """
+    plan = model.config.evaluation
     n, num_frames, *_ = clips.ws.shape
     ws = clips.ws.reshape(n * num_frames, *clips.ws.shape[2:])
     codes = model.encode(ws)
@@ -144,20 +144,23 @@ def _leakage(model: Disentangler, clips: MovingFaces, domain: JudgedDomain | Non
     if domain is not None:
         targets = domain.truth(ws)._asdict()
     else:
-        targets = {"appearance": _components(clips.ws), "structure": clips.motion.reshape(n * num_frames, -1)}
+        targets = {
+            "appearance": _components(clips.ws, plan.probes.components),
+            "structure": clips.motion.reshape(n * num_frames, -1),
+        }
     groups = np.repeat(np.arange(n), num_frames)
     features, targets = ({name: np.asarray(x) for name, x in table.items()} for table in (features, targets))
-    scores = probe_matrix(features, targets, groups, model.config.evaluation.seed)
+    scores = probe_matrix(features, targets, groups, plan.seed, FitOptions.of(plan.probes))
     return {"num_faces": n, "num_frames": num_frames, "r2": scores}
 
 
-def _components(ws: Float[Array, "n t l d"]) -> Float[np.ndarray, "m c"]:
-    """Principal components of the clips' mean latents, the same for every frame of a clip."""
+def _components(ws: Float[Array, "n t l d"], count: int) -> Float[np.ndarray, "m c"]:
+    """The first principal components of the clips' mean latents, the same for every frame of a clip."""
     n, num_frames, *_ = ws.shape
     means = np.asarray(ws).mean(axis=1).reshape(n, -1)
     means = means - means.mean(axis=0, keepdims=True)
     u, s, _ = np.linalg.svd(means, full_matrices=False)
-    return np.repeat((u * s)[:, :_COMPONENTS], num_frames, axis=0)
+    return np.repeat((u * s)[:, :count], num_frames, axis=0)
 
 
 def _retrieval(model: Disentangler, clips: MovingFaces) -> dict[str, Any]:

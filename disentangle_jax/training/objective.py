@@ -64,10 +64,11 @@ def objective(
 
 
 def _learnt_temperatures(autoencoder: Autoencoder, config: ConfigDict) -> dict[str, Float[Array, ""]]:
-    """Those of the contrasts, if they are learnt: from the config's on, but not below 0.01, where CLIP stops them too
-    (Radford et al. 2021, arXiv:2103.00020, section 2.5).
+    """The contrasts' temperatures, if they are learnt: they start from the config's and stay above its least one, as
+    CLIP's does (Radford et al. 2021, arXiv:2103.00020, section 2.5).
     """
     if autoencoder.log_temperature is None:
         return {}
     given = jnp.array([config[name].temperature for name in CONTRASTS])
-    return dict(zip(CONTRASTS, jnp.maximum(given * jnp.exp(autoencoder.log_temperature[...]), 0.01), strict=True))
+    learnt = jnp.maximum(given * jnp.exp(autoencoder.log_temperature[...]), config.least_temperature)
+    return dict(zip(CONTRASTS, learnt, strict=True))

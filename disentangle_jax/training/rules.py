@@ -32,6 +32,7 @@ RULES = config_rules.TRAIN | {
     "model.dtype": one_of("float32", "bfloat16", "float16"),
     "model.learn_temperature": flag(),
     "loss.weights.*": _SIZE,
+    "loss.least_temperature": positive(),
     "loss.appearance_contrast.temperature": positive(),
     "loss.appearance_contrast.form": one_of(*FORMS),
     "loss.appearance_contrast.block_size": at_least(0),
@@ -65,6 +66,14 @@ RULES = config_rules.TRAIN | {
     "data.clips_per_shard": _COUNT,
     "evaluation.seed": at_least(0),
     "evaluation.batch_size": _COUNT,
+    "evaluation.motion.factor_amplitude": between(0, 1),
+    "evaluation.motion.direction_amplitude": positive(),
+    "evaluation.probes.test_share": between(0, 1, without_high=True),
+    "evaluation.probes.folds": at_least(2),
+    "evaluation.probes.components": _COUNT,
+    "evaluation.probes.hidden": _COUNT,
+    "evaluation.probes.max_epochs": _COUNT,
+    "evaluation.probes.patience": _COUNT,
 }
 
 

@@ -8,7 +8,7 @@ from disentangle_jax.evaluation.motion import direction_puppeteer, loops, truth_
 
 
 def test_a_pose_by_the_truth_changes_structure_as_asked_and_nothing_else(truth, perfect):
-    data = held_out(perfect, truth_puppeteer(perfect.domain.domain), perfect.domain.domain)
+    data = held_out(perfect, truth_puppeteer(perfect.domain.domain, 0.8), perfect.domain.domain)
     factors = truth(data.poses.ws)
     assert np.abs(factors.structure - 0.8 * data.poses.motion).mean() < 0.03
     assert np.abs(factors.appearance - factors.appearance[:, :1]).mean() < 0.01
@@ -16,7 +16,7 @@ def test_a_pose_by_the_truth_changes_structure_as_asked_and_nothing_else(truth, 
 
 def test_layers_moved_each_by_the_least_leave_those_behind_that_show_nothing(truth, perfect):
     """The last layers own no structure; those that own a factor take all of its motion."""
-    clips = held_out(perfect, truth_puppeteer(perfect.domain.domain), perfect.domain.domain).mixed_poses
+    clips = held_out(perfect, truth_puppeteer(perfect.domain.domain, 0.8), perfect.domain.domain).mixed_poses
     assert clips is not None
     factors = truth(clips.ws)
     assert np.abs(factors.structure - 0.8 * clips.motion).mean() < 0.05
@@ -36,7 +36,7 @@ def test_a_loop_ends_where_it_began_and_stays_in_bounds():
 
 def test_without_a_truth_faces_move_along_the_directions():
     vectors = jnp.eye(2 * 3).reshape(6, 2, 3)[:2]
-    puppeteer = direction_puppeteer(Directions(vectors, vectors, jnp.zeros((2, 3)), ("x", "y")))
+    puppeteer = direction_puppeteer(Directions(vectors, vectors, jnp.zeros((2, 3)), ("x", "y")), 1.7)
     ws = jax.random.normal(jax.random.key(0), (4, 2, 3))
     motion = jax.random.uniform(jax.random.key(1), (4, 5, 2))
     moved = puppeteer.clips(ws, motion)
@@ -45,7 +45,7 @@ def test_without_a_truth_faces_move_along_the_directions():
 
 
 def test_held_out_faces_are_new_to_every_use_and_the_same_in_every_run(perfect):
-    puppeteer = truth_puppeteer(perfect.domain.domain)
+    puppeteer = truth_puppeteer(perfect.domain.domain, 0.8)
     data, again = (held_out(perfect, puppeteer, perfect.domain.domain) for _ in range(2))
     assert all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(data), jax.tree.leaves(again), strict=True))
     faces = [*data.pairs, *data.selection, data.sources, data.crowd]

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from disentangle_jax.evaluation.probes import KINDS, probe, probe_matrix
+from disentangle_jax.configs import faces64
+from disentangle_jax.evaluation.probes import KINDS, FitOptions, probe, probe_matrix
 
 FACES, POSES = 120, 4
+OPTIONS = FitOptions.of(faces64.get_config().evaluation.probes)
 RNG = np.random.default_rng(0)
 GROUPS = np.repeat(np.arange(FACES), POSES)
 APPEARANCE = np.repeat(RNG.uniform(-1, 1, (FACES, 3)), POSES, axis=0)
@@ -19,20 +21,20 @@ def mix(values, width=12, seed=1):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_planted_leak_is_found(kind):
     leaky = mix(np.concatenate([APPEARANCE, STRUCTURE], axis=1))
-    assert probe(leaky, STRUCTURE, GROUPS, kind=kind, seed=0).min() > 0.9
+    assert probe(leaky, STRUCTURE, GROUPS, kind=kind, seed=0, options=OPTIONS).min() > 0.9
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_where_nothing_leaks_nothing_is_found(kind):
-    assert probe(mix(APPEARANCE), STRUCTURE, GROUPS, kind=kind, seed=0).max() < 0.1
+    assert probe(mix(APPEARANCE), STRUCTURE, GROUPS, kind=kind, seed=0, options=OPTIONS).max() < 0.1
 
 
 def test_only_the_network_finds_what_is_not_linear():
     hidden = mix(np.concatenate([APPEARANCE, STRUCTURE**2], axis=1))
     magnitude = STRUCTURE**2
-    assert probe(mix(STRUCTURE), magnitude, GROUPS, kind="ridge", seed=0).max() < 0.1
-    assert probe(mix(STRUCTURE), magnitude, GROUPS, kind="mlp", seed=0).min() > 0.6
-    assert probe(hidden, STRUCTURE, GROUPS, kind="ridge", seed=0).max() < 0.1
+    assert probe(mix(STRUCTURE), magnitude, GROUPS, kind="ridge", seed=0, options=OPTIONS).max() < 0.1
+    assert probe(mix(STRUCTURE), magnitude, GROUPS, kind="mlp", seed=0, options=OPTIONS).min() > 0.6
+    assert probe(hidden, STRUCTURE, GROUPS, kind="ridge", seed=0, options=OPTIONS).max() < 0.1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,12 +42,12 @@ def test_a_face_that_was_learnt_by_heart_counts_for_nothing(kind):
     """Every face has a name tag and a label that only its own other frames could tell."""
     tags = np.repeat(RNG.normal(size=(FACES, 200)), POSES, axis=0)
     labels = np.repeat(RNG.normal(size=(FACES, 2)), POSES, axis=0)
-    assert probe(tags, labels, GROUPS, kind=kind, seed=0).max() < 0.25
+    assert probe(tags, labels, GROUPS, kind=kind, seed=0, options=OPTIONS).max() < 0.25
 
 
 def test_the_matrix_has_all_cells_and_chance_is_near_zero():
     features = {"appearance code": mix(APPEARANCE), "structure code": mix(STRUCTURE)}
-    matrix = probe_matrix(features, {"appearance": APPEARANCE, "structure": STRUCTURE}, GROUPS, seed=0)
+    matrix = probe_matrix(features, {"appearance": APPEARANCE, "structure": STRUCTURE}, GROUPS, seed=0, options=OPTIONS)
     assert set(matrix) == set(KINDS)
     ridge = matrix["ridge"]
     assert ridge["appearance code"]["appearance"]["r2"] > 0.99
@@ -57,4 +59,4 @@ def test_the_matrix_has_all_cells_and_chance_is_near_zero():
 def test_single_targets_and_constant_features_are_fine():
     features = np.concatenate([mix(STRUCTURE), np.ones((len(STRUCTURE), 1))], axis=1)
     for kind in KINDS:
-        assert probe(features, STRUCTURE[:, :1], GROUPS, kind=kind, seed=0)[0] > 0.9
+        assert probe(features, STRUCTURE[:, :1], GROUPS, kind=kind, seed=0, options=OPTIONS)[0] > 0.9

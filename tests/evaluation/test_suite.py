@@ -24,7 +24,7 @@ BLIND = "a blind one"
 def measured(perfect):
     blind = copy.copy(perfect)
     blind.decode = lambda appearance, structure: perfect.decode(appearance, jnp.zeros_like(structure))
-    data = held_out(perfect, truth_puppeteer(perfect.domain.domain), perfect.domain.domain)
+    data = held_out(perfect, truth_puppeteer(perfect.domain.domain, 0.8), perfect.domain.domain)
     stages = []
     metrics, methods = suite.measure(perfect, perfect.domain, {BLIND: blind}, data, stages.append)
     return perfect, data, metrics, methods, stages

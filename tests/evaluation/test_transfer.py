@@ -14,7 +14,9 @@ from disentangle_jax.evaluation.transfer import Exam, best_split, jitter_ratio
 
 @pytest.fixture(scope="module")
 def exam(domain, perfect):
-    return Exam(domain, perfect.render, *held_out(perfect, truth_puppeteer(domain.domain), None).pairs, 16), perfect
+    return Exam(
+        domain, perfect.render, *held_out(perfect, truth_puppeteer(domain.domain, 0.8), None).pairs, 16
+    ), perfect
 
 
 def test_a_good_transfer_gets_high_marks_and_the_exact_pictures_full_ones(exam):
