@@ -1,4 +1,4 @@
-"""Directions of the latent space: what they are, where they come from, how they rank. Importing them finds none."""
+"""Directions of the latent space, ways to find them, their ranking. Importing `Directions` imports none of these."""
 
 from disentangle_jax.directions.directions import Directions
 

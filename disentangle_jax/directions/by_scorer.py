@@ -1,4 +1,4 @@
-"""Directions from scores: a scorer reads the images of many latents, regression finds what in them it reads."""
+"""Directions from scores: a scorer reads the images of many latents, and a regression relates the two."""
 
 from collections.abc import Sequence
 
@@ -8,24 +8,27 @@ from jaxtyping import Array, Float
 from disentangle_jax.directions.directions import Directions, biorthogonal
 
 METHODS = ("conditional", "linear", "logistic")
-_ITERATIONS = 2000  # a bound that logistic regression does not reach
+_ITERATIONS = 2000  # more than logistic regression needs here
 
 
 def from_scores(
     ws: Float[Array, "n l d"], scores: Float[Array, "n f"], names: Sequence[str], wanted: Sequence[str], ridge: float
 ) -> Directions:
-    """Directions that change one score each and leave all others, by ridge regression of scores on latents.
+    """Directions that each change one score and no other, by ridge regression of scores on latents.
 
-    The normals N are the regression's weights. Among all moves with N delta = e_i the one most probable under the
-    latents' own covariance S is column i of S N^T (N S N^T)^-1. Conditioning on every score, wanted or not, is what
-    keeps a smile from dragging the hair along: plain normals are impure.
+    The normals N are the regression's weights. Among all moves with N delta = e_i, the most probable one under the
+    latents' covariance S is column i of S N^T (N S N^T)^-1. It is conditional on every score, wanted or not: along the
+    plain normals other scores change too, since scores are correlated.
 
     Args:
-        ws: latents, better style-mixed, so that the layers can be told apart.
-        scores: readings of the images of ws, one column a name.
-        names: what the columns are.
-        wanted: the names to make directions of.
+        ws: latents. Style-mixed ones let the regression tell the layers apart.
+        scores: readings of the images of ws, one column per name.
+        names: of the columns.
+        wanted: the names of the directions to return.
         ridge: penalty, relative to the mean variance of a latent's entries times n.
+
+    Raises:
+        ValueError: a wanted name is not among the names.
     """
     rows = _rows(names, wanted)
     x, y = _centred(ws, scores)
@@ -45,25 +48,26 @@ def hyperplanes(
     tail: float | None,
     orthogonalise: bool,
 ) -> Directions:
-    """InterFaceGAN (Shen et al. 2020, arXiv:2005.09635): move along the normals of hyperplanes that split the scores.
+    """InterFaceGAN (Shen et al. 2020, arXiv:2005.09635): directions normal to hyperplanes that separate the scores.
 
     Args:
         ws, scores, names, wanted, ridge: as of `from_scores`.
-        tail: the normals are those of logistic regression between this share of the samples at either end of a score
-            (0.5 splits at the median); None takes those of ridge regression on the scores themselves.
-        orthogonalise: project each normal off those of all other scores, wanted or not (conditional manipulation).
-            Without, the moves along one normal change the scores that others read.
+        tail: the normals come from logistic regression between this share of the samples with the lowest score and as
+            many with the highest (0.5 splits at the median). None: from ridge regression on the scores.
+        orthogonalise: project each normal onto the complement of all others, wanted or not (the paper's conditional
+            manipulation). Otherwise a move along one normal changes other scores too.
 
     Raises:
-        ValueError: tail is not within (0, 0.5], or the normals are too many to be independent.
+        ValueError: a wanted name is not among the names, tail is not within (0, 0.5], or the directions are not
+            linearly independent.
     """
     rows = _rows(names, wanted)
     x, y = _centred(ws, scores)
     normals = _linear_normals(x, y, ridge) if tail is None else _logistic_normals(x, y, ridge, tail)
     if not orthogonalise:
         return _directions(normals[rows], normals[rows], ws, wanted)
-    apart = np.linalg.pinv(normals).T  # row i: normal i less its projection on all others, scaled
-    return _directions(apart[rows], normals[rows], ws, wanted)
+    projected = np.linalg.pinv(normals).T  # row i: normal i without its projection onto the others, up to scale
+    return _directions(projected[rows], normals[rows], ws, wanted)
 
 
 def _linear_normals(x: Float[np.ndarray, "n e"], y: Float[np.ndarray, "n f"], ridge: float) -> Float[np.ndarray, "f e"]:
@@ -75,7 +79,7 @@ def _linear_normals(x: Float[np.ndarray, "n e"], y: Float[np.ndarray, "n f"], ri
 def _logistic_normals(
     x: Float[np.ndarray, "n e"], y: Float[np.ndarray, "n f"], ridge: float, tail: float
 ) -> Float[np.ndarray, "f e"]:
-    from sklearn.linear_model import LogisticRegression  # takes a second that nobody else should wait for
+    from sklearn.linear_model import LogisticRegression  # a slow import that only this method needs
 
     if not 0.0 < tail <= 0.5:
         raise ValueError(f"directions.tail={tail} must lie in (0, 0.5]: the share of the samples at either end")

@@ -1,4 +1,4 @@
-"""Directions in W+ that move structure: one interface, whatever found them."""
+"""Directions in W+: one class for all ways to find them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,10 +14,10 @@ from disentangle_jax import arrays
 from disentangle_jax.generators import digest
 
 SPACE = "W+"
-"""The space that all directions here are of, by the name that their files give it."""
+"""The latent space of all directions here, as their files name it."""
 
 _ALIKE = 1e-3  # how far vectors of two layers may differ and still count as one, beside their length
-_MAX_CONDITION = 1e6  # of unit directions against their readings; beyond it they cannot be told apart
+_MAX_CONDITION = 1e6  # of the Gram matrix of unit vectors and readings; above it they count as linearly dependent
 
 
 @jax.tree_util.register_dataclass
@@ -33,8 +33,8 @@ class Directions:
     normals: Float[Array, "k l d"]
     mean: Float[Array, "l d"]
     names: tuple[str, ...] = field(metadata={"static": True})
-    source: str = field(default="unknown", metadata={"static": True})  # what found them
-    generator: str = field(default="", metadata={"static": True})  # the digest of theirs; "" where it is not known
+    source: str = field(default="unknown", metadata={"static": True})  # the method that found them
+    generator: str = field(default="", metadata={"static": True})  # digest of their generator; "" if unknown
 
     def __repr__(self) -> str:
         k, num_ws, w_dim = self.vectors.shape
@@ -42,7 +42,7 @@ class Directions:
         return f"Directions({k} in W+ [{num_ws}, {w_dim}], by {self.source}{of}: {', '.join(self.names)})"
 
     def coordinates(self, ws: Float[Array, "... l d"]) -> Float[Array, "... k"]:
-        """Where latents lie along each direction."""
+        """The latents' coordinates along each direction."""
         return jnp.einsum("kld,...ld->...k", self.normals, ws - self.mean[(None,) * (ws.ndim - 2)])
 
     def move(self, ws: Float[Array, "... l d"], coefficients: Float[Array, "... k"]) -> Float[Array, "... l d"]:
@@ -75,19 +75,19 @@ class Directions:
             )
 
     def select(self, indices: Sequence[int]) -> "Directions":
-        """These of the directions, in this order."""
+        """The directions with these indices, in this order."""
         rows = np.asarray(indices, np.int32)
         names = tuple(self.names[i] for i in indices)
         return replace(self, vectors=self.vectors[rows], normals=self.normals[rows], names=names)
 
     def of(self, names: Sequence[str]) -> "Directions":
-        """Those of these names, in this order. Raises ValueError if one is missing."""
+        """The directions with these names, in this order. Raises ValueError if one is missing."""
         if missing := [name for name in names if name not in self.names]:
             raise ValueError(f"there is no direction of {', '.join(missing)} among {', '.join(self.names)}")
         return self.select([self.names.index(name) for name in names])
 
     def check(self, generator: sg2.Generator) -> None:
-        """Raises ValueError if the directions are known to be of another generator."""
+        """Raises ValueError if the directions do not fit the generator, or are known to belong to another."""
         expected = (generator.num_ws, generator.w_dim)
         if self.mean.shape != expected:
             raise ValueError(f"directions are of W+ {self.mean.shape}, the generator's is {expected}")
@@ -98,10 +98,10 @@ class Directions:
             )
 
     def save(self, path: Path) -> None:
-        """Write the arrays and what they are as safetensors, whole or not at all.
+        """Write a safetensors file, whole or not at all.
 
-        The metadata tell names, source, the generator's digest, the space, the first and last layer that moves, and
-        the scale: the length of one standard deviation along each direction.
+        Its metadata hold the names, the source, the generator's digest, the space, the first and last layer that
+        moves, and the scale: the length of one standard deviation along each direction.
         """
         values = {name: np.asarray(getattr(self, name)) for name in ("vectors", "normals", "mean")}
         lengths = np.linalg.norm(values["vectors"], axis=2)

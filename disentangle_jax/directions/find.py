@@ -1,4 +1,4 @@
-"""Directions by `config.directions`: found by a scorer's readings, in weights or samples, or read from a file."""
+"""Finding directions by `config.directions`: by a scorer's readings, in weights or samples, or from a file."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,17 +22,17 @@ from disentangle_jax.scorers import Scorer, load_scorer, structure_names
 
 SOURCES = ("scorer", "sefa", "pca", "stylespace", "random")
 RANKINGS = ("none", "scorer", "pictures")
-_CHUNK = 512  # faces between two moves of the progress bar
+_CHUNK = 512  # faces between two updates of the progress bar
 
 
 class Found(NamedTuple):
-    """Directions, and how they and those that were left out rank, if they were chosen by rank."""
+    """Directions, and the ranking of all candidates if they were chosen by rank."""
 
     directions: Directions
     ranking: ranking.Ranking | None
 
     def save(self, folder: str | Path) -> None:
-        """Write folder/directions.safetensors and, beside it, ranking.json."""
+        """Write directions.safetensors into the folder, and ranking.json if there is a ranking."""
         self.directions.save(Path(folder) / "directions.safetensors")
         if self.ranking is not None:
             self.ranking.save(Path(folder) / "ranking.json", self.directions.names)
@@ -61,12 +61,12 @@ def check(config: ConfigDict, generator: sg2.Generator) -> None:
 
 
 def find_directions(config: ConfigDict, generator: sg2.Generator, ws: Float[Array, "n l d"]) -> Found:
-    """Find directions by `config.directions.source`, and keep the purest if `config.directions.rank` says by what.
+    """Find directions by `config.directions.source`. Unless `config.directions.rank` is "none", keep the purest.
 
     Args:
         config: the experiment.
-        generator: whose latents they move.
-        ws: of `sample_population`: directions are sought among them and calibrated to them.
+        generator: the generator whose latents they move.
+        ws: latents from `sample_population`, which directions are found in and calibrated to.
 
     Raises:
         FileNotFoundError: the scorer's file does not exist.
@@ -84,18 +84,18 @@ def find_directions(config: ConfigDict, generator: sg2.Generator, ws: Float[Arra
         look = ranking.looker(generator, image_reader(options.rank, options.scorer))
         result = ranking.rank(candidates, ws[: options.rank_faces], look, options.rank, options.least_change)
         candidates = candidates.select(result.best(options.num))
-    if options.source == "stylespace":  # the candidates are calibrated each for itself
+    if options.source == "stylespace":  # its candidates were calibrated one at a time
         candidates = replace(stylespace(generator, ws, candidates.names), source=options.source)
     return Found(replace(candidates, generator=digest(generator)), result)
 
 
 def image_reader(by: str, scorer: str) -> ranking.ReadImages:
-    """What reads pictures for a ranking by the scorer of that name, or by the "pictures" alone."""
+    """The reader of images for a ranking: the scorer of this name, or `ranking.by_picture`."""
     return ranking.by_scorer(load_scorer(scorer)) if by == "scorer" else ranking.by_picture
 
 
 def sample_population(config: ConfigDict, generator: sg2.Generator) -> Float[Array, "n l d"]:
-    """The latents that directions are sought among: `config.directions.num_samples`, style-mixed."""
+    """The latents that directions are found in: `config.directions.num_samples` style-mixed ones."""
     clips, options = config.clips, config.directions
     sample = jax.jit(
         lambda mapping, key: sample_mixed_ws(
@@ -106,7 +106,7 @@ def sample_population(config: ConfigDict, generator: sg2.Generator) -> Float[Arr
 
 
 def read_factors(generator: sg2.Generator, scorer: Scorer, ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
-    """Render the latents and read the pictures, a batch at a time."""
+    """The scorer's readings of the latents' images, computed in batches."""
     look = ranking.looker(generator, scorer)
     starts = tqdm(range(0, len(ws), _CHUNK), desc="reading samples", unit_scale=_CHUNK, unit=" faces")
     return jnp.asarray(np.concatenate([look(ws[start : start + _CHUNK]) for start in starts]))
@@ -144,4 +144,4 @@ def _by_scorer(options: ConfigDict, generator: sg2.Generator, ws: Float[Array, "
 
 
 def _key(config: ConfigDict) -> PRNGKeyArray:
-    return jax.random.fold_in(jax.random.key(config.seed), 1 << 30)  # apart from the clips' indices
+    return jax.random.fold_in(jax.random.key(config.seed), 1 << 30)  # distinct from the indices of clips

@@ -1,4 +1,4 @@
-"""Directions in files of the user: arrays with, perhaps, a word on the space and the generator that they belong to."""
+"""Directions from the user's files: arrays, optionally with the space and the generator that they belong to."""
 
 from pathlib import Path
 
@@ -10,22 +10,23 @@ from disentangle_jax import arrays
 from disentangle_jax.directions.directions import SPACE, Directions, biorthogonal, checked_layers
 from disentangle_jax.generators import digest
 
-_ARRAY = "directions"  # the array's name, where a file has several
+_ARRAY = "directions"  # name of the array in a file with several
 _SPACES = ("W", SPACE)
 
 
 def read_directions(
     path: str | Path, generator: sg2.Generator, ws: Float[Array, "n l d"], layers: tuple[int, int]
 ) -> Directions:
-    """Read directions that `Directions.save` wrote, or those in an array of shape [d], [l, d] or [k, l, d].
+    """Read a file of `Directions.save`, or an array of shape [d], [1, d], [l, d] or [k, l, d].
 
-    An array is calibrated to the spread of ws; one of shape [d] (or [1, d], as InterFaceGAN writes it) moves the layers
-    from first to last alike. A file may say more: entries "space" and "generator" (a digest) are checked, "names"
-    (separated by commas) are taken over. They are strings in an .npz, or metadata of a .safetensors file.
+    An array is calibrated to the spread of ws. One of shape [d] or [1, d] (as InterFaceGAN writes it) moves all layers
+    from the first to the last of `layers` alike. Optional entries are strings in an .npz file, or metadata of a
+    .safetensors file: "space" and "generator" (a digest) are checked, "names" (separated by commas) become the names.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: it is damaged, of another type, shape, space or generator, or makes no directions.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, is of another type, shape, space or generator, or its vectors make no
+            directions.
     """
     path = Path(path).expanduser()
     if not path.is_file():

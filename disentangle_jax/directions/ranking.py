@@ -1,4 +1,4 @@
-"""How purely directions move structure, by a scorer's readings of the pictures or by the pictures alone."""
+"""How purely directions move structure, measured by a scorer's readings of the images or by image statistics."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -18,29 +18,33 @@ from disentangle_jax.scores import in_batches, render_batch
 from stylegan2_flax import files
 
 PATH = (-1.0, 0.0, 1.0)
-"""Where along a direction faces are looked at, in standard deviations."""
+"""Coordinates along a direction at which faces are rendered, in standard deviations."""
 
-_SIDE = 64  # pictures are looked at in this resolution, at most: structure is coarse
+_SIDE = 64  # images are downsampled to at most this resolution: structure is coarse
 _EPSILON = 1e-6
 
 
 ReadImages = Callable[[Float[Array, "n h w c"]], Factors]
-"""What pictures show of appearance and of structure, each as any numbers that grow apart as those do."""
+"""Images -> readings of appearance and of structure: any numbers that differ more the more either does."""
 
 ReadLatents = Callable[[Float[Array, "n l d"]], Factors]
-"""The same of the pictures of latents."""
+"""Latents -> the same readings of their images."""
 
 
 class Ranking(NamedTuple):
-    """How far each direction moves structure and appearance on its way through `PATH`, over the population's spread.
+    """How far each direction moves structure and appearance along `PATH`, relative to the population's spread.
 
-    With x the readings of either kind: sqrt(mean over faces of sum_f (sum over steps |change of x_f|)^2 / sum_f var
-    x_f). Two random faces differ by sqrt(2) on this scale.
+    With x the readings of one kind, the change is sqrt(mean over faces of sum_f (sum over steps |change of x_f|)^2 /
+    sum_f var x_f). Two random faces differ by sqrt(2) on this scale.
 
     Attributes:
-        by: what read the pictures.
-        num_faces: how many faces were moved.
-        least_change: on the same scale, too little to be seen: a direction that moves no more is not pure but idle.
+        by: what read the images: "scorer" or "pictures".
+        num_faces: number of faces that were moved.
+        least_change: a change too small to be visible, on the same scale. It keeps a direction that moves nothing from
+            counting as pure.
+        names: of the directions.
+        structure: change of structure along each direction.
+        appearance: change of appearance along each direction.
     """
 
     by: str
@@ -57,11 +61,11 @@ class Ranking(NamedTuple):
         return s / (s + a + self.least_change**2)
 
     def best(self, num: int) -> list[int]:
-        """The purest, in order."""
+        """The indices of the purest directions, the purest first."""
         return np.argsort(-self.purity, kind="stable")[:num].tolist()
 
     def save(self, path: str | Path, kept: Sequence[str]) -> None:
-        """Write the figures as JSON, the purest direction first, with a word on which of them are kept."""
+        """Write the scores as JSON, the purest direction first. `kept` names the directions that were kept."""
         kinds = {"structure": self.structure, "appearance": self.appearance, "purity": self.purity}
         rows = [
             {"name": name, "kept": name in kept} | {kind: round(float(x[i]), 4) for kind, x in kinds.items()}
@@ -73,14 +77,14 @@ class Ranking(NamedTuple):
 
 
 def rank(directions: Directions, ws: Float[Array, "n l d"], look: ReadLatents, by: str, least_change: float) -> Ranking:
-    """Move the faces ws along each direction and measure what their pictures show.
+    """Move faces along each direction and measure the change of their images.
 
     Args:
-        directions: each is moved along by its own coordinate, with no regard to the others.
-        ws: faces, whose own readings tell the population's spread.
-        look: reads the pictures of latents.
+        directions: the candidates. Faces are moved along one at a time.
+        ws: the faces. The variance of their own readings is the population's spread.
+        look: reads the images of latents.
         by: what reads them, for the record.
-        least_change: what counts as none, in the units of `Ranking`; above 0.
+        least_change: a change too small to be visible, in the units of `Ranking`; above 0.
     """
     spread = [float(np.var(x, axis=0).sum()) for x in look(ws)]
     changes = []
@@ -93,24 +97,23 @@ def rank(directions: Directions, ws: Float[Array, "n l d"], look: ReadLatents, b
 
 
 def looker(generator: sg2.Generator, read: Callable[[Array], Any]) -> Callable[[Array], Any]:
-    """Draw latents and read the pictures, a bounded number at a time."""
+    """A function that renders latents and reads the images, in batches of bounded memory."""
     draw = jax.jit(lambda synthesis, ws: read(synthesis(ws, noise_mode="const")))
     batch_size = render_batch(generator.img_resolution)
     return lambda ws: in_batches(lambda batch: draw(generator.synthesis, batch), min(batch_size, len(ws)), ws)
 
 
 def by_scorer(scorer: Scorer) -> ReadImages:
-    """The factors that a scorer reads."""
+    """A reader of images by a scorer's factors."""
     return lambda images: split(scorer(images), scorer)
 
 
 def by_picture(images: Float[Array, "n h w c"]) -> Factors:
-    """Without a scorer: where a picture has edges stands for structure, how its colours are spread for appearance.
+    """Image statistics in place of a scorer: edges stand for structure, colour statistics for appearance.
 
-    The edges are the strength of the gradient of the picture with each of its channels brought to mean 0 and variance
-    1, averaged over cells of a sixteenth of the picture's side and given as a share x / (x + mean x), so that a change
-    of colours or contrast alone hardly moves them. The colour statistics are the channels' means and standard
-    deviations.
+    The edges are the gradient's magnitude after each channel is normalised to mean 0 and variance 1, averaged over
+    cells of a sixteenth of the image's side and mapped to x / (x + mean x), so that a change of colour or contrast
+    alone hardly changes them. The colour statistics are the channels' means and standard deviations.
     """
     images = _cells(images, _SIDE)
     mean, std = jnp.mean(images, axis=(1, 2), keepdims=True), jnp.std(images, axis=(1, 2), keepdims=True)
@@ -123,12 +126,12 @@ def by_picture(images: Float[Array, "n h w c"]) -> Factors:
 
 
 def _cells(images: Float[Array, "n h w c"], side: int) -> Float[Array, "n h2 w2 c"]:
-    """Averages over square cells, so many that there are at most `side` along a side."""
+    """Averages over square cells, at most `side` of them along each side."""
     n, h, w, c = images.shape
     size = max(1, h // side)
     return images.reshape(n, h // size, size, w // size, size, c).mean(axis=(2, 4))
 
 
 def _change(stops: Sequence[Float[np.ndarray, "n p"]], spread: float) -> float:
-    way = np.abs(np.diff(np.stack(stops), axis=0)).sum(0)
-    return float(np.sqrt(np.square(way).sum(1).mean() / spread))
+    distance = np.abs(np.diff(np.stack(stops), axis=0)).sum(0)
+    return float(np.sqrt(np.square(distance).sum(1).mean() / spread))

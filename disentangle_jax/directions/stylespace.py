@@ -15,15 +15,17 @@ from stylegan2_flax.layers import SynthesisLayer, ToRGBLayer
 def stylespace(generator: sg2.Generator, ws: Float[Array, "n l d"], channels: Sequence[str]) -> Directions:
     """Directions that change one channel of a layer's styles each.
 
-    Channel c is <A_c, w> + const, A being the layer's style weights. The shortest move that changes it, and no other
-    channel of the layer, is column c of A's pseudo-inverse; where A has more channels than w has entries no move can
-    spare all others, and this one changes them least, in squares. Another layer fed by the same w moves along.
+    Channel c is <A_c, w> + const, where A is the layer's style weights. The shortest move that changes it and no other
+    channel of the layer is column c of A's pseudo-inverse. If A has more channels than w has entries, no move leaves
+    all others unchanged, and this one changes them least in squares. Other layers that share this w change too.
 
     Args:
-        channels: such as "b8.conv0:12".
+        generator: whose channels they are.
+        ws: latents that the directions are calibrated to.
+        channels: names of channels, such as "b8.conv0:12".
 
     Raises:
-        ValueError: there is no such channel, one is named twice, or they cannot be told apart.
+        ValueError: a channel does not exist or is named twice, or the directions are not linearly independent.
     """
     layers = {name: (row, layer) for name, row, layer in generator.synthesis.styled_layers()}
     inverses: dict[str, np.ndarray] = {}
@@ -41,9 +43,9 @@ def stylespace(generator: sg2.Generator, ws: Float[Array, "n l d"], channels: Se
 def channel_candidates(
     generator: sg2.Generator, ws: Float[Array, "n l d"], channels: Sequence[str], layers: tuple[int, int], n: int
 ) -> Directions:
-    """The given channels, or the n strongest of the rows of ws from first to last, calibrated each for itself.
+    """The given channels, or the n strongest within a range of layers, each calibrated on its own.
 
-    So many channels as there may be depend on each other: choose some and make `stylespace` of them.
+    Many channels together are not linearly independent. Choose some of them and pass those to `stylespace`.
     """
     singles = [stylespace(generator, ws, [name]) for name in channels or strongest(generator, ws, layers, n)]
     vectors, normals = (jnp.concatenate([getattr(one, key) for one in singles]) for key in ("vectors", "normals"))
@@ -51,10 +53,10 @@ def channel_candidates(
 
 
 def strongest(generator: sg2.Generator, ws: Float[Array, "n l d"], layers: tuple[int, int], n: int) -> list[str]:
-    """The n channels whose variation moves their layer's output most, of the rows of ws from first to last.
+    """The n channels whose variation changes their layer's output most, within a range of layers.
 
-    A channel's share is the standard deviation of its style times the norm of the weights that it scales, over the
-    root mean square of all of the layer's styles so weighted.
+    A channel's share is the standard deviation of its style times the norm of the weights that it scales, relative to
+    the root mean square over the layer's channels of style times norm.
     """
     first, last = checked_layers(layers, generator.num_ws)
     shares: dict[str, float] = {}

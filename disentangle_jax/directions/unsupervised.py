@@ -1,4 +1,4 @@
-"""Directions along axes of w, alike in a range of layers, that need no labels: SeFa, GANSpace, and chance."""
+"""Directions that need no labels: SeFa, GANSpace and random ones, all along axes of w, alike in a range of layers."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,7 +14,7 @@ from stylegan2_flax.frechet import FeatureStatistics
 def from_axes(
     axes: Float[np.ndarray, "k d"], ws: Float[Array, "n l d"], layers: tuple[int, int], names: Sequence[str]
 ) -> Directions:
-    """Directions along axes of w, alike in the layers first to last, scaled to the spread of ws."""
+    """Directions along axes of w, the same in every layer from first to last, calibrated to the spread of ws."""
     first, last = checked_layers(layers, ws.shape[1])
     vectors = np.zeros((len(axes), *ws.shape[1:]))
     vectors[:, first : last + 1] = np.asarray(axes)[:, None, :]
@@ -24,8 +24,9 @@ def from_axes(
 def sefa(generator: sg2.Generator, ws: Float[Array, "n l d"], layers: tuple[int, int], k: int) -> Directions:
     """SeFa (Shen and Zhou 2021, arXiv:2007.06600): the axes of w that change the styles of a range of layers most.
 
-    They are the eigenvectors of A^T A with the largest eigenvalues, A being the layers' style weights, stacked, each
-    row of length 1. Of the layers that share a w the convolution's count; the last w, of ToRGB alone, has ToRGB's.
+    They are the eigenvectors of A^T A with the largest eigenvalues, where A stacks the layers' style weights with rows
+    normalised to length 1. Where a convolution and a ToRGB share a w, the convolution's weights are taken; the last w
+    belongs to a ToRGB alone.
     """
     first, last = checked_layers(layers, generator.num_ws)
     weights = {row: np.asarray(layer.affine.weight[...]) for _, row, layer in generator.synthesis.styled_layers()}
@@ -39,14 +40,14 @@ def pca(
 ) -> Directions:
     """GANSpace (Harkonen et al. 2020, arXiv:2004.02546): principal axes of many w, applied to a range of layers.
 
-    The batches of w may be any number: of each only its moments are kept.
+    Any number of batches of w may be given: only their moments are kept.
     """
     _, axes = np.linalg.eigh(covariance(batches))
     return from_axes(_first(axes[:, ::-1].T, k), ws, layers, [f"pca_{i}" for i in range(k)])
 
 
 def random(key: PRNGKeyArray, ws: Float[Array, "n l d"], layers: tuple[int, int], k: int) -> Directions:
-    """Orthonormal axes of no meaning, uniform over all such: the control of every other source."""
+    """Random orthonormal axes, uniformly distributed: the control for every other source."""
     axes, _ = np.linalg.qr(np.asarray(jax.random.normal(key, (ws.shape[2], k)), np.float64))
     return from_axes(_first(axes.T, k), ws, layers, [f"random_{i}" for i in range(k)])
 

@@ -158,12 +158,12 @@ def fold(generator: sg2.Generator, trained: sg2.SynthesisNetwork, truth: Truth) 
     columns. The generator's mean latent becomes the truth's.
     """
     projection = (truth.owners > 0.0)[:, :, None].astype(jnp.float32) * (truth.p @ truth.whiten)[None]
-    layer = _layer_of_affine(generator)
+    row_of = {tuple(name.split(".")): row for name, row, _ in generator.synthesis.styled_layers()}
     source: dict[tuple, Any] = dict(nnx.iter_modules(trained))
     target: dict[tuple, Any] = dict(nnx.iter_modules(generator.synthesis))
     for path, module in target.items():
         if path and path[-1] == "affine":
-            scaled = source[path].weight[...] / math.sqrt(trained.w_dim) @ projection[layer[path[:-1]]]
+            scaled = source[path].weight[...] / math.sqrt(trained.w_dim) @ projection[row_of[path[:-1]]]
             module.weight[...] = scaled * math.sqrt(generator.w_dim)
             module.bias[...] = source[path].bias[...] - scaled @ truth.mean
         else:
@@ -171,14 +171,3 @@ def fold(generator: sg2.Generator, trained: sg2.SynthesisNetwork, truth: Truth) 
                 if isinstance(value, nnx.Param):
                     value[...] = getattr(source[path], name)[...]
     generator.mapping.w_avg[...] = truth.mean
-
-
-def _layer_of_affine(generator: sg2.Generator) -> dict[tuple, int]:
-    """Which w each modulated convolution takes: a block's in turn, and its ToRGB the one after them."""
-    layers, row = {}, 0
-    for resolution in generator.synthesis.resolutions:
-        for name in ("conv1",) if resolution == 4 else ("conv0", "conv1"):
-            layers[f"b{resolution}", name] = row
-            row += 1
-        layers[f"b{resolution}", "torgb"] = row
-    return layers
