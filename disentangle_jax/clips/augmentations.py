@@ -1,4 +1,4 @@
-"""Augmentations: the frames of a clip in another appearance, each a pure function of latents and a key.
+"""Augmentations: pure functions of latents and a key that change the appearance of a clip's frames.
 
 `sample_clip` moves every augmented frame back to its coordinates along the structure directions. How well each
 augmentation preserves the structure that a judge reads is measured by `experiments/purity.py`.
@@ -21,18 +21,18 @@ def augment(
     std: Float[Array, "l d"],
     appearance: Directions,
 ) -> tuple[Float[Array, "t l d"], Bool[Array, "t"]]:
-    """Each frame in another appearance.
+    """Change the appearance of each frame.
 
     Args:
-        key: of all that is random.
+        key: random key.
         ws: the frames.
-        others: another face for each.
-        config: how much of which augmentation.
-        std: of the latents, over faces.
-        appearance: directions that change the look, if the config moves along them.
+        others: another face for each frame.
+        config: the strength of each augmentation.
+        std: standard deviation of the latents over faces.
+        appearance: directions of appearance, if the config moves along them.
 
     Returns:
-        The frames, their structure not yet restored, and which of them show another face altogether.
+        The augmented frames, whose structure is not restored yet, and which of them show another face altogether.
     """
     k_cut, k_mix, k_change, k_noise, k_appearance = jax.random.split(key, 5)
     t, num_ws, _ = ws.shape
@@ -50,7 +50,7 @@ def augment(
 def change_looks(
     key: PRNGKeyArray, ws: Float[Array, "n l d"], directions: Directions, spread: float
 ) -> Float[Array, "n l d"]:
-    """Moves along all directions of appearance, normally distributed, of this spread in standard deviations."""
+    """Random moves along all directions of appearance: normal, with `spread` in standard deviations."""
     moves = spread * jax.random.normal(key, (len(ws), len(directions.names)))
     return ws + jnp.einsum("nk,kld->nld", moves, directions.vectors)
 
@@ -58,6 +58,6 @@ def change_looks(
 def add_noise(
     key: PRNGKeyArray, ws: Float[Array, "n l d"], std: Float[Array, "l d"], scale: float, first: int
 ) -> Float[Array, "n l d"]:
-    """Normal noise on the layers from `first` on, of `scale` standard deviations of the latents."""
+    """Normal noise on the layers from `first` on, with `scale` in standard deviations of the latents."""
     fine = (jnp.arange(ws.shape[1]) >= first)[None, :, None]
     return ws + jnp.where(fine, scale * std[None] * jax.random.normal(key, ws.shape), 0.0)

@@ -24,7 +24,7 @@ __all__ = ["Clip", "ClipConfig", "ClipSource", "LatentStats", "bounded", "sample
 
 
 class Clip(NamedTuple):
-    """Frames of one face in motion, and each frame again with the same structure in another appearance."""
+    """The frames of one face in motion, and each frame again with the same structure and another appearance."""
 
     ws: Float[Array, "*b t l d"]
     augmented: Float[Array, "*b t l d"]
@@ -41,14 +41,14 @@ class LatentStats(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class ClipSource:
-    """All that `sample_clip` needs, as one pytree.
+    """Everything `sample_clip` needs, as one pytree.
 
     Attributes:
-        mapping: the state of the mapping network; graphdef: its other half.
-        stats: of its latents.
-        directions: that move structure.
-        appearance: directions that change the look, none where the config moves along none.
-        precision: inverse covariance of the coordinates of faces along the directions.
+        mapping: state of the mapping network, of which `graphdef` is the static part.
+        stats: mean and standard deviation of its latents.
+        directions: directions of structure.
+        appearance: directions of appearance; empty if the config moves along none.
+        precision: inverse covariance of faces' coordinates along the directions.
         config: how clips are made.
         purifier: corrects batches of clips [b, t, ...] by a scorer, or None. `sample_clip` does not apply it:
             `sample_tiles` does.
@@ -72,7 +72,10 @@ class ClipSource:
         appearance: Directions | None = None,
         purifier: Callable[[Clip], Clip] | None = None,
     ) -> "ClipSource":
-        """Raises ValueError if the directions belong to another generator, or the config is invalid."""
+        """Measure the latents' statistics and put the source together.
+
+        Raises ValueError if the directions belong to another generator, or the config is invalid.
+        """
         appearance = directions.select(()) if appearance is None else appearance
         for found in (directions, appearance):
             found.check(generator)
@@ -128,18 +131,17 @@ def sample_clip(source: ClipSource, key: PRNGKeyArray) -> Clip:
 
 
 def bounded(coordinates: Float[Array, "t k"], source: ClipSource) -> Float[Array, "t k"]:
-    """Coordinates drawn back towards the mean face where they lie beyond the config's bound.
+    """Coordinates, scaled towards the mean face where they lie beyond the config's bound.
 
-    The distance is Mahalanobis's, sqrt(x^T C^-1 x) with C the covariance of faces' coordinates. The most probable move
-    to coordinates x changes a latent's own distance by no more than this, so a bound here keeps the frames among faces,
-    whatever the rest of the latent. Drawing back, unlike rejection, keeps a motion continuous, its length fixed and its
-    direction as it was.
+    The distance is Mahalanobis's, sqrt(x^T C^-1 x), where C is the covariance of faces' coordinates. The most probable
+    move to coordinates x changes a latent's own distance by no more than this, so the bound keeps frames within the
+    distribution of faces. Unlike rejection, scaling keeps the motion continuous, its length and its direction.
     """
     distance = jnp.sqrt(jnp.einsum("tk,kj,tj->t", coordinates, source.precision, coordinates))
     return coordinates * (source.config.bound / jnp.maximum(distance, source.config.bound))[:, None]
 
 
 def _start(source: ClipSource, ws: Float[Array, "t l d"]) -> Float[Array, "t k"]:
-    """The coordinates that trajectories are added to: the faces' own as offsets, 0 if absolute."""
+    """The coordinates that a trajectory is added to: the faces' own for offsets, 0 for absolute coordinates."""
     coordinates = source.directions.coordinates(ws)
     return coordinates if source.config.coordinates == "offset" else jnp.zeros_like(coordinates)

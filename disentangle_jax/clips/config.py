@@ -1,4 +1,4 @@
-"""How clips are made, as plain data: a hashable record of the section `clips` of a config."""
+"""How clips are made: the section `clips` of a config as a hashable record."""
 
 import math
 from typing import NamedTuple
@@ -44,7 +44,7 @@ class ClipConfig(NamedTuple):
         return cls(**{**fields, "classes": tuple(clips.classes)})
 
     def check(self, num_ws: int, num_directions: int) -> None:
-        """Raise ValueError if no clip can be made like that, of latents of so many layers, along so many directions."""
+        """Raise ValueError if no such clip can be made of latents with `num_ws` layers along `num_directions`."""
         if not 1 <= self.num_frames <= self.length:
             raise ValueError(f"a clip of {self.length} frames has no {self.num_frames} to draw")
         if not 0 < self.mix_from < num_ws:

@@ -1,4 +1,4 @@
-"""From a config to a clip source: directions are found once, kept in the workdir, and read from there afterwards."""
+"""Build a clip source from a config. Directions are found once and kept in the workdir."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +22,7 @@ from disentangle_jax.latents import check_classes
 from disentangle_jax.scorers import appearance_names, load_scorer
 
 Population = Callable[[], Float[Array, "n l d"]]
-"""The latents that directions are sought among; sampled when they are first needed."""
+"""The latents that directions are found in, sampled when they are first needed."""
 
 
 def check(config: ConfigDict, generator: sg2.Generator) -> None:
@@ -65,8 +65,8 @@ def check(config: ConfigDict, generator: sg2.Generator) -> None:
 def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str | Path) -> ClipSource:
     """The clip source of `config.clips` along the directions of `config.directions`, purified by `config.purify`.
 
-    The directions come from workdir/directions.safetensors if it is there; else they are found and written there. So
-    are, where the config asks for what needs them, those of all factors that a scorer reads: factors.safetensors.
+    The directions are read from workdir/directions.safetensors, or found and written there. If the config purifies
+    clips or augments them by a scorer, so are directions of all factors that it reads: workdir/factors.safetensors.
 
     Raises:
         FileNotFoundError: a scorer's file does not exist.

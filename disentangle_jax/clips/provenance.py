@@ -1,6 +1,6 @@
 """The provenance of stored clips: the generator, the directions and the settings that they were made with.
 
-A run that reads clips of another provenance than its config's is refused.
+A training run refuses stored clips whose provenance differs from its config's.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from stylegan2_flax.run.arrays import named
 
 
 def provenance_of(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
-    """What determines the clips of a config, as plain data. Equal provenance and equal seeds give equal clips."""
+    """Everything that determines the clips but the seed, as plain data: equal provenance and seed give equal clips."""
     moves = (source.directions, source.appearance)
     recipe = {"clips": config.clips, "purify": config.purify}
     return {
@@ -32,14 +32,14 @@ def provenance_of(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
 
 
 def check_provenance(there: dict[str, Any], here: dict[str, Any]) -> None:
-    """Make sure that a config would make the clips that it reads.
+    """Check that a config would make the clips that it reads.
 
     Args:
-        there: the provenance of stored clips.
-        here: that of the config.
+        there: the provenance of the stored clips.
+        here: the provenance of the config's own clips.
 
     Raises:
-        ValueError: it would not; the message names what differs.
+        ValueError: they differ; the message says in what.
     """
     if there["generator"]["sha256"] != here["generator"]["sha256"]:
         raise ValueError(

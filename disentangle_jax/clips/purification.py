@@ -1,6 +1,6 @@
-"""Clips corrected by a scorer: appearance is constant within a clip, structure equal in a frame and its augmentation.
+"""Purification: corrects clips until a scorer reads one appearance in all frames, and one structure in both versions.
 
-Linear directions change appearance too, because the direction that changes one factor alone differs from face to face.
+Linear directions change appearance too, because the direction that changes a single factor differs from face to face.
 A scorer measures this in the rendered frames, and a few steps of nonlinear least squares undo it.
 """
 
@@ -23,14 +23,14 @@ class LatentScorer(Named, Protocol):
     """Reads factors out of latents. A callable pytree, as a `Scorer` is."""
 
     def __call__(self, ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
-        """The factors that pictures of the latents show."""
+        """The factors that the latents' images show."""
         ...
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Reader:
-    """What a scorer reads in the generator's pictures of latents, as a pytree."""
+    """A scorer's readings of latents, by way of the generator's images; a pytree."""
 
     synthesis: sg2.SynthesisNetwork
     scorer: Scorer
@@ -67,8 +67,8 @@ class Purifier:
         read: a pytree, as `Reader` is.
         vectors: V; along vector i a face moves by one standard deviation of factor i.
         spread: standard deviation of the readings over faces.
-        steps: how many.
-        damping: shortens steps where the frame hardly changes along the directions.
+        steps: number of steps.
+        damping: shortens the steps where the readings hardly change along the directions.
     """
 
     read: LatentScorer
@@ -81,7 +81,7 @@ class Purifier:
     def create(
         cls, read: LatentScorer, directions: Directions, ws: Float[Array, "n l d"], steps: int, damping: float
     ) -> "Purifier":
-        """A purifier along these directions, one for each factor that is read, calibrated to the faces ws.
+        """A purifier along these directions, calibrated to the faces ws. There is one direction per factor.
 
         Raises:
             ValueError: steps or damping are not positive, or there is not one direction for each factor.

@@ -21,12 +21,11 @@ _STEPS = 1 << 40  # more than any run has: batches follow one another without an
 
 
 class StoredClips:
-    """Clips of a data set: step n has those from place n * batch_size on, and every clip comes once in an epoch.
+    """Clips of a data set: step n takes batch_size of them from position n * batch_size on.
 
-    The first epoch is in the order of the data set, so that a run reads what it would have made; each later one is in
-    an order of its own, which follows from the seed. A batch is a function of the step alone: a run that resumes reads
-    on as if it had not stopped. Of several processes each reads its own part of a batch. Batches are read ahead by
-    grain's threads.
+    The first epoch follows the order of the data set, so that a run reads the clips it would have generated. Each later
+    epoch is shuffled by the seed and its own number. A batch depends on the step alone, so a resumed run reads on as if
+    it had never stopped. With several processes each reads its own part of a batch. Grain's threads prefetch batches.
     """
 
     def __init__(self, clips: DataSource, seed: int, batch_size: int, mesh: Mesh, threads: int, prefetch: int):

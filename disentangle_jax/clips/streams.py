@@ -21,14 +21,14 @@ SampleClip = Callable[[Any, Key[Array, ""]], Clip]
 
 @runtime_checkable
 class ClipStream(Protocol):
-    """Clips by the number of a step, counted from 0."""
+    """The clips of each training step; steps count from 0."""
 
     def fetch(self, step: int) -> PyTree:
-        """What the jitted step needs for its clips, on the devices; called before each step."""
+        """The arrays that the jitted step makes its clips from, on the devices. Called before each step."""
         ...
 
     def clips(self, fetched: PyTree, step: Int[Array, ""]) -> Clip:
-        """The clips of the step, spread over the devices; traced as a part of the jitted step."""
+        """The clips of the step, sharded over the devices. Traced as part of the jitted step."""
         ...
 
 
@@ -94,9 +94,9 @@ def sample_clips(
     sharding: NamedSharding,
     tile: int,
 ) -> Clip:
-    """Make the clips of these global indices, each on the device that owns its place in the batch.
+    """Make the clips with these global indices, each on the device that holds its part of the batch.
 
-    The bits of a clip are those that `sample_tiles` gives it anywhere else, be it under jit or pmap.
+    Each clip has the same bits as when `sample_tiles` makes it elsewhere, under jit as under pmap.
     """
     everywhere = PartitionSpec()
     share = jax.shard_map(
