@@ -1,6 +1,6 @@
-"""Domains: what is known of a generator's pictures. They are found by the generator's name among what packages offer.
+"""Domains: the known factors of a generator's images. Installed packages register them under the generator's name.
 
-A package offers one beside its generator, each as a factory without arguments:
+A package registers its generator and its domain as entry points, factories without arguments:
 
     entry_points={
         "stylegan2_flax.generators": ["my_shapes = my_package.module:generator"],
@@ -30,24 +30,24 @@ _RESTRAINT = 1e-2  # c
 
 @runtime_checkable
 class Domain(Named, Protocol):
-    """What a generator's latents stand for, and exact pictures of it. Factors lie in [-1, 1]."""
+    """The factors that a generator's latents stand for, and exact images of them. Factors lie in [-1, 1]."""
 
     def truth(self, ws: Float[Array, "*n l d"]) -> Float[Array, "*n f"]:
         """The factors that latents stand for, differentiably."""
         ...
 
     def render(self, factors: Float[Array, "n f"], resolution: int) -> Float[Array, "n h w c"]:
-        """Exact pictures of factors, in [-1, 1], of `resolution` pixels a side."""
+        """Exact images of factors, in [-1, 1], with `resolution` pixels per side."""
         ...
 
     def pose(self, ws: Float[Array, "l d"], structure: Float[Array | np.ndarray, "fs"]) -> Float[Array, "l d"]:
-        """The latent with another structure and all else as it was, as nearly as there is one; see `search`."""
+        """The latent with another structure and the same appearance, as nearly as there is one; see `search`."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class JudgedDomain:
-    """A domain whose pictures are read by a scorer: the truth, the instrument and the right answers of an evaluation.
+    """A domain with the scorer that reads its images: the ground truth and the instrument of an evaluation.
 
     Raises ValueError if the scorer does not read exactly the factors of the domain.
     """
@@ -70,16 +70,16 @@ class JudgedDomain:
         return split(self.domain.truth(ws), self.domain)
 
     def read(self, images: Float[Array, "n h w c"]) -> Factors:
-        """What the scorer reads in images, in the order of the domain's factors."""
+        """The scorer's readings of images, in the order of the domain's factors."""
         columns = np.array([self.scorer.names.index(name) for name in self.domain.names])
         return split(_read(self.scorer, images)[:, columns], self.domain)
 
     def draw(self, factors: Factors) -> Float[Array, "n h w c"]:
-        """The exact pictures of factors."""
+        """The exact images of factors."""
         return self._render(join(factors, self.domain))
 
     def answer(self, source_ws: Float[Array, "*n l d"], driving_ws: Float[Array, "*n l d"]) -> Factors:
-        """The right outcome of a transfer: the appearance of the source, the structure of the driving."""
+        """The correct result of a transfer: the source's appearance with the driving's structure."""
         return Factors(self.truth(source_ws).appearance, self.truth(driving_ws).structure)
 
     @cached_property

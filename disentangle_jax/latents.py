@@ -1,4 +1,4 @@
-"""Latents (ws) of random faces, and latents in files of the user. A leaf: it needs a generator and no directions."""
+"""Latents (ws): sampling them from a generator, and reading them from files."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -16,21 +16,24 @@ from disentangle_jax import arrays
 from disentangle_jax.scores import in_batches
 
 _BATCH = 64
-_MANY = 4096  # w at once, where only their moments are kept
-_LABELS = int.from_bytes(b"labl")  # folded into a key, apart from all other draws
+_MANY = 4096  # w per batch where only moments are kept
+_LABELS = int.from_bytes(b"labl")  # folded into a key, so that labels are independent of all other draws
 
 
 def sample_ws(
     mapping: sg2.MappingNetwork, key: PRNGKeyArray, n: int, truncation_psi: float, classes: Sequence[int] = ()
 ) -> Float[Array, "n l d"]:
-    """ws of n random faces, each of one w, in batches of bounded memory.
+    """Sample the ws of n faces, in batches of bounded memory. All layers of a face have the same w.
 
     Args:
-        mapping: of the generator.
-        key: of z, and of the labels.
-        n: how many.
-        truncation_psi: 1 leaves latents as they are, 0 gives the mean.
-        classes: of a conditional generator, those to draw from evenly; empty for all.
+        mapping: the generator's mapping network.
+        key: random key.
+        n: number of faces.
+        truncation_psi: 1 leaves latents as they are, 0 gives the mean latent.
+        classes: of a conditional generator, the classes to draw from uniformly; empty for all.
+
+    Raises:
+        ValueError: the network has no such class.
     """
     z = jax.random.normal(key, (n, mapping.z_dim))
     labels = sample_labels(mapping, key, n, classes)
@@ -46,11 +49,11 @@ def sample_mixed_ws(
     style_mixing: float,
     classes: Sequence[int] = (),
 ) -> Float[Array, "n l d"]:
-    """ws of n random faces, of which the share `style_mixing` takes its layers from a random cut on from another face.
+    """Sample the ws of n faces, some of which take the layers from a random cut on from a second face.
 
     Args:
-        mapping, key, n, truncation_psi, classes: as of `sample_ws`.
-        style_mixing: in [0, 1].
+        mapping, key, n, truncation_psi, classes: see `sample_ws`.
+        style_mixing: probability in [0, 1] that a face is mixed.
     """
     k_z, k_cut, k_mix = jax.random.split(key, 3)
     z = jax.random.normal(k_z, (2 * n, mapping.z_dim))
@@ -64,7 +67,7 @@ def sample_mixed_ws(
 def sample_w_batches(
     mapping: sg2.MappingNetwork, key: PRNGKeyArray, n: int, truncation_psi: float, classes: Sequence[int] = ()
 ) -> Iterator[Float[Array, "_ d"]]:
-    """n random w, a batch at a time; the arguments are those of `sample_ws`."""
+    """Sample n w, one batch at a time. For the arguments see `sample_ws`."""
     for start in range(0, n, _MANY):
         batch_key = jax.random.fold_in(key, start)
         z = jax.random.normal(batch_key, (_MANY, mapping.z_dim))
@@ -74,9 +77,9 @@ def sample_w_batches(
 def sample_labels(
     mapping: sg2.MappingNetwork, key: PRNGKeyArray, n: int, classes: Sequence[int]
 ) -> Float[Array, "n c"] | None:
-    """One-hot labels of n random faces of these classes, or of all if none is given; None of an unconditional network.
+    """Sample one-hot labels for n faces, uniformly from `classes`, or from all classes if it is empty.
 
-    Raises ValueError if the network has no such class.
+    Returns None for an unconditional network. Raises ValueError if the network has no such class.
     """
     check_classes(mapping, classes)
     if mapping.c_dim == 0:
@@ -96,7 +99,7 @@ def check_classes(mapping: sg2.MappingNetwork, classes: Sequence[int]) -> None:
 def take_layers_from(
     cut: Int[Array, "n"], ws: Float[Array, "n l d"], others: Float[Array, "n l d"]
 ) -> Float[Array, "n l d"]:
-    """Style mixing: the layers from `cut` on of another face; 0 takes all of them, l none."""
+    """Style mixing: the layers from `cut` on come from another face (0: all of them, l: none)."""
     return jnp.where((jnp.arange(ws.shape[1])[None, :] < cut[:, None])[..., None], ws, others)
 
 

@@ -1,11 +1,11 @@
-"""Scorers: whatever reads named factors out of pictures. They are found by name among what installed packages offer.
+"""Scorers read named factors from images. Installed packages register them by name.
 
-A package offers one in its setup, as a factory without arguments:
+A package registers a scorer as an entry point, a factory without arguments:
 
     entry_points={"disentangle_jax.scorers": ["my_scorer = my_package.module:factory"]}
 
-Without an entry point, a config may name the factory itself: "my_package.module:factory". An entry point's factory may
-take one argument, a path, given after a colon: "faces_judge:runs/judges/mine.safetensors".
+A config may also name a factory that is not registered: "my_package.module:factory". A registered factory may take
+one argument, a path, which follows a colon: "faces_judge:runs/judges/mine.safetensors".
 """
 
 from collections.abc import Callable
@@ -23,11 +23,11 @@ GROUP = "disentangle_jax.scorers"
 
 @runtime_checkable
 class Named(Protocol):
-    """Factors by name.
+    """Anything with named factors.
 
     Attributes:
-        names: of all factors, in the order of the values.
-        structure: the names of those that are structure; the others are appearance.
+        names: names of all factors, in the order of their values.
+        structure: names of the structure factors. All others are appearance factors.
     """
 
     @property
@@ -39,8 +39,8 @@ class Named(Protocol):
 
 @runtime_checkable
 class Scorer(Named, Protocol):
-    """Reads factors out of pictures. A callable pytree, such as a Flax module, so that its weights are arguments of a
-    jitted function; `names` and `structure` are static.
+    """Reads factors from images. It is a callable pytree, such as a Flax module, that jitted functions take as an
+    argument; `names` and `structure` are static.
     """
 
     def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n f"]:
@@ -49,25 +49,25 @@ class Scorer(Named, Protocol):
 
 
 class Factors(NamedTuple):
-    """Values of factors, those of appearance and those of structure apart, each in the order of their names.
+    """Values of the appearance factors and of the structure factors, each in the order of their names.
 
-    Leading axes are free, and the same for both: one picture, n pictures, clips of frames.
+    Both have the same leading axes, any number of them: one image, n images, clips of frames.
     """
 
     appearance: Float[Array | np.ndarray, "... fa"]
     structure: Float[Array | np.ndarray, "... fs"]
 
     def stack(self) -> Float[Array, "... f"]:
-        """Both kinds in one vector, appearance first."""
+        """Both kinds concatenated, appearance first."""
         return jnp.concatenate(self, axis=-1)
 
 
 def load_scorer(name: str) -> Scorer:
-    """The scorer of this name, of an installed package: NAME, NAME:PATH, or package.module:factory.
+    """Load a scorer by name: NAME or NAME:PATH of a registered one, or package.module:factory.
 
     Raises:
         FileNotFoundError: PATH does not exist.
-        ValueError: nothing of this name is offered, or what is offered is no scorer.
+        ValueError: the name is unknown, or the factory does not return a scorer.
     """
     offered, colon, argument = name.partition(":")
     if factory := plugins.find(GROUP, offered):
@@ -78,7 +78,7 @@ def load_scorer(name: str) -> Scorer:
 
 
 def checked_scorer(scorer: Any, name: str) -> Scorer:
-    """The scorer; ValueError if it is none, or does not tell structure from appearance."""
+    """The scorer itself. Raises ValueError if it is not a `Scorer`, or lacks structure or appearance factors."""
     if not (isinstance(scorer, Scorer) and callable(scorer)):
         raise ValueError(f"{name!r} gives a {type(scorer).__name__}, not a scorer: it needs names, structure, __call__")
     check_names(scorer, f"the scorer {name!r}")
@@ -86,7 +86,7 @@ def checked_scorer(scorer: Any, name: str) -> Scorer:
 
 
 def check_names(of: Named, what: str) -> None:
-    """Raise ValueError if the names are not unique, or there is no structure or no appearance among them."""
+    """Raise ValueError if the names are not unique, or do not include both structure and appearance."""
     if len(set(of.names)) != len(of.names) or not set(of.structure) < set(of.names) or not of.structure:
         raise ValueError(
             f"{what} must have factors of structure and of appearance, each named once; it has the names "
@@ -95,17 +95,17 @@ def check_names(of: Named, what: str) -> None:
 
 
 def appearance_names(of: Named) -> tuple[str, ...]:
-    """The names of the factors that are appearance."""
+    """The names of the appearance factors, in the order of the values."""
     return tuple(name for name in of.names if name not in of.structure)
 
 
 def structure_names(of: Named) -> tuple[str, ...]:
-    """The names of the factors that are structure, in the order of the values."""
+    """The names of the structure factors, in the order of the values."""
     return tuple(name for name in of.names if name in of.structure)
 
 
 def split(values: Float[Array | np.ndarray, "... f"], of: Named) -> Factors:
-    """Values in the order of `of.names`, apart by kind."""
+    """Split values, in the order of `of.names`, into appearance and structure."""
     is_structure = np.array([name in of.structure for name in of.names])
     return Factors(values[..., np.flatnonzero(~is_structure)], values[..., np.flatnonzero(is_structure)])
 

@@ -1,9 +1,9 @@
 """The TFDS data set `synthetic_clips`: clips in ArrayRecord files, written shard by shard.
 
-Its folder holds `metadata.json` (what the clips are made from), the shards, and `dataset_info.json`, written last.
-`tfds.data_source("synthetic_clips", data_dir=...)` opens it without TensorFlow, and without this package.
+Its folder holds `metadata.json` (provenance of the clips), the shards, and `dataset_info.json`, which is written last.
+`tfds.data_source("synthetic_clips", data_dir=...)` opens it without TensorFlow and without this package.
 
-What TFDS does not document is used in this file alone: its own writer neither resumes nor writes shard by shard.
+TFDS's own writer can neither resume nor write single shards, so this file, and no other, uses internals of TFDS.
 """
 
 import io
@@ -35,11 +35,11 @@ __all__ = ["NAME", "SPLIT", "VERSION", "ClipDataset", "DataSource", "Rows", "fea
 NAME, VERSION, SPLIT = "synthetic_clips", "1.0.0", "train"
 
 Rows = dict[str, np.ndarray]
-"""Features of some clips by name, the clips along the leading axis."""
+"""Features by name, with the clips along the leading axis."""
 
 
 def folder_of(directory: str | Path) -> Path:
-    """Where the data set lies in TFDS's `data_dir`."""
+    """The data set's folder within TFDS's `data_dir`."""
     return Path(directory) / NAME / VERSION
 
 
@@ -49,10 +49,10 @@ def features_of(
     """The features of a clip.
 
     Args:
-        ws: [t, l, d], the shape of its latents.
-        k: directions.
-        dtype: in which latents are stored.
-        image: [h, w, c], the shape of its frames, if they are stored too.
+        ws: shape [t, l, d] of its latents.
+        k: number of directions.
+        dtype: of stored latents.
+        image: shape [h, w, c] of its frames, or None if they are not stored.
     """
     features = tfds.features
     # As bytes: TFDS would keep an array of any float type as float32, and take ten times as long to read it.
@@ -71,14 +71,14 @@ def features_of(
 
 @dataclass(frozen=True)
 class ClipDataset:
-    """A data set that is being written.
+    """A data set of clips that is being written.
 
     Attributes:
-        folder: see `folder_of`.
-        num_clips: of the whole.
-        clips_per_shard: of each file but the last, which may be shorter.
-        features: of a clip.
-        metadata: what the clips are, as plain data.
+        folder: where it lies, see `folder_of`.
+        num_clips: number of clips in all shards.
+        clips_per_shard: clips per shard; the last one may hold fewer.
+        features: features of a clip.
+        metadata: provenance of the clips, as plain data.
     """
 
     folder: Path
@@ -88,10 +88,10 @@ class ClipDataset:
     metadata: dict[str, Any]
 
     def begin(self) -> None:
-        """Write the metadata, or make sure that they are those of the data set that is there.
+        """Write the metadata, or check that the data set already there has the same.
 
         Raises:
-            ValueError: it is another.
+            ValueError: the folder holds another data set.
         """
         path = self.folder / "metadata.json"
         if not path.exists():
@@ -109,7 +109,7 @@ class ClipDataset:
         return len(self._lengths)
 
     def has(self, shard: int) -> bool:
-        """Whether a shard is there: then it is whole."""
+        """Whether a shard exists. An existing shard is whole."""
         return self._path(shard).exists()
 
     def indices(self, shard: int) -> range:
@@ -118,12 +118,12 @@ class ClipDataset:
         return range(first, first + self._lengths[shard])
 
     def write(self, shard: int, batches: Iterator[Rows]) -> None:
-        """Write a shard whole, or leave it absent."""
+        """Write a shard, whole or not at all."""
         path = self._path(shard)
         for leftover in self.folder.glob(f".*{path.suffix}"):  # of a process that was killed
             leftover.unlink()
         with atomic(path) as temporary, ThreadPoolExecutor() as pool:
-            # Latents hardly compress: it would save a sixteenth, and make reading several times as slow.
+            # Compression would save a sixteenth of the space and make reading several times slower.
             writer = ArrayRecordWriter(os.fspath(temporary), "group_size:1,uncompressed")
             try:
                 for rows in batches:
@@ -134,7 +134,7 @@ class ClipDataset:
                 writer.close()
 
     def finish(self) -> None:
-        """Write what TFDS needs to open the data set, now that all shards are there."""
+        """Write the files that TFDS needs to open the data set. All shards must exist."""
         version = tfds.core.Version(VERSION)
         identity = DatasetIdentity(name=NAME, version=version, data_dir=os.fspath(self.folder), module_name="")
         info = tfds.core.DatasetInfo(builder=identity, features=self.features, description="Synthetic latent videos.")
@@ -167,7 +167,7 @@ class ClipDataset:
 
 
 def _without_name(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The metadata without the generator's name: its digest decides, wherever the file lies."""
+    """The metadata without the generator's name, since its digest identifies it."""
     if "generator" not in metadata:
         return metadata
     return {**metadata, "generator": {"sha256": metadata["generator"]["sha256"]}}

@@ -1,4 +1,4 @@
-"""Clips made on all devices at once, and written as the data set `synthetic_clips`."""
+"""Makes clips on all devices and writes them as the data set `synthetic_clips`."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,18 +31,18 @@ def write_clips(
     dtype: str,
     synthesis: nnx.Module | None = None,
 ) -> Path:
-    """Write the clips 0 to num_clips - 1 of a run, or those of them that a stopped call has left.
+    """Write the clips 0 to num_clips - 1 of a run, or those that an interrupted call has not written.
 
     Clip i is the one that training makes from fold_in(key, i). With several processes each writes its own shards.
 
     Args:
         config: the experiment.
         source: what clips are made from.
-        key: of the run's clips.
+        key: random key of the run's clips.
         out: TFDS's `data_dir`.
-        num_clips: how many.
-        dtype: in which latents are stored, "float16" or "float32".
-        synthesis: the network that renders the frames, if they are to be stored too.
+        num_clips: number of clips.
+        dtype: of stored latents, "float16" or "float32".
+        synthesis: the network that renders the frames, or None to store no frames.
 
     Returns:
         The data set's folder.
