@@ -104,6 +104,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.train.log_kimg = 0.5  # between lines of metrics.jsonl
     config.train.checkpoint_kimg = 4.0
     config.train.keep_checkpoints = 2  # the latest ones
+    config.train.profile_steps = (0, 0)  # first and last step to trace into WORKDIR/profile; (0, 0): none
+    config.train.tensorboard = False  # write for TensorBoard too; needs tensorboardX
 
     # What the run shows: a grid of images, and both networks in files of their own.
     config.snapshot = ConfigDict()

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from flax import nnx
+from PIL import Image
 
 import stylegan2_flax as sg2
+from stylegan2_flax import sample
 from stylegan2_flax.gan import experiment
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
+from stylegan2_flax.run import metrics
 
 
 @pytest.mark.parametrize(
@@ -15,8 +18,12 @@ from stylegan2_flax.gan.networks import make_discriminator, make_generator
         ("train.dtype", "float64", "train.dtype must be one of float32, bfloat16, float16, got 'float64'"),
         ("augment.mode", "always", "augment.mode must be one of ada, fixed, off"),
         ("augment.pipeline", "cutout", "augment.pipeline must be one of blit"),
-        ("augment.p", 1.5, "augment.p is a probability from 0 to 1, got 1.5"),
-        ("train.batch_size", 0, "train.batch_size must be positive, got 0"),
+        ("augment.p", 1.5, "augment.p must be from 0 to 1, got 1.5"),
+        ("train.batch_size", 0, "train.batch_size must be a whole number of at least 1, got 0"),
+        ("train.keep_checkpoints", 0, "train.keep_checkpoints must be a whole number of at least 1"),
+        ("channels", 2, "channels must be one of 1, 3, 4, got 2"),
+        ("channels", 1, r"data.source draws images of shape \(4, 4, 3\), the networks need \(4, 4, 1\)"),
+        ("train.profile_steps", (5, 2), "the first no later than the last"),
         ("train.batch_size", 12, "batch_size is 12, which does not spread evenly over 8 devices"),
         ("snapshot.kimg", -1.0, "snapshot.kimg must be positive"),
         ("score.num_samples", 33, "must be a multiple of score.batch_size"),
@@ -73,3 +80,52 @@ def test_labels_are_refused(config, tmp_path):
     config.init = str(tmp_path / "g.safetensors")
     with pytest.raises(ValueError, match=r"2 label classes; .* without labels"):
         make_generator(config)
+
+
+def test_all_wrong_fields_are_named_at_once(config, tmp_path):
+    config.train.keep_checkpoints = 0
+    config.augment.mode = "always"
+    with pytest.raises(ValueError, match=r"invalid:\n  augment\.mode must .*\n  train\.keep_checkpoints must "):
+        experiment.run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_colours_of_images_with_transparency_are_not_augmented(config, tmp_path):
+    config.channels = 4
+    config.augment.pipeline = "bgc"
+    with pytest.raises(ValueError, match=r"augment\.pipeline=bgc changes colours, which needs 1 or 3 channels"):
+        experiment.run(config, tmp_path)
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_new_networks_with_labels_are_refused_at_the_start(config, tmp_path, network):
+    config[network].c_dim = 5
+    with pytest.raises(ValueError, match=r"c_dim must be 0: .* not trained here"):
+        experiment.run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_grey_images_and_such_with_transparency_are_learnt_shown_and_scored(config, tmp_path, channels):
+    (tmp_path / "images").mkdir()
+    for i in range(8):
+        pixels = np.random.default_rng(i).integers(0, 256, (6, 6, 4), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.png")
+    config.channels = channels
+    config.data.source = str(tmp_path / "images")
+    config.score.features = "tiny_features" if channels == 4 else ""
+    config.train.total_kimg = 0.008
+    config.loss.path_length.weight = config.loss.r1.gamma = 0.0
+    experiment.run(config, tmp_path / "run")
+    with Image.open(tmp_path / "run" / "snapshots" / "0000001.png") as picture:
+        assert picture.mode == {1: "L", 4: "RGBA"}[channels]
+    sample.main([str(tmp_path / "run" / "generator.safetensors"), "--seeds", "0-3", "--out", str(tmp_path / "a.png")])
+    assert np.isfinite(metrics.read(tmp_path / "run" / "metrics.jsonl")[-1].get("score", 0.0))
+
+
+def test_features_that_do_not_take_the_images_are_refused_at_the_start(config, tmp_path):
+    Image.new("L", (6, 6)).save(tmp_path / "a.png")
+    config.channels, config.data.source = 1, str(tmp_path)
+    with pytest.raises(ValueError, match=r"score.features=tiny_features does not take images of 4 px and 1 channels"):
+        experiment.run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

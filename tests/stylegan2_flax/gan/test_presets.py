@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from stylegan2_flax.gan import experiment, presets
+from stylegan2_flax.gan import presets, rules
 
 
 def get_config(name, *arguments):
@@ -31,7 +31,7 @@ def test_auto(resolution, devices, batch, group, gamma, ema, rate):
 def test_presets_are_whole_configs():
     for name in presets.NAMES:
         config = get_config("gan_folder", f"256,{name}")
-        experiment.check(config)
+        rules.check(config)
         assert config.generator.synthesis_kwargs.conv_clamp == config.discriminator.conv_clamp == 256
     config = get_config("gan_folder", f"256,{presets.NAMES[-1]}")
     assert config.discriminator.architecture == "orig"
@@ -41,9 +41,9 @@ def test_presets_are_whole_configs():
 
 
 def test_faces():
-    experiment.check(get_config("gan_faces64"))
+    rules.check(get_config("gan_faces64"))
     gpu = get_config("gan_faces64", "gpu,scratch")
-    experiment.check(gpu)
+    rules.check(gpu)
     assert (gpu.train.dtype, gpu.train.max_minutes, gpu.init) == ("bfloat16", 9.0, "")
 
 

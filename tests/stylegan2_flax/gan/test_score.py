@@ -18,9 +18,11 @@ def means(images):
 
 
 @pytest.fixture
-def scorer(config, tmp_path):
+def scorer(config, tmp_path, mesh_of):
     config.score.update(num_samples=1024, batch_size=64)
-    return Scorer(config.score, jax.tree_util.Partial(means), lambda: batches_of(0.0), tmp_path / "reals.npz")
+    return Scorer(
+        config.score, jax.tree_util.Partial(means), lambda: batches_of(0.0), tmp_path / "reals.npz", mesh_of(8)
+    )
 
 
 def test_the_distance_is_that_of_the_features(scorer):
@@ -30,11 +32,11 @@ def test_the_distance_is_that_of_the_features(scorer):
     assert scorer(batches_of(0.0, 3.0)) == pytest.approx(3 * (3 / 4 - 1 / 4) ** 2, rel=0.1)
 
 
-def test_statistics_of_the_real_images_are_made_once(config, scorer, tmp_path):
+def test_statistics_of_the_real_images_are_made_once(config, scorer, tmp_path, mesh_of):
     def fail():
         raise AssertionError("they are there already")
 
-    again = Scorer(config.score, jax.tree_util.Partial(means), fail, tmp_path / "reals.npz")
+    again = Scorer(config.score, jax.tree_util.Partial(means), fail, tmp_path / "reals.npz", mesh_of(8))
     assert again(batches_of(1.0)) == pytest.approx(scorer(batches_of(1.0)), rel=1e-6)
     with np.load(tmp_path / "reals.npz") as file:
         assert int(file["count"]) == 1024

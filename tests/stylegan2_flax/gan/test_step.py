@@ -16,7 +16,7 @@ from stylegan2_flax.optimizer import ema_decay
 from stylegan2_flax.run import devices as parallel
 
 
-class Game:
+class Training:
     """A train step, its first state, its data."""
 
     def __init__(self, config, mesh):
@@ -29,11 +29,11 @@ class Game:
         images = data.open_images(config.data, config.resolution, 3)
         self.batches = images.batches(config.train.batch_size, key, sharding)
 
-    def play(self, steps, change=lambda state: state):
+    def run(self, steps, change=lambda state: state):
         """States after each step; `change` may alter what goes in."""
         states, state = [], self.start()
         for step in range(steps):
-            state = self.step(change(state), self.batches(step), step)
+            state, _ = self.step(change(state), self.batches(step), step)
             states.append(jax.device_get(state))
         return states
 
@@ -43,13 +43,13 @@ class Game:
 
 
 @pytest.fixture(scope="module")
-def game(module_config, mesh_of):
-    return Game(module_config, mesh_of(8))
+def training(module_config, mesh_of):
+    return Training(module_config, mesh_of(8))
 
 
 @pytest.fixture(scope="module")
-def states(game):
-    return game.play(5)
+def states(training):
+    return training.run(5)
 
 
 def changed(before, after):
@@ -68,10 +68,10 @@ def test_phases_come_in_their_intervals(states):
     assert updates == {"generator": 5 + 3, "discriminator": 5 + 2}
 
 
-def test_every_parameter_is_trained(game, states):
+def test_every_parameter_is_trained(training, states):
     """But for the noise strengths of a generator that could only gain from noise later: they may stand still."""
     for name in ("generator", "discriminator"):
-        assert all(changed(game.state.params[name], states[-1].params[name]))
+        assert all(changed(training.state.params[name], states[-1].params[name]))
 
 
 def test_average_copies_at_first_and_follows_then(module_config, states):
@@ -86,16 +86,16 @@ def test_average_copies_at_first_and_follows_then(module_config, states):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
-def test_mean_latent_moves_in_three_phases(game):
+def test_mean_latent_moves_in_three_phases(training):
     """From a far start each phase takes 0.5% of the way: generator, path lengths, discriminator."""
 
     def far(state):
         mapping = jax.tree.map(lambda w_avg: w_avg + 1e4, state.buffers["generator"]["mapping"])
         return state._replace(buffers=state.buffers | {"generator": state.buffers["generator"] | {"mapping": mapping}})
 
-    (state,) = game.play(1, far)
+    (state,) = training.run(1, far)
     np.testing.assert_allclose(state.buffers["generator"]["mapping"]["w_avg"], 1e4 * 0.995**3, atol=1.0)
-    (again,) = game.play(1)
+    (again,) = training.run(1)
     others = [state.buffers["discriminator"], state.buffers["generator"]["synthesis"]]
     expected = [again.buffers["discriminator"], again.buffers["generator"]["synthesis"]]
     assert not any(changed(others, expected))
@@ -112,41 +112,41 @@ def test_augmentation_adapts_after_each_fourth_step(module_config, states):
     assert float(states[3].signs) == 0
 
 
-def test_a_discriminator_alone_learns_to_tell(game):
+def test_a_discriminator_alone_learns_to_tell(training):
     def hold(state):
         return state._replace(
-            params=state.params | {"generator": jax.tree.map(jnp.copy, game.state.params["generator"])}
+            params=state.params | {"generator": jax.tree.map(jnp.copy, training.state.params["generator"])}
         )
 
-    states = game.play(60, hold)
+    states = training.run(60, hold)
     losses = np.diff([float(state.totals["Loss/D/loss"][0]) for state in states])
     assert losses[-4:].mean() < 0.5 * losses[:4].mean()
 
 
-def test_a_generator_alone_learns_to_fool(game):
+def test_a_generator_alone_learns_to_fool(training):
     def hold(state):
-        held = jax.tree.map(jnp.copy, game.state.params["discriminator"])
+        held = jax.tree.map(jnp.copy, training.state.params["discriminator"])
         return state._replace(params=state.params | {"discriminator": held})
 
-    states = game.play(60, hold)
+    states = training.run(60, hold)
     losses = np.diff([float(state.totals["Loss/G/loss"][0]) for state in states])
     assert losses[-4:].mean() < 0.9 * losses[:4].mean()
 
 
-def test_a_new_discriminator_may_learn_alone_at_first(config, game, mesh_of):
+def test_a_new_discriminator_may_learn_alone_at_first(config, training, mesh_of):
     config.train.alone_kimg = 2 * config.train.batch_size / 1000
-    late = Game(config, mesh_of(8)).play(3)
-    before = game.state.params["generator"]
+    late = Training(config, mesh_of(8)).run(3)
+    before = training.state.params["generator"]
     assert [any(changed(before, state.params["generator"])) for state in late] == [False, False, True]
-    assert any(changed(game.state.params["discriminator"], late[0].params["discriminator"]))
+    assert any(changed(training.state.params["discriminator"], late[0].params["discriminator"]))
 
 
 def test_each_phase_compiles_once_and_gives_up_its_state(module_config, mesh_of, caplog):
-    game, old = Game(module_config, mesh_of(8)), None
+    training, old = Training(module_config, mesh_of(8)), None
     with jax.log_compiles(), caplog.at_level(logging.WARNING):
-        state = old = game.start()
+        state = old = training.start()
         for step in range(3):
-            state = game.step(state, game.batches(step), step)
+            state, _ = training.step(state, training.batches(step), step)
     text = caplog.text
     for phase in ("generator_main", "generator_path_length", "discriminator_main", "discriminator_r1", "finish"):
         assert text.count(f"Compiling jit({phase})") == 1
@@ -155,7 +155,7 @@ def test_each_phase_compiles_once_and_gives_up_its_state(module_config, mesh_of,
 
 def test_one_device_and_eight_agree(module_config, mesh_of, states):
     """The raw gradients, which Adam's memory keeps; the groups of the minibatch deviation span the devices."""
-    one, eight = Game(module_config, mesh_of(1)).play(1)[0], states[0]
+    one, eight = Training(module_config, mesh_of(1)).run(1)[0], states[0]
     for name in ("generator", "discriminator"):
         for moment in ("mu", "nu"):
             a, b = (getattr(state.opt_state[name][0], moment) for state in (one, eight))
@@ -171,9 +171,9 @@ def test_one_device_and_eight_agree(module_config, mesh_of, states):
 def test_networks_compute_in_the_dtype_of_the_config(config, mesh_of):
     """From 8 px on, in every phase; parameters stay float32. What half precision costs is tested with the networks."""
     config.resolution, config.train.dtype = 8, "bfloat16"
-    game = Game(config, mesh_of(8))
-    step = jax.make_jaxpr(lambda state, images: game.step(state, images, 0), return_shape=True)
-    jaxpr, state = step(game.state, jnp.zeros((8, 8, 8, 3)))
+    training = Training(config, mesh_of(8))
+    step = jax.make_jaxpr(lambda state, images: training.step(state, images, 0), return_shape=True)
+    jaxpr, (state, _) = step(training.state, jnp.zeros((8, 8, 8, 3)))
     phases = [str(equation) for equation in jaxpr.eqns]
     assert [phase.count("bf16[") > 0 for phase in phases] == [True] * 4 + [False]
     assert {leaf.dtype for leaf in jax.tree.leaves((state.params, state.ema))} == {jnp.dtype("float32")}

@@ -1,5 +1,6 @@
 """The two players of an experiment: new ones, or such as were trained before."""
 
+from pathlib import Path
 from typing import TypeVar
 
 import jax
@@ -15,29 +16,37 @@ from stylegan2_flax.gan.state import streams
 Network = TypeVar("Network", sg2.Generator, sg2.Discriminator)
 
 
-def make_generator(config: ConfigDict) -> sg2.Generator:
+def make_generator(config: ConfigDict, workdir: Path | None = None) -> sg2.Generator:
     """The generator of `config.init`, or a new one of `config.generator` where that is empty.
+
+    Args:
+        config: the experiment.
+        workdir: of a run that may have begun: where the file is gone, the run's own generator has the same form.
 
     Raises:
         FileNotFoundError: there is no such generator.
         ValueError: it makes other images than the experiment is about, or arguments do not fit each other.
     """
     if config.init:
-        generator = _load_generator(config.init)
+        generator = _load_generator(_own(config.init, workdir, "generator"))
         _require(config, generator, f"the generator {config.init!r}")
         return generator
     return _create(sg2.Generator, config, config.generator, streams(config.seed).generator)
 
 
-def make_discriminator(config: ConfigDict) -> sg2.Discriminator:
+def make_discriminator(config: ConfigDict, workdir: Path | None = None) -> sg2.Discriminator:
     """The discriminator in the file `config.init_discriminator`, or a new one of `config.discriminator`.
+
+    Args:
+        config: the experiment.
+        workdir: as of `make_generator`.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it takes other images or batches than the experiment's, or arguments do not fit each other.
     """
     if config.init_discriminator:
-        discriminator = sg2.load(config.init_discriminator, which="D")
+        discriminator = sg2.load(_own(config.init_discriminator, workdir, "discriminator"), which="D")
         _require(config, discriminator, f"the discriminator in {config.init_discriminator}")
     else:
         discriminator = _create(sg2.Discriminator, config, config.discriminator, streams(config.seed).discriminator)
@@ -53,6 +62,14 @@ def _create(kind: type[Network], config: ConfigDict, arguments: ConfigDict, key:
         return jax.jit(lambda key: kind(**sizes, **arguments.to_dict(), rngs=nnx.Rngs(key)))(key)
     except TypeError as error:  # an argument that there is not
         raise ValueError(f"the config's arguments of {kind.__name__} are not its own: {error}") from None
+
+
+def _own(name: str, workdir: Path | None, network: str) -> str:
+    """The name; or the run's own network, where a file of that name is gone and the run has begun."""
+    own = None if workdir is None else workdir / f"{network}.safetensors"
+    if own is None or not own.exists() or not Path(name).is_absolute() or Path(name).exists():
+        return name
+    return str(own)
 
 
 def _load_generator(name: str) -> sg2.Generator:

@@ -19,7 +19,7 @@ from stylegan2_flax.run import devices as parallel
 from stylegan2_flax.run import metrics
 
 
-class Exhibit:
+class Snapshots:
     """Writes into a run's workdir; everything is drawn by the averaged generator, without truncation.
 
     snapshots/reals.png         real images
@@ -28,6 +28,8 @@ class Exhibit:
     discriminator.safetensors   its opponent
     best.safetensors            the averaged generator with the best score so far
     reals.npz                   statistics of the real images' features
+
+    All processes draw, and the first writes.
     """
 
     def __init__(
@@ -40,37 +42,39 @@ class Exhibit:
         features: Features | None = None,
     ):
         """images: the real ones; features: what images are scored by, if they are."""
-        self._images = images
         self._config, self._workdir, self._graphdefs, self._mesh = config, workdir, graphdefs, mesh
+        self._images, self._writes = images, jax.process_index() == 0
         keys = streams(config.seed)
         self._show_keys, self._score_keys = jax.random.split(keys.snapshot), jax.random.split(keys.score)
         self._draw = jax.jit(self._generate, static_argnums=3)
+        self._gather = jax.jit(lambda images: images, out_shardings=parallel.replicated(mesh))
         self._scorer = None
         if features is not None:
-            placed = jax.device_put(features, parallel.replicated(mesh))
             reals = partial(self._reals, self._score_keys[0], config.score.batch_size)
-            self._scorer = Scorer(config.score, placed, reals, workdir / "reals.npz")
+            self._scorer = Scorer(config.score, features, reals, workdir / "reals.npz", mesh)
 
-    def snapshot(self, state: TrainState) -> None:
-        """Save the grid and both networks."""
-        step, plan, folder = int(state.step), self._config.snapshot, self._workdir / "snapshots"
+    def write(self, step: int, state: TrainState) -> dict[str, float]:
+        """Save the grid and both networks; gives no figures."""
+        plan, folder = self._config.snapshot, self._workdir / "snapshots"
         size = plan.rows * plan.columns
         if not (folder / "reals.png").exists():
             self._save_grid(self._reals(self._show_keys[0], size)(0), folder / "reals.png")
         self._save_grid(self._fakes(self._show_keys[1], size, state)(0), folder / f"{step:07d}.png")
-        about = {"step": str(step), "kimg": str(step * self._config.train.batch_size / 1000)}
-        sg2.save(self._generator(state), self._workdir / "generator.safetensors", about)
-        parts = (part["discriminator"] for part in (self._graphdefs, state.params, state.buffers))
-        sg2.save(nnx.merge(*parts), self._workdir / "discriminator.safetensors", about)
+        if self._writes:
+            about = {"step": str(step), "kimg": str(step * self._config.train.batch_size / 1000)}
+            sg2.save(self._generator(state), self._workdir / "generator.safetensors", about)
+            parts = (part["discriminator"] for part in (self._graphdefs, state.params, state.buffers))
+            sg2.save(nnx.merge(*parts), self._workdir / "discriminator.safetensors", about)
+        return {}
 
-    def score(self, state: TrainState) -> dict[str, float]:
+    def score(self, step: int, state: TrainState) -> dict[str, float]:
         """The score under its name in the log; saves the generator if none was better. Nothing without features."""
         if self._scorer is None:
             return {}
         score = self._scorer(self._fakes(self._score_keys[1], self._config.score.batch_size, state))
         before = [line["score"] for line in metrics.read(self._workdir / "metrics.jsonl") if "score" in line]
-        if score <= min(before, default=score):
-            about = {"score": repr(score), "features": self._config.score.features, "step": str(int(state.step))}
+        if self._writes and score <= min(before, default=score):
+            about = {"score": repr(score), "features": self._config.score.features, "step": str(step)}
             sg2.save(self._generator(state), self._workdir / "best.safetensors", about)
         return {"score": score}
 
@@ -91,4 +95,6 @@ class Exhibit:
 
     def _save_grid(self, images: Float[Array, "b h w c"], path: Path) -> None:
         rows, columns = self._config.snapshot.rows, self._config.snapshot.columns
-        media.save_image(media.image_grid(np.asarray(images).reshape(rows, columns, *images.shape[1:])), path)
+        pixels = np.asarray(self._gather(images))
+        if self._writes:
+            media.save_image(media.image_grid(pixels.reshape(rows, columns, *pixels.shape[1:])), path)

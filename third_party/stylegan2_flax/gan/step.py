@@ -1,4 +1,4 @@
-"""One step of the game: generator, its regulariser, discriminator, its regulariser; jitted functions of plain data.
+"""One train step: generator, its regulariser, discriminator, its regulariser; jitted functions of plain data.
 
 The order, the lazy regularisers and the figures are those of StyleGAN2-ADA (Karras et al. 2020, arXiv:2006.06676).
 """
@@ -28,8 +28,8 @@ from stylegan2_flax.run import devices as parallel
 Images = Float[Array, "b h w c"]
 Figures = dict[str, Float[Array, ""]]
 Outcome = tuple[Float[Array, ""], tuple[Figures, dict[str, Any]]]
-"""The value that is descended, figures to count, and fields of the state to replace."""
-TrainStep = Callable[[TrainState, Images, int], TrainState]
+"""The loss, figures to count, and fields of the state to replace."""
+TrainStep = Callable[[TrainState, Images, int], tuple[TrainState, Figures]]
 
 
 def make_optimizers(config: ConfigDict) -> dict[str, optax.GradientTransformation]:
@@ -51,34 +51,40 @@ def make_train_step(
     optimizers: dict[str, optax.GradientTransformation],
     mesh: Mesh,
 ) -> TrainStep:
-    """The train step: (state, real images, step) -> state; step is the state's, as known without waiting for it.
+    """The train step: (state, real images, step) -> state, figures of this step; step is the state's, as known without
+    waiting for it.
 
     The state that goes in is given up (donated).
     """
-    game = _Game(config, graphdefs, optimizers, mesh, streams(config.seed).steps)
+    phases = _Phases(config, graphdefs, optimizers, mesh, streams(config.seed).steps)
     # A program for each phase, not for each combination of them: main phases then compile once, not three times.
     compiled = partial(jax.jit, donate_argnums=0, out_shardings=parallel.replicated(mesh))
-    generator_main, generator_path_length = compiled(game.generator_main), compiled(game.generator_path_length)
-    discriminator_main, discriminator_r1 = compiled(game.discriminator_main), compiled(game.discriminator_r1)
-    finish, path_length, r1 = compiled(game.finish), config.loss.path_length, config.loss.r1
+    generator_main, generator_path_length = compiled(phases.generator_main), compiled(phases.generator_path_length)
+    discriminator_main, discriminator_r1 = compiled(phases.discriminator_main), compiled(phases.discriminator_r1)
+    finish, path_length, r1 = compiled(phases.finish), config.loss.path_length, config.loss.r1
     alone = config.train.alone_kimg * 1000
 
-    def train_step(state: TrainState, images: Images, step: int) -> TrainState:
+    def train_step(state: TrainState, images: Images, step: int) -> tuple[TrainState, Figures]:
+        figures: Figures = {}
+        due = []
         if step * config.train.batch_size >= alone:
-            state = generator_main(state)
+            due.append(generator_main)
             if path_length.weight > 0 and step % path_length.interval == 0:
-                state = generator_path_length(state)
-        state = discriminator_main(state, images)
+                due.append(generator_path_length)
+        due.append(partial(discriminator_main, images=images))
         if r1.gamma > 0 and step % r1.interval == 0:
-            state = discriminator_r1(state, images)
-        return finish(state)
+            due.append(partial(discriminator_r1, images=images))
+        for phase in due:
+            state, values = phase(state)
+            figures |= values
+        return finish(state), figures
 
     return train_step
 
 
 @dataclass(frozen=True, eq=False)
-class _Game:
-    """The phases of a step: each takes a state and gives the next, with other parameters of one of the networks."""
+class _Phases:
+    """The phases of a step: each gives the state after it, in which one of the networks is updated, and its figures."""
 
     config: ConfigDict
     graphdefs: dict[str, nnx.GraphDef]
@@ -86,19 +92,19 @@ class _Game:
     mesh: Mesh
     key: Key[Array, ""]
 
-    def generator_main(self, state: TrainState) -> TrainState:
+    def generator_main(self, state: TrainState) -> tuple[TrainState, Figures]:
         draw_key, augment_key = self._keys(state, 0, 2)
 
         def loss(params: PyTree) -> Outcome:
             generator, discriminator = self._networks(state, generator=params)
-            fake = self._draw(generator, draw_key)
-            logits = self._judge(discriminator, state, augment_key, fake)
+            fake = self._fake_images(generator, draw_key)
+            logits = self._logits(discriminator, state, augment_key, fake)
             value = generator_loss(logits)
-            return value, ({"Loss/G/loss": value} | _scores("fake", logits), self._moved(state, generator))
+            return value, ({"Loss/G/loss": value} | _scores("fake", logits), self._with_mean_latent(state, generator))
 
-        return self._descend(state, "generator", loss)
+        return self._update(state, "generator", loss)
 
-    def generator_path_length(self, state: TrainState) -> TrainState:
+    def generator_path_length(self, state: TrainState) -> tuple[TrainState, Figures]:
         latent_key, noise_key, direction_key = self._keys(state, 1, 3)
         plan = self.config.loss.path_length
         batch = max(1, self.config.train.batch_size // plan.batch_shrink)
@@ -111,36 +117,36 @@ class _Game:
             penalty, mean = path_length_penalty(synthesize, ws, direction, state.path_length, plan.decay)
             value = plan.weight * jnp.mean(penalty)
             figures = {"Loss/G/reg": value, "Loss/pl_penalty": jnp.mean(penalty)}
-            return value * plan.interval, (figures, self._moved(state, generator) | {"path_length": mean})
+            return value * plan.interval, (figures, self._with_mean_latent(state, generator) | {"path_length": mean})
 
-        return self._descend(state, "generator", loss)
+        return self._update(state, "generator", loss)
 
-    def discriminator_main(self, state: TrainState, images: Images) -> TrainState:
+    def discriminator_main(self, state: TrainState, images: Images) -> tuple[TrainState, Figures]:
         draw_key, fake_key, real_key = self._keys(state, 2, 3)
         generator, _ = self._networks(state)
-        fake = self._draw(generator, draw_key)
-        state = state._replace(**self._moved(state, generator))
+        fake = self._fake_images(generator, draw_key)
+        state = state._replace(**self._with_mean_latent(state, generator))
 
         def loss(params: PyTree) -> Outcome:
             _, discriminator = self._networks(state, discriminator=params)
-            fake_logits = self._judge(discriminator, state, fake_key, fake)
-            real_logits = self._judge(discriminator, state, real_key, images)
+            fake_logits = self._logits(discriminator, state, fake_key, fake)
+            real_logits = self._logits(discriminator, state, real_key, images)
             value = discriminator_loss(real_logits, fake_logits)
             figures = {"Loss/D/loss": value} | _scores("fake", fake_logits) | _scores("real", real_logits)
             return value, (figures, {"signs": state.signs + figures["Loss/signs/real"]})
 
-        return self._descend(state, "discriminator", loss)
+        return self._update(state, "discriminator", loss)
 
-    def discriminator_r1(self, state: TrainState, images: Images) -> TrainState:
+    def discriminator_r1(self, state: TrainState, images: Images) -> tuple[TrainState, Figures]:
         (key,), plan = self._keys(state, 3, 1), self.config.loss.r1
 
         def loss(params: PyTree) -> Outcome:
             _, discriminator = self._networks(state, discriminator=params)
-            penalty = jnp.mean(r1_penalty(partial(self._judge, discriminator, state, key), images))
+            penalty = jnp.mean(r1_penalty(partial(self._logits, discriminator, state, key), images))
             value = plan.gamma / 2 * penalty
             return value * plan.interval, ({"Loss/D/reg": value, "Loss/r1_penalty": penalty}, {})
 
-        return self._descend(state, "discriminator", loss)
+        return self._update(state, "discriminator", loss)
 
     def finish(self, state: TrainState) -> TrainState:
         """The running average of the generator, and the strength of augmentation, after all phases."""
@@ -156,17 +162,18 @@ class _Game:
         signs = jnp.where(due, 0.0, state.signs)
         return state._replace(step=state.step + 1, ema=average, augment_p=p, signs=signs)
 
-    def _descend(self, state: TrainState, name: str, loss: Callable[[PyTree], Outcome]) -> TrainState:
+    def _update(self, state: TrainState, name: str, loss: Callable[[PyTree], Outcome]) -> tuple[TrainState, Figures]:
         """One update of a network; counts the figures and replaces the fields that `loss` gives beside its value."""
         (_, (figures, changes)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params[name])
         updates, opt_state = self.optimizers[name].update(gradients, state.opt_state[name])
         counted = {figure: state.totals[figure] + jnp.stack([value, jnp.ones(())]) for figure, value in figures.items()}
-        return state._replace(
+        state = state._replace(
             params=state.params | {name: optax.apply_updates(state.params[name], updates)},
             opt_state=state.opt_state | {name: opt_state},
             totals=state.totals | counted,
             **changes,
         )
+        return state, figures
 
     def _keys(self, state: TrainState, phase: int, n: int) -> Key[Array, " n"]:
         """Keys of this step's phase of that number."""
@@ -180,11 +187,11 @@ class _Game:
             for name in ("generator", "discriminator")
         )
 
-    def _moved(self, state: TrainState, generator: Generator) -> dict[str, Any]:
+    def _with_mean_latent(self, state: TrainState, generator: Generator) -> dict[str, Any]:
         """The state's buffers with the mean latent of a generator that has mapped."""
         return {"buffers": state.buffers | {"generator": nnx.to_pure_dict(nnx.state(generator, Buffer))}}
 
-    def _draw(self, generator: Generator, key: Key[Array, ""]) -> Images:
+    def _fake_images(self, generator: Generator, key: Key[Array, ""]) -> Images:
         latent_key, noise_key = jax.random.split(key)
         return self._synthesize(
             generator, noise_key, self._latents(generator, latent_key, self.config.train.batch_size)
@@ -203,7 +210,7 @@ class _Game:
     def _synthesize(self, generator: Generator, key: Key[Array, ""], ws: Float[Array, "b l d"]) -> Images:
         return generator.synthesis(ws, "random", key, self.config.train.dtype, self.config.train.remat)
 
-    def _judge(
+    def _logits(
         self, discriminator: Discriminator, state: TrainState, key: Key[Array, ""], images: Images
     ) -> Float[Array, "b 1"]:
         """The logits of images as the discriminator gets to see them: augmented."""

@@ -1,4 +1,4 @@
-"""The loop: exact resume, what it writes, how it stops."""
+"""A whole run: exact resume, what it writes, how it stops."""
 
 import json
 import os
@@ -17,10 +17,11 @@ from stylegan2_flax.gan import experiment
 from stylegan2_flax.gan.data import Drawn, open_images
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
 from stylegan2_flax.gan.score import open_features
-from stylegan2_flax.gan.snapshots import Exhibit
+from stylegan2_flax.gan.snapshots import Snapshots
 from stylegan2_flax.gan.state import graphdefs
-from stylegan2_flax.run import metrics
+from stylegan2_flax.run import config_record, metrics
 from stylegan2_flax.run.checkpoints import Checkpoints
+from stylegan2_flax.run.lock import owned
 
 
 def assert_same(one, other):
@@ -80,13 +81,13 @@ def test_a_worse_score_replaces_nothing(module_config, ten_steps, mesh_of, tmp_p
     """The first score of a run has none to be worse than."""
     networks = make_generator(module_config), make_discriminator(module_config)
     images, features = open_images(module_config.data, 4, 3), open_features(module_config.score.features)
-    exhibit = Exhibit(module_config, tmp_path, graphdefs(*networks), mesh_of(8), images, features)
+    snapshots = Snapshots(module_config, tmp_path, graphdefs(*networks), mesh_of(8), images, features)
     metrics.append(tmp_path / "metrics.jsonl", 0, {"score": 0.0})
-    score = exhibit.score(ten_steps[1])
+    score = snapshots.score(10, ten_steps[1])
     assert score["score"] == metrics.read(ten_steps[0] / "metrics.jsonl")[-1]["score"]
     assert not (tmp_path / "best.safetensors").exists()
     (tmp_path / "metrics.jsonl").unlink()
-    assert exhibit.score(ten_steps[1]) == score
+    assert snapshots.score(10, ten_steps[1]) == score
     assert (tmp_path / "best.safetensors").exists()
 
 
@@ -143,14 +144,68 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(config, tmp_path, 
         return lambda index: batches(index) * (jnp.nan if index == 7 else 1.0)
 
     monkeypatch.setattr(Drawn, "batches", broken)
-    with pytest.raises(FloatingPointError, match=r"by step 8, Loss/D/loss, Loss/scores/real.* not finite"):
+    with pytest.raises(FloatingPointError, match=r"step 8: Loss/D/loss, .*Loss/scores/real.* not finite"):
         experiment.run(config, tmp_path)
     assert metrics.read(tmp_path / "metrics.jsonl")[-1]["step"] == 6
-    with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
-        assert checkpoints.latest_step == 5
+    for folder, step in ((tmp_path, 5), (tmp_path / "nan", 7)):
+        with Checkpoints(folder / "checkpoints", keep=2) as checkpoints:
+            assert checkpoints.latest_step == step
+    with pytest.raises(FloatingPointError, match="step 8: "):
+        experiment.run(config, tmp_path / "nan")
 
 
 def test_another_config_is_refused(config, ten_steps):
     config.loss.r1.gamma = 7.0
     with pytest.raises(ValueError, match=r"another config:\n  loss.r1.gamma: 0.05 there, 7.0 now"):
         experiment.run(config, ten_steps[0])
+
+
+def test_an_error_of_the_data_saves_first(config, ten_steps, tmp_path, monkeypatch):
+    """An image that cannot be read, in the fourth step."""
+    whole = Drawn.batches
+
+    def broken(self, *arguments):
+        batches = whole(self, *arguments)
+
+        def batch(index):
+            if index == 3:
+                raise ValueError("cat.png is damaged")
+            return batches(index)
+
+        return batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Drawn, "batches", broken)
+        with pytest.raises(ValueError, match=r"cat\.png is damaged"):
+            experiment.run(config, tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["3"]
+    assert_same(experiment.run(config, tmp_path), ten_steps[1])
+
+
+def test_a_trace_of_the_steps_that_are_asked_for(config, tmp_path):
+    config.train.update(total_kimg=3 * 8 / 1000, profile_steps=(2, 3))
+    config.score.features = ""
+    experiment.run(config, tmp_path)
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+
+
+def test_a_run_goes_on_from_anywhere_and_without_the_file_it_started_from(config, tmp_path, monkeypatch):
+    """Its config holds absolute paths, and its own networks have the form of those that it started from."""
+    config.init = "tiny_generator"
+    sg2.save(make_generator(config), tmp_path / "start.safetensors")
+    monkeypatch.chdir(tmp_path)
+    config.init = "start.safetensors"
+    config.train.total_kimg = 2 * 8 / 1000
+    experiment.run(config, "run")
+    recorded = config_record.read(tmp_path / "run")
+    assert recorded.init == str(tmp_path / "start.safetensors")
+    (tmp_path / "start.safetensors").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    recorded.train.total_kimg = 3 * 8 / 1000
+    assert int(experiment.run(recorded, tmp_path / "run").step) == 3
+
+
+def test_two_runs_in_one_workdir_are_refused(config, tmp_path):
+    with owned(tmp_path), pytest.raises(OSError, match="is at work in"):
+        experiment.run(config, tmp_path)
