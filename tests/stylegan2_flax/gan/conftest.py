@@ -41,9 +41,9 @@ tiny_generator = tiny_offers:generator
 """
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def installed(tmp_path_factory):
-    """The package "tiny" as pip would leave it: a module and its metadata on the path."""
+    """The package "tiny" as pip would leave it, a module and its metadata on the path; gone for tests of other folders."""
     site = tmp_path_factory.mktemp("site")
     (site / "tiny_offers.py").write_text(MODULE)
     (site / "tiny-1.0.dist-info").mkdir()
@@ -52,6 +52,7 @@ def installed(tmp_path_factory):
     sys.path.insert(0, str(site))
     yield
     sys.path.remove(str(site))
+    sys.modules.pop("tiny_offers", None)
 
 
 def make_config():
