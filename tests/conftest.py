@@ -15,10 +15,12 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Many tests compile the same program anew: within one run of the suite they share it.
+# Many tests compile the same program anew: within one run of the suite they, and the processes they start, share it.
 _cache = tempfile.TemporaryDirectory(prefix="disentangle_jax_tests_")
 jax.config.update("jax_compilation_cache_dir", _cache.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 
 @pytest.fixture

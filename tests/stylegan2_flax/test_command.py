@@ -34,6 +34,37 @@ def traceback_filtering():
     jax.config.update("jax_traceback_filtering", before)
 
 
+@pytest.fixture
+def cache_folder():
+    """Gives and restores the folder of compiled programs."""
+
+    def folder():
+        return jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+
+    before = folder()
+    yield folder
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_compiled_programs_are_kept_in_the_users_cache(cache_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    chosen = cache_folder()
+    command.keep_compiled()
+    assert cache_folder() == chosen is not None
+    jax.config.update("jax_compilation_cache_dir", None)
+    command.keep_compiled()
+    assert cache_folder().startswith(str(tmp_path / "stylegan2_flax"))
+    assert os.path.isdir(cache_folder())
+
+
+def test_a_home_that_keeps_nothing_is_no_error(cache_folder, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    jax.config.update("jax_compilation_cache_dir", None)
+    command.keep_compiled()
+    assert cache_folder() is None
+
+
 def test_stray_arguments_are_refused():
     with pytest.raises(SystemExit) as stop:
         command.call(failing(AssertionError), ["command", "x"])

@@ -6,11 +6,13 @@ traceback, a request to report it, and exit code 70. Ctrl-C is one line and exit
 
 import dis
 import os
+import platform
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 
 import jax
@@ -50,10 +52,28 @@ def call(main: Callable[[], None], argv: list[str]) -> None:
         SystemExit: `main` met an error; see the top of this file.
     """
     logging.set_verbosity(logging.WARNING)
+    keep_compiled()
     with handled():
         if len(argv) > 1:
             raise app.UsageError(f"unknown argument {argv[1]!r}: options are written --name=value")
         main()
+
+
+def keep_compiled() -> None:
+    """Keep what XLA compiles in the user's cache folder, so that the same command starts sooner the next time.
+
+    Each machine has a folder of its own: compiled code is for its processor. A folder that the user chose
+    (JAX_COMPILATION_CACHE_DIR) stays; JAX_ENABLE_COMPILATION_CACHE=0 keeps nothing, nor does a home without room.
+    """
+    if jax.config.jax_compilation_cache_dir is not None:  # pyright: ignore[reportAttributeAccessIssue]
+        return
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = caches / "stylegan2_flax" / f"compiled-{platform.node()}"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no home, or one that cannot be written to
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 def usage(flag_values: flags.FlagValues) -> str:

@@ -43,7 +43,7 @@ tiny_generator = tiny_offers:generator
 
 @pytest.fixture(scope="module", autouse=True)
 def installed(tmp_path_factory):
-    """The package "tiny" as pip would leave it, a module and its metadata on the path; gone for tests of other folders."""
+    """The package "tiny" as pip would leave it: a module and its metadata on the path, for this folder alone."""
     site = tmp_path_factory.mktemp("site")
     (site / "tiny_offers.py").write_text(MODULE)
     (site / "tiny-1.0.dist-info").mkdir()
