@@ -43,7 +43,7 @@ def assert_same_arrays(network, other, dtype: type = np.float32):
 
 def test_own_format(generator, source, tmp_path, capsys):
     out = tmp_path / "out.safetensors"
-    main([source, str(out)])
+    main(["convert", source, str(out)])
     assert_same_arrays(sg2.load(out), generator)
     assert sg2.load(out).init_kwargs == generator.init_kwargs
     read, wrote = capsys.readouterr().out.splitlines()
@@ -55,22 +55,22 @@ def test_own_format(generator, source, tmp_path, capsys):
 
 
 def test_float16(generator, source, tmp_path):
-    main([source, str(tmp_path / "out.safetensors"), "--dtype", "float16"])
+    main(["convert", source, str(tmp_path / "out.safetensors"), "--dtype", "float16"])
     assert_same_arrays(sg2.load(tmp_path / "out.safetensors"), generator, np.float16)
 
 
 @pytest.mark.parametrize("name", ["out.pt", "out.npz", "out.safetensors"])
 def test_rosinality_there_and_back(generator, source, tmp_path, name, capsys):
-    main([source, str(tmp_path / name), "--layout", "rosinality", "--drop-clamp"])
+    main(["convert", source, str(tmp_path / name), "--layout", "rosinality", "--drop_clamp"])
     assert "(rosinality, float32)" in capsys.readouterr().out
-    main([str(tmp_path / name), str(tmp_path / "back.safetensors"), "--which", "G_ema"])
+    main(["convert", str(tmp_path / name), str(tmp_path / "back.safetensors"), "--which", "G_ema"])
     assert_same_arrays(sg2.load(tmp_path / "back.safetensors"), generator)
 
 
 def test_discriminator(randomized, tmp_path, capsys):
     network = randomized(lambda: sg2.Discriminator(c_dim=3, img_resolution=8, channel_base=32, rngs=nnx.Rngs(0)))
     sg2.save(network, tmp_path / "in")
-    main([str(tmp_path / "in"), str(tmp_path / "out.safetensors"), "--which", "D"])
+    main(["convert", str(tmp_path / "in"), str(tmp_path / "out.safetensors"), "--which", "D"])
     assert_same_arrays(sg2.load(tmp_path / "out.safetensors"), network)
     assert "discriminator, 8 px, 3 labels, " in capsys.readouterr().out
 
@@ -81,15 +81,15 @@ def test_discriminator(randomized, tmp_path, capsys):
         (["out.pth"], "OUT must end in .safetensors or .pt or .npz, got "),
         (["out.npz", "--layout", "stylegan2_flax"], "a .npz file has the layout rosinality, not stylegan2_flax"),
         (["out.npz", "--dtype", "float16"], "PyTorch takes float32"),
-        (["out.npz"], "conv_clamp 256: drop_clamp=True (--drop-clamp) leaves it out"),
+        (["out.npz"], "conv_clamp 256: drop_clamp=True (--drop_clamp) leaves it out"),
         (["out.safetensors", "--which", "D"], "which='D' is not in this file: it holds a generator"),
-        (["there.npz", "--drop-clamp"], "there.npz exists already: give another OUT, or --force to write over it"),
+        (["there.npz", "--drop_clamp"], "there.npz exists already: give another OUT, or --force to write over it"),
     ],
 )
 def test_refusals(source, tmp_path, arguments, message):
     (tmp_path / "there.npz").write_bytes(b"precious")
     with pytest.raises(SystemExit) as error:
-        main([source, str(tmp_path / arguments[0]), *arguments[1:]])
+        main(["convert", source, str(tmp_path / arguments[0]), *arguments[1:]])
     assert str(error.value).startswith("error: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
@@ -99,10 +99,10 @@ def test_refusals(source, tmp_path, arguments, message):
 
 def test_force(generator, source, tmp_path):
     (tmp_path / "there.npz").write_bytes(b"old")
-    main([source, str(tmp_path / "there.npz"), "--drop-clamp", "--force"])
+    main(["convert", source, str(tmp_path / "there.npz"), "--drop_clamp", "--force"])
     assert_same_arrays(sg2.load(tmp_path / "there.npz"), generator)
-    main([source, source + ".safetensors"])
-    main([source + ".safetensors", source + ".safetensors", "--force"])
+    main(["convert", source, source + ".safetensors"])
+    main(["convert", source + ".safetensors", source + ".safetensors", "--force"])
     assert_same_arrays(sg2.load(source + ".safetensors"), generator)
 
 

@@ -43,8 +43,8 @@ def test_sampling_and_converting_take_no_heavy_package(tmp_path):
     sg2.save(sg2.Generator(4, 0, 4, 4, 3, **blocks, rngs=nnx.Rngs(0)), path := tmp_path / "g.safetensors")
     run_without_heavy_packages(f"""
 from stylegan2_flax import convert, sample
-convert.main([{str(path)!r}, {str(tmp_path / "g.npz")!r}])
-sample.main([{str(path)!r}, "--seeds", "0-3", "--out", {str(tmp_path / "grid.png")!r}])
-sample.main([{str(path)!r}, "--seeds", "0,1", "--frames", "2", "--out", {str(tmp_path / "loop.gif")!r}])
+convert.main(["convert", {str(path)!r}, {str(tmp_path / "g.npz")!r}])
+sample.main(["sample", {str(path)!r}, "--seeds", "0-3", "--out", {str(tmp_path / "grid.png")!r}])
+sample.main(["sample", {str(path)!r}, "--seeds", "0,1", "--frames", "2", "--out", {str(tmp_path / "loop.gif")!r}])
 """)
     assert {path.name for path in tmp_path.iterdir()} == {"g.safetensors", "g.npz", "grid.png", "loop.gif"}

@@ -41,7 +41,7 @@ def checkpoint(generator, tmp_path_factory):
 
 
 def run(checkpoint, options, out):
-    sample.main([str(checkpoint), *options.split(), "--out", str(out)])
+    sample.main(["sample", str(checkpoint), *options.split(), "--out", str(out)])
 
 
 def read(path):
@@ -55,7 +55,7 @@ def pictures(generator, seeds, **options):
 
 
 def test_a_grid_holds_its_seeds_in_order(tmp_path, generator, checkpoint, capsys):
-    run(checkpoint, "--seeds 5,0-2,9 --psi 0.5 --noise-mode none", tmp_path / "new" / "grid.png")
+    run(checkpoint, "--seeds 5,0-2,9 --psi 0.5 --noise_mode none", tmp_path / "new" / "grid.png")
     grid, expected = (
         read(tmp_path / "new" / "grid.png"),
         pictures(generator, [5, 0, 1, 2, 9], psi=0.5, noise_mode="none"),
@@ -69,13 +69,13 @@ def test_a_grid_holds_its_seeds_in_order(tmp_path, generator, checkpoint, capsys
 
 
 def test_a_grid_has_the_shape_that_is_asked_for(tmp_path, checkpoint):
-    run(checkpoint, "--seeds 0-3 --grid 5x1 --numpy-seeds --dtype bfloat16", tmp_path / "a.jpg")
+    run(checkpoint, "--seeds 0-3 --grid 5x1 --numpy_seeds --dtype bfloat16", tmp_path / "a.jpg")
     assert read(tmp_path / "a.jpg").shape == (8, 48, 3)
 
 
 def test_a_folder_holds_a_file_for_each_seed(tmp_path, generator, checkpoint, monkeypatch):
     monkeypatch.setattr(sample, "_PART", 2)
-    run(checkpoint, "--seeds 8-10,12345 --batch 2 --numpy-seeds", tmp_path / "pictures")
+    run(checkpoint, "--seeds 8-10,12345 --batch 2 --numpy_seeds", tmp_path / "pictures")
     names = ["seed0008.png", "seed0009.png", "seed0010.png", "seed12345.png"]
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == names
     expected = pictures(generator, [8, 9, 10, 12345], numpy_seeds=True)
@@ -84,7 +84,7 @@ def test_a_folder_holds_a_file_for_each_seed(tmp_path, generator, checkpoint, mo
 
 
 def test_a_table_mixes_the_layers_of_two_seeds(tmp_path, generator, checkpoint):
-    run(checkpoint, "--mix 1,2 3-5 0,2-3 --psi 0.8", tmp_path / "mix.png")
+    run(checkpoint, "--mix 1,2:3-5:0,2-3 --psi 0.8", tmp_path / "mix.png")
     table, sampler = read(tmp_path / "mix.png"), Sampler(generator, psi=0.8)
     assert table.shape == (8 + 8 + 18, 8 + 8 + 28, 3)  # headers, their wider gap, and 3 x 2 cells
     heads = sampler.ws(sampler.z([1, 2, 3, 4, 5]))
@@ -158,9 +158,10 @@ def test_what_is_there_stays_unless_forced(tmp_path, checkpoint):
         ("--seeds 0-3 --frames 9", "a.png", "--frames is for videos"),
         ("--seeds 0", "a.mp4", "at least two seeds"),
         ("--seeds 0-1 --frames 0", "a.gif", "--frames and --fps of at least 1"),
-        ("--mix 0 1 0-3", "folder", "--mix makes one picture"),
-        ("--mix 0 1 4", "a.png", "has the layers 0 to 3; --mix has 4"),
-        ("--mix 0 1 0-3 --seeds 2", "a.png", "either --seeds or --mix"),
+        ("--mix 0:1:0-3", "folder", "--mix makes one picture"),
+        ("--mix 0:1:4", "a.png", "has the layers 0 to 3; --mix has 4"),
+        ("--mix 0:1:0-3 --seeds 2", "a.png", "either --seeds or --mix"),
+        ("--mix 0-3", "a.png", "write ROW_SEEDS:COLUMN_SEEDS:LAYERS"),
         ("--psi 0.5", "a.png", "either --seeds or --mix"),
     ],
 )
@@ -186,7 +187,7 @@ def test_a_generator_of_any_number_of_channels_is_drawn_in_every_way(tmp_path, c
     for options, out in (
         ("--seeds 0-2", "grid.png"),
         ("--seeds 0-2", "grid.jpg"),
-        ("--mix 0 1,2 0", "mix.webp"),
+        ("--mix 0:1,2:0", "mix.webp"),
         ("--seeds 0,1 --frames 2", "a.gif"),
         ("--seeds 5", "folder"),
     ):

@@ -28,13 +28,19 @@ MEMORY = (
 """What helps when the memory of a device or of the host is exhausted."""
 
 
-def run(main: Callable[[], None], flag_values: flags.FlagValues, argv: Sequence[str] | None = None) -> None:
+def run(
+    main: Callable[..., None],
+    flag_values: flags.FlagValues,
+    argv: Sequence[str] | None = None,
+    positional: Sequence[str] = (),
+) -> None:
     """Parse the command line and run `main`.
 
     Args:
-        main: reads the flags and does the work.
+        main: reads the flags and does the work; it gets the positional arguments.
         flag_values: the command's own flags.
-        argv: the command line; None takes the one that the program was started with.
+        argv: the command line, from the program's name on; None takes the one that the program was started with.
+        positional: names of the arguments that are no flags; all of them must be given.
     """
     argv = list(sys.argv if argv is None else argv)
     if any(argument.lstrip("-") in ("help", "helpshort", "helpfull", "h", "?") for argument in argv[1:]):
@@ -42,11 +48,11 @@ def run(main: Callable[[], None], flag_values: flags.FlagValues, argv: Sequence[
         sys.exit(0)
     with handled():
         rest = parse(flag_values, argv)
-    call(main, rest)
+    call(main, rest, positional)
 
 
-def call(main: Callable[[], None], argv: list[str]) -> None:
-    """Run `main` under flags that are parsed already; `argv` is what they left over.
+def call(main: Callable[..., None], argv: list[str], positional: Sequence[str] = ()) -> None:
+    """Run `main` under flags that are parsed already; `argv` is what they left over, the program's name first.
 
     Raises:
         SystemExit: `main` met an error; see the top of this file.
@@ -54,9 +60,12 @@ def call(main: Callable[[], None], argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     keep_compiled()
     with handled():
-        if len(argv) > 1:
-            raise app.UsageError(f"unknown argument {argv[1]!r}: options are written --name=value")
-        main()
+        arguments = argv[1:]
+        if len(arguments) > len(positional):
+            raise app.UsageError(f"unknown argument {arguments[len(positional)]!r}: options are written --name=value")
+        if len(arguments) < len(positional):
+            raise app.UsageError(f"{positional[len(arguments)]} is missing")
+        main(*arguments)
 
 
 def keep_compiled() -> None:

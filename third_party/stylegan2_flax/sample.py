@@ -1,22 +1,23 @@
 """Draw pictures with a generator:
 
-python -m stylegan2_flax.sample ffhq.pkl --seeds 0-15 --psi 0.7 --out grid.png     a grid
-python -m stylegan2_flax.sample ffhq.pkl --seeds 0-99 --out pictures               a folder, a file for each seed
-python -m stylegan2_flax.sample ffhq.pkl --mix 0-3 10-14 0-6 --out mix.png         a table of mixed styles
-python -m stylegan2_flax.sample ffhq.pkl --seeds 0-5 --frames 60 --out loop.mp4    a video from seed to seed
+python -m stylegan2_flax.sample ffhq.pkl --seeds=0-15 --psi=0.7 --out=grid.png     a grid
+python -m stylegan2_flax.sample ffhq.pkl --seeds=0-99 --out=pictures               a folder, a file for each seed
+python -m stylegan2_flax.sample ffhq.pkl --mix=0-3:10-14:0-6 --out=mix.png         a table of mixed styles
+python -m stylegan2_flax.sample ffhq.pkl --seeds=0-5 --frames=60 --out=loop.mp4    a video from seed to seed
 
 The checkpoint is a path or URL of any format that stylegan2_flax.load reads. A seed gives the same picture wherever it
-is drawn, but not the one that NVIDIA's programs draw for it: --numpy-seeds does as those do.
+is drawn, but not the one that NVIDIA's programs draw for it: --numpy_seeds does as those do.
 """
 
-import argparse
 import math
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from absl import flags
 
 from stylegan2_flax import command, media
 from stylegan2_flax.checkpoints import load
@@ -31,92 +32,134 @@ _PART = 1024  # seeds whose latents are held at once
 _ONLY_VIDEOS = ("video", "frames", "fps")
 
 
+FLAGS = flags.FlagValues()
+OUT = flags.DEFINE_string(
+    "out", None, "a picture (.png, .jpg, .webp), a video (.gif, .mp4) or a folder", required=True, flag_values=FLAGS
+)
+SEEDS = flags.DEFINE_string("seeds", None, "numbers and ranges, such as 0-15 or 1,5,7-9", flag_values=FLAGS)
+MIX = flags.DEFINE_string(
+    "mix",
+    None,
+    "ROW_SEEDS:COLUMN_SEEDS:LAYERS instead of --seeds: each row's picture, with these layers of each column's",
+    flag_values=FLAGS,
+)
+PSI = flags.DEFINE_float("psi", 1.0, "truncation: 1 the most varied, 0 the mean picture", flag_values=FLAGS)
+CUTOFF = flags.DEFINE_integer(
+    "truncation_cutoff", None, "truncate only that many layers, from the coarsest", flag_values=FLAGS
+)
+CLASS = flags.DEFINE_integer("class", None, "the class that a conditional generator draws", flag_values=FLAGS)
+NOISE_MODE = flags.DEFINE_enum(
+    "noise_mode", "const", NOISE_MODES, "stored noise, none, or the seed's own (random)", flag_values=FLAGS
+)
+NUMPY_SEEDS = flags.DEFINE_bool(
+    "numpy_seeds", False, "seeds as in NVIDIA's programs: known pictures come back", flag_values=FLAGS
+)
+GRID = flags.DEFINE_string("grid", None, "shape of the grid, COLSxROWS (default: about square)", flag_values=FLAGS)
+VIDEO = flags.DEFINE_enum(
+    "video", None, ("spline", "slerp"), "smooth in w, or on the sphere in z (default: spline)", flag_values=FLAGS
+)
+FRAMES = flags.DEFINE_integer("frames", None, "frames from one seed to the next (default: 60)", flag_values=FLAGS)
+FPS = flags.DEFINE_integer("fps", None, "frames a second (default: 30)", flag_values=FLAGS)
+DTYPE = flags.DEFINE_enum(
+    "dtype", "float32", ("float32", "bfloat16", "float16"), "of the high resolutions", flag_values=FLAGS
+)
+BATCH = flags.DEFINE_integer(
+    "batch", None, "pictures drawn at once (default: by their size); fewer need less memory", flag_values=FLAGS
+)
+FORCE = flags.DEFINE_bool("force", False, "write over what is there", flag_values=FLAGS)
+
+
+class Options(NamedTuple):
+    """The checkpoint, and what the flags of the same names say."""
+
+    checkpoint: str
+    seeds: str | None
+    mix: str | None
+    psi: float
+    truncation_cutoff: int | None
+    label: int | None
+    noise_mode: str
+    numpy_seeds: bool
+    grid: str | None
+    video: str | None
+    frames: int | None
+    fps: int | None
+    dtype: str
+    batch: int | None
+    force: bool
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command; see `command.handled` for how errors and Ctrl-C are told."""
-    arguments = _parser().parse_args(argv)
-    with command.handled():
-        out = local_path(arguments.out, "--out")
-        _sample(arguments, out)
+    """Run the command; see `command.run` for how errors and Ctrl-C are told."""
+
+    def read_flags(checkpoint: str) -> None:
+        picture = (SEEDS.value, MIX.value, PSI.value, CUTOFF.value, CLASS.value, NOISE_MODE.value, NUMPY_SEEDS.value)
+        form = (GRID.value, VIDEO.value, FRAMES.value, FPS.value, DTYPE.value, BATCH.value, FORCE.value)
+        out = local_path(OUT.value, "--out")
+        sample(Options(checkpoint, *picture, *form), out)
         print(f"Wrote {out}")
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m stylegan2_flax.sample", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("checkpoint", help="path or URL of a generator")
-    add("--out", required=True, help="a picture (.png, .jpg, .webp), a video (.gif, .mp4) or a folder")
-    add("--seeds", help="numbers and ranges, such as 0-15 or 1,5,7-9")
-    mix = ("ROW_SEEDS", "COLUMN_SEEDS", "LAYERS")
-    add(
-        "--mix", nargs=3, metavar=mix, help="instead of --seeds: each row's picture, with these layers of each column's"
-    )
-    add("--psi", type=float, default=1.0, help="truncation: 1 the most varied, 0 the mean picture (default: 1)")
-    add("--truncation-cutoff", type=int, metavar="LAYERS", help="truncate only that many layers, from the coarsest")
-    add("--class", type=int, dest="label", metavar="N", help="the class that a conditional generator draws")
-    add("--noise-mode", choices=NOISE_MODES, default="const", help="stored noise, none, or the seed's own (random)")
-    add("--numpy-seeds", action="store_true", help="seeds as in NVIDIA's programs: known pictures come back")
-    add("--grid", metavar="COLSxROWS", help="shape of the grid (default: about square)")
-    add("--video", choices=("spline", "slerp"), help="smooth in w, or on the sphere in z (default: spline)")
-    add("--frames", type=int, help="frames from one seed to the next (default: 60)")
-    add("--fps", type=int, help="frames a second (default: 30)")
-    add("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="of the high resolutions")
-    add("--batch", type=int, help="pictures drawn at once (default: by their size); fewer need less memory")
-    add("--force", action="store_true", help="write over what is there")
-    return parser
+    command.run(read_flags, FLAGS, argv, positional=("CHECKPOINT",))
 
 
-def _sample(arguments: argparse.Namespace, out: Path) -> None:
-    """Check the arguments, cheapest first, then draw."""
+def sample(options: Options, out: Path) -> None:
+    """Check the options, cheapest first, then draw.
+
+    Raises:
+        ValueError: the options do not go together, or the checkpoint holds no generator.
+        OSError: the checkpoint cannot be read, or `out` not be written.
+    """
     is_folder = out.is_dir() or out.suffix == ""
     if not is_folder:
         media.check_output(out)
     is_video = not is_folder and out.suffix.lower() in media.VIDEO_SUFFIXES
-    for option in _ONLY_VIDEOS:
-        if getattr(arguments, option) is not None and not is_video:
-            raise ValueError(f"--{option} is for videos: end --out in {' or '.join(media.VIDEO_SUFFIXES)}")
-    if (arguments.mix is None) == (arguments.seeds is None):
+    for name in _ONLY_VIDEOS:
+        if getattr(options, name) is not None and not is_video:
+            raise ValueError(f"--{name} is for videos: end --out in {' or '.join(media.VIDEO_SUFFIXES)}")
+    if (options.mix is None) == (options.seeds is None):
         raise ValueError("give either --seeds or --mix")
-    if arguments.grid is not None and (is_folder or is_video or arguments.mix is not None):
+    if options.grid is not None and (is_folder or is_video or options.mix is not None):
         raise ValueError(f"--grid is for pictures of --seeds: end --out in {' or '.join(media.IMAGE_SUFFIXES)}")
-    if arguments.mix is not None:
+    if options.mix is not None:
         if is_folder or is_video:
             raise ValueError(f"--mix makes one picture: end --out in {' or '.join(media.IMAGE_SUFFIXES)}")
-        _write_table(arguments, out)
-    elif is_folder:
-        _write_folder(arguments, out)
+        _write_table(options, options.mix, out)
+        return
+    seeds = _seeds(options.seeds or "")
+    if is_folder:
+        _write_folder(options, seeds, out)
     elif is_video:
-        _write_video(arguments, out)
+        _write_video(options, seeds, out)
     else:
-        _write_grid(arguments, out)
+        _write_grid(options, seeds, out)
 
 
-def _write_grid(arguments: argparse.Namespace, out: Path) -> None:
-    seeds = _seeds(arguments.seeds)
-    columns, rows = _grid_shape(arguments.grid, len(seeds))
-    _refuse_existing(arguments, [out])
-    sampler = _sampler(arguments)
+def _write_grid(options: Options, seeds: list[int], out: Path) -> None:
+    columns, rows = _grid_shape(options.grid, len(seeds))
+    _refuse_existing(options, [out])
+    sampler = _sampler(options)
     pixels = np.stack(list(_draw_seeds(sampler, seeds)))
     blank = np.full((columns * rows - len(seeds), *pixels.shape[1:]), 255, np.uint8)
     cells = np.concatenate([pixels, blank]).reshape(rows, columns, *pixels.shape[1:])
     media.save_image(media.image_grid(cells), out)
 
 
-def _write_folder(arguments: argparse.Namespace, out: Path) -> None:
-    seeds = _seeds(arguments.seeds)
+def _write_folder(options: Options, seeds: list[int], out: Path) -> None:
     files = [out / f"seed{seed:04d}.png" for seed in seeds]
-    _refuse_existing(arguments, files)
-    sampler = _sampler(arguments)
+    _refuse_existing(options, files)
+    sampler = _sampler(options)
     for image, file in zip(_draw_seeds(sampler, seeds), files, strict=True):
         media.save_image(image, file)
 
 
-def _write_table(arguments: argparse.Namespace, out: Path) -> None:
-    row_seeds, column_seeds = (_seeds(text) for text in arguments.mix[:2])
-    layers = _numbers(arguments.mix[2], "the layers of --mix")
-    _refuse_existing(arguments, [out])
-    sampler = _sampler(arguments)
+def _write_table(options: Options, mix: str, out: Path) -> None:
+    parts = mix.split(":")
+    if len(parts) != 3:
+        raise ValueError(f"--mix={mix}: write ROW_SEEDS:COLUMN_SEEDS:LAYERS, such as 0-3:10-14:0-6")
+    row_seeds, column_seeds = _seeds(parts[0]), _seeds(parts[1])
+    layers = _numbers(parts[2], "the layers of --mix")
+    _refuse_existing(options, [out])
+    sampler = _sampler(options)
     if max(layers) >= sampler.generator.num_ws:
         raise ValueError(f"this generator has the layers 0 to {sampler.generator.num_ws - 1}; --mix has {max(layers)}")
     rows, columns = len(row_seeds), len(column_seeds)
@@ -131,33 +174,32 @@ def _write_table(arguments: argparse.Namespace, out: Path) -> None:
     media.save_image(media.image_grid(cells, row_headers=left, column_headers=top), out)
 
 
-def _write_video(arguments: argparse.Namespace, out: Path) -> None:
-    seeds = _seeds(arguments.seeds)
-    frames = 60 if arguments.frames is None else arguments.frames
-    fps = 30 if arguments.fps is None else arguments.fps
+def _write_video(options: Options, seeds: list[int], out: Path) -> None:
+    frames = 60 if options.frames is None else options.frames
+    fps = 30 if options.fps is None else options.fps
     if len(seeds) < 2 or frames < 1 or fps < 1:
         raise ValueError("a video needs at least two seeds, and --frames and --fps of at least 1")
-    _refuse_existing(arguments, [out])
-    sampler = _sampler(arguments)
+    _refuse_existing(options, [out])
+    sampler = _sampler(options)
     z = sampler.z(seeds)
-    ws = sampler.ws(loop_slerp(z, frames)) if arguments.video == "slerp" else loop_spline(sampler.ws(z), frames)
+    ws = sampler.ws(loop_slerp(z, frames)) if options.video == "slerp" else loop_spline(sampler.ws(z), frames)
     images = sampler.images(ws, seeds[:1] * len(ws))  # one noise for all frames, or it would flicker
     media.save_video(_with_progress(images, len(ws)), out, fps=fps)
 
 
-def _sampler(arguments: argparse.Namespace) -> Sampler:
-    network = load(arguments.checkpoint)
+def _sampler(options: Options) -> Sampler:
+    network = load(options.checkpoint)
     if not isinstance(network, Generator):
-        raise ValueError(f"{arguments.checkpoint} holds a discriminator; pictures need a generator")
+        raise ValueError(f"{options.checkpoint} holds a discriminator; pictures need a generator")
     return Sampler(
         network,
-        psi=arguments.psi,
-        cutoff=arguments.truncation_cutoff,
-        label=arguments.label,
-        noise_mode=arguments.noise_mode,
-        dtype=arguments.dtype,
-        batch=arguments.batch,
-        numpy_seeds=arguments.numpy_seeds,
+        psi=options.psi,
+        cutoff=options.truncation_cutoff,
+        label=options.label,
+        noise_mode=options.noise_mode,
+        dtype=options.dtype,
+        batch=options.batch,
+        numpy_seeds=options.numpy_seeds,
     )
 
 
@@ -207,9 +249,9 @@ def _grid_shape(text: str | None, count: int) -> tuple[int, int]:
     return columns, rows
 
 
-def _refuse_existing(arguments: argparse.Namespace, files: Iterable[Path]) -> None:
+def _refuse_existing(options: Options, files: Iterable[Path]) -> None:
     there = [file for file in files if file.exists()]
-    if there and not arguments.force:
+    if there and not options.force:
         raise ValueError(f"{there[0]} exists already: give another --out, or --force to write over it")
 
 

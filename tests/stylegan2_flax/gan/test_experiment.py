@@ -119,7 +119,9 @@ def test_grey_images_and_such_with_transparency_are_learnt_shown_and_scored(conf
     experiment.run(config, tmp_path / "run")
     with Image.open(tmp_path / "run" / "snapshots" / "0000001.png") as picture:
         assert picture.mode == {1: "L", 4: "RGBA"}[channels]
-    sample.main([str(tmp_path / "run" / "generator.safetensors"), "--seeds", "0-3", "--out", str(tmp_path / "a.png")])
+    sample.main(
+        ["sample", str(tmp_path / "run" / "generator.safetensors"), "--seeds", "0-3", "--out", str(tmp_path / "a.png")]
+    )
     assert np.isfinite(metrics.read(tmp_path / "run" / "metrics.jsonl")[-1].get("score", 0.0))
 
 

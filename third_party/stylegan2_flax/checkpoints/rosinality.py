@@ -291,5 +291,5 @@ def _check(given: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
 def _check_clamp(clamp: Number | None, drop_clamp: bool) -> None:
     if clamp is not None and not drop_clamp:
         raise ValueError(
-            f"the layout has no place for conv_clamp {clamp}: drop_clamp=True (--drop-clamp) leaves it out"
+            f"the layout has no place for conv_clamp {clamp}: drop_clamp=True (--drop_clamp) leaves it out"
         )
