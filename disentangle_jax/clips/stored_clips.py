@@ -78,6 +78,23 @@ def open_clips(data: ConfigDict, ws: tuple[int, int], made_from: dict[str, Any])
     Raises:
         ValueError: there is no such data set, or it does not fit.
     """
+    builder = find_clips(data, ws)
+    if "generator" in (metadata := dict(builder.info.metadata or {})):
+        check_provenance(metadata, made_from)
+    unread = {name: tfds.decode.SkipDecoding() for name in builder.info.features if name not in Clip._fields}
+    return builder.as_data_source(split=data.split, decoders=unread)
+
+
+def find_clips(data: ConfigDict, ws: tuple[int, int]) -> Any:
+    """The TFDS builder of the data set of `config.data`, which has clips of such latents.
+
+    Args:
+        data: `config.data`.
+        ws: [l, d], the shape of the generator's latents.
+
+    Raises:
+        ValueError: there is no such data set or split, it is unfinished, or its clips have another shape.
+    """
     where = f"the TFDS data set {data.dataset!r} in {data.directory!r}"
     try:
         builder: Any = tfds.builder(data.dataset, data_dir=data.directory)
@@ -90,13 +107,11 @@ def open_clips(data: ConfigDict, ws: tuple[int, int], made_from: dict[str, Any])
     if missing := [name for name in Clip._fields if name not in features]:
         raise ValueError(f"{where} lacks the feature {', '.join(missing)}; it has {', '.join(features)}")
     _check_shapes(where, {name: features[name].shape for name in Clip._fields}, ws)
-    if "generator" in (metadata := dict(builder.info.metadata or {})):
-        check_provenance(metadata, made_from)
-    unread = {name: tfds.decode.SkipDecoding() for name in features if name not in Clip._fields}
     try:
-        return builder.as_data_source(split=data.split, decoders=unread)
+        builder.info.splits[data.split]
     except Exception as error:
         raise ValueError(f"{where} has no split {data.split!r}: it has {', '.join(builder.info.splits)}") from error
+    return builder
 
 
 def _check_shapes(where: str, shapes: dict[str, tuple[int | None, ...]], ws: tuple[int, int]) -> None:

@@ -32,6 +32,22 @@ class ClipStream(Protocol):
         ...
 
 
+def check_data(config: ConfigDict, ws: tuple[int, int]) -> None:
+    """Check what can be known of `config.data` before directions are found: stored clips are there, and fit.
+
+    Args:
+        config: the experiment.
+        ws: [l, d], the shape of the generator's latents.
+
+    Raises:
+        ValueError: there are no such clips, or they are of latents of another shape.
+    """
+    if config.data.source == "stored":
+        from disentangle_jax.clips.stored_clips import find_clips  # imports TFDS, which takes seconds
+
+        find_clips(config.data, ws)
+
+
 def open_stream(config: ConfigDict, source: ClipSource, key: Key[Array, ""], mesh: Mesh) -> ClipStream:
     """The clips of `config.data.source` for batches of `config.train.batch_size`.
 

@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from disentangle_jax.clips import build_clip_source, from_config
-from disentangle_jax.clips.streams import open_stream
+from disentangle_jax.clips.streams import check_data, open_stream
 from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.generators import absolute, digest, load_generator
 from disentangle_jax.training import rules
@@ -52,6 +52,7 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
     generator = _load_generator(config, workdir)
     from_config.check(config, generator)
     check_board(config.train.tensorboard)
+    check_data(config, (generator.num_ws, generator.w_dim))
     load_judged_domain(config.generator, config.evaluation.judge, generator.img_resolution)
     config = _recorded(config, generator)
     with owned(workdir):

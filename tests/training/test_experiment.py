@@ -66,6 +66,13 @@ def test_what_can_be_known_at_the_start_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_missing_clips_are_said_before_directions_are_sought(config, tmp_path, monkeypatch):
+    monkeypatch.delattr(experiment, "build_clip_source")
+    config.data.update(source="stored", directory=str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match=r"'synthetic_clips' in '.*nowhere' cannot be opened"):
+        experiment.run(config, tmp_path / "run")
+
+
 def test_a_judge_that_does_not_exist_is_refused_before_training(config, tmp_path):
     config.generator = "faces64"
     config.evaluation.judge = "judge_z"
