@@ -13,7 +13,7 @@ from absl import flags
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.evaluation.held_out import held_out
-from disentangle_jax.evaluation.motion import puppeteer_of
+from disentangle_jax.evaluation.motion import make_animator
 from disentangle_jax.evaluation.suite import METHODS, measure
 from disentangle_jax.generators import digest
 from disentangle_jax.report.gallery import draw
@@ -47,8 +47,8 @@ def evaluate(workdir: Path, compare: dict[str, str]) -> None:
         print(f"{time.monotonic() - started:5.0f} s  {stage}", flush=True)
 
     announce("held-out faces and clips")
-    puppeteer = puppeteer_of(domain and domain.domain, model.directions, config.evaluation.motion)
-    data = held_out(model, puppeteer, domain and domain.domain)
+    animator = make_animator(domain and domain.domain, model.directions, config.evaluation.motion)
+    data = held_out(model, animator, domain and domain.domain)
     metrics, methods = measure(model, domain, others, data, announce)
     announce("pictures")
     draw(model, data, methods, domain, metrics, records.read(workdir / "metrics.jsonl"), folder)

@@ -12,10 +12,13 @@ from jaxtyping import Array, Float
 def r2(predicted: Float[Array | np.ndarray, "n f"], target: Float[Array | np.ndarray, "n f"]) -> Float[np.ndarray, "f"]:
     """Coefficient of determination of each factor: 1 - sum((target - predicted)^2) / sum((target - mean target)^2).
 
-    1 is exact, 0 is as good as always saying the mean, and there is no lower bound. It is not a squared correlation: a
-    shift or a wrong scale costs. ValueError if a target does not vary, for then there is nothing to explain.
+    1 is exact, 0 is as good as predicting the mean, and there is no lower bound. Unlike a squared correlation it
+    counts an offset or a wrong scale as an error.
+
+    Raises:
+        ValueError: a target is constant.
     """
-    from sklearn.metrics import r2_score  # takes a second that nobody else should wait for
+    from sklearn.metrics import r2_score  # a second to import, which most commands never need
 
     predicted, target = np.asarray(predicted), np.asarray(target)
     spread = np.ptp(target, axis=0)
@@ -27,14 +30,12 @@ def r2(predicted: Float[Array | np.ndarray, "n f"], target: Float[Array | np.nda
 
 
 def psnr(images: Float[Array, "n h w c"], truth: Float[Array, "n h w c"]) -> Float[Array, "n"]:
-    """Peak signal-to-noise ratio of each image in dB: 10 log10(peak^2 / mean squared error), the peak being 2 for [-1,
-    1].
-    """
+    """Peak signal-to-noise ratio of each image in dB: 10 log10(4 / mean squared error), as [-1, 1] has a range of 2."""
     error = jnp.mean(jnp.square(images - truth), axis=(1, 2, 3))
     return 10.0 * jnp.log10(4.0 / jnp.maximum(error, 1e-12))
 
 
-_PIXELS = 2**18  # drawn at once, at most
+_PIXELS = 2**18  # of the images that are drawn at once, at most
 
 
 def render_batch(resolution: int) -> int:
@@ -43,9 +44,9 @@ def render_batch(resolution: int) -> int:
 
 
 def in_batches(function: Callable[..., Any], batch_size: int, *arrays: Any) -> Any:
-    """`function` of whole arrays, computed `batch_size` rows at a time and gathered on the host.
+    """Apply a function to `batch_size` rows of the arrays at a time, and concatenate what it returns on the host.
 
-    Every batch has the same size (the last one repeats its last row), so a jitted function compiles once.
+    Every batch has the same size (the last one repeats its last row), so a jitted function is compiled once.
     """
     arrays = jax.device_get(arrays)
     n = len(arrays[0])
@@ -53,4 +54,4 @@ def in_batches(function: Callable[..., Any], batch_size: int, *arrays: Any) -> A
     for start in range(0, n, batch_size):
         rows = np.minimum(np.arange(start, start + batch_size), n - 1)
         outputs.append(jax.device_get(function(*(jnp.asarray(array[rows]) for array in arrays))))
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *outputs)
+    return jax.tree.map(lambda *batches: np.concatenate(batches)[:n], *outputs)

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_domain
-from disentangle_jax.evaluation.motion import loops, puppeteer_of
+from disentangle_jax.evaluation.motion import make_animator, sample_loop
 from disentangle_jax.latents import read_ws, sample_ws
 from disentangle_jax.report.pictures import columns
 from disentangle_jax.scores import in_batches, render_batch
@@ -232,9 +232,9 @@ def _find(model: Disentangler, name: str, options: Options) -> Clip:
     if kind == "seed":
         return Clip(np.asarray(face[0]), None)
     plan = model.config.evaluation.motion
-    puppeteer = puppeteer_of(load_domain(model.config.generator), model.directions, plan)
-    motion = loops(motion_key, plan.num_frames, len(puppeteer.names))
-    return Clip(np.asarray(puppeteer.clips(face, motion[None])[0]), None)
+    animator = make_animator(load_domain(model.config.generator), model.directions, plan)
+    motion = sample_loop(motion_key, plan.num_frames, len(animator.names))
+    return Clip(np.asarray(animator.animate(face, motion[None])[0]), None)
 
 
 def _num_frames(source: Clip, driving: Clip, relative: bool, out: Path) -> int | None:

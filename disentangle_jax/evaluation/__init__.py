@@ -1,1 +1,1 @@
-"""How well appearance and structure were split: probes, retrieval, transfer, baselines, and the report."""
+"""How well a model separates appearance from structure: transfer, baselines, probes, retrieval."""

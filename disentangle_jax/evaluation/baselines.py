@@ -1,4 +1,4 @@
-"""Other ways to put one face's structure on another. Each is a method (source ws, driving ws) -> ws, row by row."""
+"""Other methods of transfer. Each is a function (source ws, driving ws) -> ws that treats every row by itself."""
 
 from collections.abc import Callable
 
@@ -16,17 +16,17 @@ Method = Callable[[Latents, Latents], Latents]
 
 
 def copy_source(source_ws: Latents, driving_ws: Latents) -> Latents:
-    """No transfer at all: the source as it was. Its appearance is right, its structure is not."""
+    """The source itself: its appearance is right, its structure is not."""
     return source_ws
 
 
 def copy_driving(source_ws: Latents, driving_ws: Latents) -> Latents:
-    """The driving picture itself. Its structure is right, its appearance is not."""
+    """The driving itself: its structure is right, its appearance is not."""
     return driving_ws
 
 
 def layer_swap(split: int) -> Method:
-    """Style mixing: the layers below `split` from the driving, the others from the source."""
+    """Style mixing: the layers below `split` are the driving's, the others the source's."""
 
     def method(source_ws: Latents, driving_ws: Latents) -> Latents:
         return jnp.concatenate([driving_ws[:, :split], source_ws[:, split:]], axis=1)
@@ -35,7 +35,7 @@ def layer_swap(split: int) -> Method:
 
 
 def linear_transfer(directions: Directions) -> Method:
-    """Move the source along the structure directions until its coordinates there are the driving's."""
+    """Move the source along the structure directions to the driving's coordinates."""
 
     def method(source_ws: Latents, driving_ws: Latents) -> Latents:
         return directions.move(source_ws, directions.coordinates(driving_ws))
@@ -53,7 +53,7 @@ def autoencoder(model: Disentangler) -> Method:
 
 
 def oracle(domain: Domain) -> Method:
-    """The latent that a search by the truth itself finds: how well any method could do that moves latents."""
+    """The latent that a search with the truth finds: a ceiling for methods that move latents."""
 
     @jax.jit
     def method(source_ws: Latents, driving_ws: Latents) -> Latents:

@@ -1,6 +1,8 @@
-"""The latents of an evaluation, which no training run has seen: their keys derive from `config.evaluation.seed`."""
+"""The held-out latents of an evaluation.
 
-from functools import partial
+No training run has seen them: their keys derive from `config.evaluation.seed`.
+"""
+
 from typing import NamedTuple
 
 import jax
@@ -9,97 +11,123 @@ from jaxtyping import Array, Float, Key
 
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import Domain
-from disentangle_jax.evaluation.motion import Puppeteer, layer_puppeteer, loops
+from disentangle_jax.evaluation.motion import Animator, layerwise_animator, sample_loop
 from disentangle_jax.latents import sample_mixed_ws, sample_ws
 
-_STREAM = int.from_bytes(b"eval")  # apart from training's streams, even under the same seed
+_EVALUATION = int.from_bytes(b"eval")  # folded into the key: the keys of training differ even under the same seed
 
 
 class Pairs(NamedTuple):
-    """Faces that give appearance, and as many that give structure."""
+    """Sources, which give the appearance, and as many drivings, which give the structure."""
 
     source_ws: Float[Array, "n l d"]
     driving_ws: Float[Array, "n l d"]
 
 
 class MovingFaces(NamedTuple):
-    """Faces that move, and by which motions."""
+    """n clips of t frames, and the motion that each went through, in [-1, 1]."""
 
     ws: Float[Array, "n t l d"]
     motion: Float[Array, "n t k"]
 
 
 class HeldOut(NamedTuple):
-    """What is evaluated on.
+    """What a model is evaluated on.
 
     Attributes:
-        pairs: of the transfer exam.
-        selection: pairs on which choices are made (which layer split), so that none is made on the exam.
-        sources, drivings: faces [n, l, d] and the clips that drive them, for motion transfer.
-        poses: faces in poses of their own, for probes.
-        mixed_poses: the same of faces mixed from two, whose layers are moved each by itself; None without a truth.
-        chorus: faces that all make one motion, for retrieval.
-        crowd: many faces, for the linear readout of their factors.
+        pairs: pairs that transfer is measured on.
+        selection_pairs: other pairs, on which the layer split is chosen.
+        motion_sources: sources of motion transfer.
+        motion_drivings: the clips that drive them.
+        probe_clips: clips in random poses, for probes.
+        mixed_probe_clips: the same poses of faces mixed from two, each layer moved by itself; None without a domain.
+        retrieval_clips: clips that all go through the same motion, for retrieval.
+        readout_ws: latents for the linear readout of their factors.
     """
 
     pairs: Pairs
-    selection: Pairs
-    sources: Float[Array, "n l d"]
-    drivings: MovingFaces
-    poses: MovingFaces
-    mixed_poses: MovingFaces | None
-    chorus: MovingFaces
-    crowd: Float[Array, "n l d"]
+    selection_pairs: Pairs
+    motion_sources: Float[Array, "n l d"]
+    motion_drivings: MovingFaces
+    probe_clips: MovingFaces
+    mixed_probe_clips: MovingFaces | None
+    retrieval_clips: MovingFaces
+    readout_ws: Float[Array, "m l d"]
 
 
-def held_out(model: Disentangler, puppeteer: Puppeteer, domain: Domain | None) -> HeldOut:
-    """Draw them all; `domain` is the truth about the generator's pictures."""
-    plan = model.config.evaluation
-    faces = partial(_faces, model)
-    k = len(puppeteer.names)
+class _Keys(NamedTuple):
+    """One key for each random choice; the order of the fields decides the bits of all held-out data."""
 
-    def pairs(key: Key[Array, ""], n: int) -> Pairs:
-        source_key, driving_key = jax.random.split(key)
-        return Pairs(faces(source_key, n), faces(driving_key, n))
+    pairs: Key[Array, ""]
+    selection_pairs: Key[Array, ""]
+    motion_sources: Key[Array, ""]
+    motion_drivings: Key[Array, ""]
+    motions: Key[Array, ""]
+    probe_faces: Key[Array, ""]
+    probe_poses: Key[Array, ""]
+    retrieval_faces: Key[Array, ""]
+    retrieval_motion: Key[Array, ""]
+    readout: Key[Array, ""]
+
+
+def held_out(model: Disentangler, animator: Animator, domain: Domain | None) -> HeldOut:
+    """Sample everything that a model is evaluated on.
+
+    Args:
+        model: gives the generator and the sizes, in its `config.evaluation`.
+        animator: moves the clips.
+        domain: the truth about the generator's images, if there is one.
+    """
+    options = model.config.evaluation
+    root = jax.random.fold_in(jax.random.key(options.seed), _EVALUATION)
+    keys = _Keys(*jax.random.split(root, len(_Keys._fields)))
+    motions = _own_motions(keys.motions, options.motion.num_clips, options.motion.num_frames, animator)
+    poses_shape = (options.probes.num_faces, options.probes.num_frames, len(animator.names))
+    poses = jax.random.uniform(keys.probe_poses, poses_shape, minval=-1.0)
+    common = sample_loop(keys.retrieval_motion, options.retrieval.num_frames, len(animator.names))
+    readout_ws = _sample(model, keys.readout, options.num_readout_faces)
 
     def clips(key: Key[Array, ""], motion: Float[Array, "n t k"]) -> MovingFaces:
-        return MovingFaces(puppeteer.clips(faces(key, len(motion)), motion), motion)
+        return MovingFaces(animator.animate(_sample(model, key, len(motion)), motion), motion)
 
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(plan.seed), _STREAM), 10)
-    exam, selection, sources, drivings, motions, poses, spots, chorus, score, crowd = keys
-    each_its_own = jax.vmap(lambda key: loops(key, plan.motion.num_frames, k))(
-        jax.random.split(motions, plan.motion.num_clips)
-    )
-    anywhere = jax.random.uniform(spots, (plan.probes.num_faces, plan.probes.num_frames, k), minval=-1.0)
-    together = jnp.tile(loops(score, plan.retrieval.num_frames, k)[None], (plan.retrieval.num_faces, 1, 1))
-    crowd_ws = faces(crowd, plan.num_readout_faces)
     return HeldOut(
-        pairs=pairs(exam, plan.num_pairs),
-        selection=pairs(selection, plan.num_selection_pairs),
-        sources=faces(sources, plan.motion.num_clips),
-        drivings=clips(drivings, each_its_own),
-        poses=clips(poses, anywhere),
-        mixed_poses=None if domain is None else _mixed_poses(model, domain, poses, anywhere, crowd_ws),
-        chorus=clips(chorus, together),
-        crowd=crowd_ws,
+        pairs=_pairs(model, keys.pairs, options.num_pairs),
+        selection_pairs=_pairs(model, keys.selection_pairs, options.num_selection_pairs),
+        motion_sources=_sample(model, keys.motion_sources, options.motion.num_clips),
+        motion_drivings=clips(keys.motion_drivings, motions),
+        probe_clips=clips(keys.probe_faces, poses),
+        mixed_probe_clips=None if domain is None else _mixed_clips(model, domain, keys.probe_faces, poses, readout_ws),
+        retrieval_clips=clips(keys.retrieval_faces, jnp.tile(common[None], (options.retrieval.num_faces, 1, 1))),
+        readout_ws=readout_ws,
     )
 
 
-def _mixed_poses(
+def _own_motions(key: Key[Array, ""], n: int, num_frames: int, animator: Animator) -> Float[Array, "n t k"]:
+    """A motion for each of n clips."""
+    return jax.vmap(lambda key: sample_loop(key, num_frames, len(animator.names)))(jax.random.split(key, n))
+
+
+def _pairs(model: Disentangler, key: Key[Array, ""], n: int) -> Pairs:
+    source_key, driving_key = jax.random.split(key)
+    return Pairs(_sample(model, source_key, n), _sample(model, driving_key, n))
+
+
+def _mixed_clips(
     model: Disentangler,
     domain: Domain,
     key: Key[Array, ""],
     motion: Float[Array, "n t k"],
-    crowd: Float[Array, "m l d"],
+    population: Float[Array, "m l d"],
 ) -> MovingFaces:
+    """Clips of faces mixed from two, moved layer by layer; the population gives the covariance of the latents."""
     options = model.config.clips
     ws = sample_mixed_ws(model.generator.mapping, key, len(motion), options.truncation_psi, 1.0, tuple(options.classes))
-    variances, axes = jnp.linalg.eigh(jnp.cov(crowd[:, 0].T))
+    variances, axes = jnp.linalg.eigh(jnp.cov(population[:, 0].T))
     basis = axes * jnp.sqrt(jnp.maximum(variances, 0.0))[None]
-    puppeteer = layer_puppeteer(domain, basis, model.config.evaluation.motion.factor_amplitude)
-    return MovingFaces(puppeteer.clips(ws, motion), motion)
+    animator = layerwise_animator(domain, basis, model.config.evaluation.motion.factor_amplitude)
+    return MovingFaces(animator.animate(ws, motion), motion)
 
 
-def _faces(model: Disentangler, key: Key[Array, ""], n: int) -> Float[Array, "n l d"]:
-    clips = model.config.clips
-    return sample_ws(model.generator.mapping, key, n, clips.truncation_psi, tuple(clips.classes))
+def _sample(model: Disentangler, key: Key[Array, ""], n: int) -> Float[Array, "n l d"]:
+    options = model.config.clips
+    return sample_ws(model.generator.mapping, key, n, options.truncation_psi, tuple(options.classes))

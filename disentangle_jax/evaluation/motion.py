@@ -1,7 +1,8 @@
-"""Held-out clips: faces made to move by something other than the model under test.
+"""Motions of held-out clips, and the animators that move latents through them.
 
-Where a truth exists they move by it: nothing but structure changes, and it takes the values asked for, as nearly as a
-latent can. Of other generators only the directions are known, and faces move along those.
+Held-out clips are moved by something other than the model under test. Where the domain is known, the truth moves them:
+only the structure changes, and it takes the wanted values as nearly as a latent can. For any other generator only the
+directions are known, and latents move along those.
 """
 
 from collections.abc import Callable
@@ -22,62 +23,74 @@ from disentangle_jax.scores import in_batches
 _BATCH = 64
 
 
-class Puppeteer(NamedTuple):
-    """Moves a face.
+class Animator(NamedTuple):
+    """Moves latents.
 
     Attributes:
-        names: of the coordinates of a motion.
-        amplitude: how far a motion goes to either side, in the units of its coordinates.
-        pose: (ws [l, d], motion [k]) -> ws [l, d] with the structure that the motion asks for.
+        names: names of the k coordinates of a motion.
+        amplitude: largest value of a coordinate, in its own units.
+        pose: (ws [l, d], coordinates [k]) -> ws [l, d] with the structure that has these coordinates.
     """
 
     names: tuple[str, ...]
     amplitude: float
     pose: Callable[[Float[Array, "l d"], Float[Array, "k"]], Float[Array, "l d"]]
 
-    def clips(self, ws: Float[Array, "n l d"], motion: Float[Array, "n t k"]) -> Float[Array, "n t l d"]:
-        """Move each face through its own motion, given in [-1, 1]."""
+    def animate(self, ws: Float[Array, "n l d"], motion: Float[Array, "n t k"]) -> Float[Array, "n t l d"]:
+        """Move each latent through its own motion, given in [-1, 1]."""
         n, t, k = motion.shape
-        flat_ws, flat_motion = ws.repeat(t, axis=0), self.amplitude * motion.reshape(n * t, k)
-        return jnp.asarray(in_batches(partial(_pose, self.pose), _BATCH, flat_ws, flat_motion)).reshape(
-            n, t, *ws.shape[1:]
-        )
+        frames = ws.repeat(t, axis=0)
+        coordinates = self.amplitude * motion.reshape(n * t, k)
+        posed = in_batches(partial(_pose, self.pose), _BATCH, frames, coordinates)
+        return jnp.asarray(posed).reshape(n, t, *ws.shape[1:])
 
 
-def puppeteer_of(domain: Domain | None, directions: Directions, motion: ConfigDict) -> Puppeteer:
-    """By the truth where there is one, else by the directions; `motion` is `config.evaluation.motion`."""
-    if domain is None:
-        return direction_puppeteer(directions, motion.direction_amplitude)
-    return truth_puppeteer(domain, motion.factor_amplitude)
+def make_animator(domain: Domain | None, directions: Directions, motion: ConfigDict) -> Animator:
+    """The animator of an evaluation: by the truth where the domain is known, else along the directions.
 
-
-def truth_puppeteer(domain: Domain, amplitude: float) -> Puppeteer:
-    """Moves structure factors, which lie in [-1, 1], and nothing else."""
-    return Puppeteer(structure_names(domain), amplitude, domain.pose)
-
-
-def layer_puppeteer(domain: Domain, basis: Float[Array, "d d"], amplitude: float) -> Puppeteer:
-    """Moves structure factors and nothing else, each layer by the least that does it.
-
-    The layers that show a factor leave the others behind, which no move within W does. `basis` is that of
-    `domains.search`.
+    Args:
+        domain: what is known of the generator's images.
+        directions: those of the model's training.
+        motion: `config.evaluation.motion`.
     """
-    rows = np.flatnonzero([name in domain.structure for name in domain.names])
+    if domain is None:
+        return direction_animator(directions, motion.direction_amplitude)
+    return truth_animator(domain, motion.factor_amplitude)
+
+
+def truth_animator(domain: Domain, amplitude: float) -> Animator:
+    """Sets the structure factors, which lie in [-1, 1], and changes nothing else."""
+    return Animator(structure_names(domain), amplitude, domain.pose)
+
+
+def layerwise_animator(domain: Domain, basis: Float[Array, "d d"], amplitude: float) -> Animator:
+    """Sets the structure factors by the smallest change of each layer.
+
+    Layers that show a factor then differ from those that do not, which no motion within W can do.
+
+    Args:
+        domain: the truth.
+        basis: as in `domains.search`.
+        amplitude: largest value of a factor.
+    """
+    is_structure = np.flatnonzero([name in domain.structure for name in domain.names])
 
     def pose(ws: Float[Array, "l d"], structure: Float[Array, "k"]) -> Float[Array, "l d"]:
-        return search(domain.truth, ws, domain.truth(ws).at[rows].set(structure), basis, alike=False)
+        wanted = domain.truth(ws).at[is_structure].set(structure)
+        return search(domain.truth, ws, wanted, basis, alike=False)
 
-    return Puppeteer(structure_names(domain), amplitude, pose)
+    return Animator(structure_names(domain), amplitude, pose)
 
 
-def direction_puppeteer(directions: Directions, amplitude: float) -> Puppeteer:
+def direction_animator(directions: Directions, amplitude: float) -> Animator:
     """Moves along directions; the amplitude is in standard deviations of the population."""
-    return Puppeteer(directions.names, amplitude, directions.move)
+    return Animator(directions.names, amplitude, directions.move)
 
 
-def loops(key: Key[Array, ""], num_frames: int, num_coordinates: int) -> Float[Array, "t k"]:
-    """A smooth motion that ends where it began: each coordinate a sine of one or two whole cycles and a phase of its
-    own.
+def sample_loop(key: Key[Array, ""], num_frames: int, num_coordinates: int) -> Float[Array, "t k"]:
+    """A smooth motion in [-1, 1] that ends where it began.
+
+    Each coordinate is a sine of one or two whole cycles, with its own phase and an amplitude of 0.6 to 1.
     """
     cycles_key, phase_key, height_key = jax.random.split(key, 3)
     cycles = jax.random.randint(cycles_key, (1, num_coordinates), 1, 3).astype(jnp.float32)
@@ -88,5 +101,5 @@ def loops(key: Key[Array, ""], num_frames: int, num_coordinates: int) -> Float[A
 
 
 @partial(jax.jit, static_argnums=0)
-def _pose(pose, ws: Float[Array, "b l d"], motion: Float[Array, "b k"]) -> Float[Array, "b l d"]:
-    return jax.vmap(pose)(ws, motion)
+def _pose(pose, ws: Float[Array, "b l d"], coordinates: Float[Array, "b k"]) -> Float[Array, "b l d"]:
+    return jax.vmap(pose)(ws, coordinates)

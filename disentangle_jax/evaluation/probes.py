@@ -1,7 +1,6 @@
-"""Probes: how well one code tells a factor, read by a regression that never saw the face it is tested on.
+"""Probes: regressions from a code to factors, tested on faces that they were not fitted to.
 
-Definitions in the literature: leakage probes between the blocks of a code, with ridge regression for what lies there
-linearly and a network with one hidden layer for what does not.
+Ridge regression finds what a code holds linearly, a network with one hidden layer what it holds otherwise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 from sklearn.neural_network import MLPRegressor
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from disentangle_jax.scores import r2
@@ -25,11 +25,11 @@ class FitOptions(NamedTuple):
     """How probes are fitted; the fields are of `config.evaluation.probes`.
 
     Attributes:
-        test_share: share of the faces that the score is taken on.
-        folds: of the cross-validation that chooses the penalty of the ridge regression.
+        test_share: share of the faces that are held out for testing.
+        folds: number of folds of the cross-validation that chooses the penalty of the ridge regression.
         hidden: width of the network's hidden layer.
-        max_epochs: of the network's training.
-        patience: epochs without a better score on held-out faces before the network stops.
+        max_epochs: largest number of epochs of the network's training.
+        patience: number of epochs without a better validation error after which training stops.
     """
 
     test_share: float
@@ -54,17 +54,25 @@ def probe(
     options: FitOptions,
     shuffle: bool = False,
 ) -> Float[np.ndarray, "f"]:
-    """R^2 of each target, predicted from the features, on groups (faces) held out from the fit.
+    """R^2 of each target, predicted from the features, on groups that are held out from the fit.
 
-    `shuffle` fits to labels dealt out at random instead: the score of chance.
+    Args:
+        features: the code of each row.
+        targets: the factors of each row.
+        groups: the face of each row; all rows of a face are fitted to, or all are tested on.
+        kind: one of `KINDS`.
+        seed: of the splits, of the network's initial weights, and of the shuffling.
+        options: how the probe is fitted.
+        shuffle: fit to shuffled targets, which gives the score of chance.
     """
     splitter = GroupShuffleSplit(1, test_size=options.test_share, random_state=seed)
     fit, test = next(splitter.split(features, groups=groups))
-    x, y = (_standardise(values.astype(np.float64), fit) for values in (features, targets))
+    x = _standardise(features, fit)
+    y = _standardise(targets, fit)
     labels = y[np.random.default_rng(seed).permutation(fit)] if shuffle else y[fit]
-    predict = _fit_ridge if kind == "ridge" else _fit_mlp
+    fit_and_predict = _ridge if kind == "ridge" else _mlp
     with threadpool_limits(1):  # matrices this small lose more to waiting threads than they gain
-        return r2(predict(x[fit], labels, groups[fit], x[test], seed, options), y[test])
+        return r2(fit_and_predict(x[fit], labels, groups[fit], x[test], seed, options), y[test])
 
 
 def probe_matrix(
@@ -74,8 +82,15 @@ def probe_matrix(
     seed: int,
     options: FitOptions,
 ) -> dict[str, Any]:
-    """Every probe of every target from every code: {kind: {features: {targets: {"r2", "chance"}}}}, means over
-    factors.
+    """Fit a probe of every kind from all features to all targets.
+
+    Args:
+        features: codes by name.
+        targets: factors by name.
+        groups, seed, options: as in `probe`.
+
+    Returns:
+        {kind: {features: {targets: {"r2": ..., "chance": ...}}}}, each the mean over the columns of the targets.
     """
     return {
         kind: {
@@ -92,44 +107,70 @@ def probe_matrix(
     }
 
 
-def _standardise(values: np.ndarray, fit: np.ndarray) -> np.ndarray:
+def _standardise(values: Float[np.ndarray, "n p"], fit: Int[np.ndarray, "m"]) -> Float[np.ndarray, "n p"]:
     """Columns of mean 0 and variance 1 over the rows that are fitted to; a constant column becomes 0."""
-    mean, std = values[fit].mean(axis=0, keepdims=True), values[fit].std(axis=0, keepdims=True)
-    return (values - mean) / np.where(std > 0, std, 1.0)
+    values = values.astype(np.float64)
+    return StandardScaler().fit(values[fit]).transform(values)
 
 
-def _fit_ridge(
-    x: np.ndarray, y: np.ndarray, groups: np.ndarray, x_test: np.ndarray, seed: int, options: FitOptions
-) -> np.ndarray:
-    """Ridge regression, its penalty chosen by cross-validation over groups."""
+def _ridge(
+    x: Float[np.ndarray, "n p"],
+    y: Float[np.ndarray, "n f"],
+    groups: Int[np.ndarray, "n"],
+    x_test: Float[np.ndarray, "m p"],
+    seed: int,
+    options: FitOptions,
+) -> Float[np.ndarray, "m f"]:
+    """Predictions of a ridge regression whose penalty is chosen by cross-validation over groups."""
     folds = GroupKFold(min(options.folds, len(np.unique(groups))), shuffle=True, random_state=seed)
     errors = np.zeros(len(_PENALTIES))
-    for fit, watch in folds.split(x, groups=groups):
-        errors += [np.sum(np.square(p - y[watch])) for p in _ridge_path(x[fit], y[fit], x[watch], _PENALTIES)]
+    for fit, validate in folds.split(x, groups=groups):
+        path = _ridge_path(x[fit], y[fit], x[validate], _PENALTIES)
+        errors += [np.sum(np.square(prediction - y[validate])) for prediction in path]
     return next(_ridge_path(x, y, x_test, _PENALTIES[[errors.argmin()]]))
 
 
-def _ridge_path(x: np.ndarray, y: np.ndarray, x_test: np.ndarray, penalties: np.ndarray) -> Iterator[np.ndarray]:
-    """Predictions under each penalty p, x_test (x'x + p)^-1 x'y, for the price of one eigendecomposition."""
-    values, vectors = np.linalg.eigh(x.T @ x)
-    rotated, seen = vectors.T @ (x.T @ y), x_test @ vectors
+def _ridge_path(
+    x: Float[np.ndarray, "n p"],
+    y: Float[np.ndarray, "n f"],
+    x_test: Float[np.ndarray, "m p"],
+    penalties: Float[np.ndarray, "q"],
+) -> Iterator[Float[np.ndarray, "m f"]]:
+    """Predictions x_test (x^T x + penalty)^-1 x^T y under each penalty, from one eigendecomposition.
+
+    scikit-learn's RidgeCV would decompose anew for each penalty.
+    """
+    eigenvalues, eigenvectors = np.linalg.eigh(x.T @ x)
+    rotated_y = eigenvectors.T @ (x.T @ y)
+    rotated_x = x_test @ eigenvectors
     for penalty in penalties:
-        yield seen @ (rotated / (values + penalty)[:, None])
+        yield rotated_x @ (rotated_y / (eigenvalues + penalty)[:, None])
 
 
-def _fit_mlp(
-    x: np.ndarray, y: np.ndarray, groups: np.ndarray, x_test: np.ndarray, seed: int, options: FitOptions
-) -> np.ndarray:
-    """A network with one hidden layer, stopped where it predicts groups left out of the fit best."""
+def _mlp(
+    x: Float[np.ndarray, "n p"],
+    y: Float[np.ndarray, "n f"],
+    groups: Int[np.ndarray, "n"],
+    x_test: Float[np.ndarray, "m p"],
+    seed: int,
+    options: FitOptions,
+) -> Float[np.ndarray, "m f"]:
+    """Predictions of a network with one hidden layer, taken at the epoch with the lowest error on validation groups."""
     x, y, x_test = (values.astype(np.float32) for values in (x, y, x_test))  # twice as fast, and precise enough here
-    fit, watch = next(GroupShuffleSplit(1, test_size=0.2, random_state=seed).split(x, groups=groups))
+    fit, validate = next(GroupShuffleSplit(1, test_size=0.2, random_state=seed).split(x, groups=groups))
     network = MLPRegressor(hidden_layer_sizes=(options.hidden,), alpha=1e-3, random_state=seed)
-    best_error, prediction, waited = np.mean(np.square(y[watch])), np.zeros((len(x_test), y.shape[1])), 0  # the mean
+
+    def predict(features: Float[np.ndarray, "b p"]) -> Float[np.ndarray, "b f"]:
+        return network.predict(features).reshape(len(features), -1)  # of a single target it gives no second axis
+
+    prediction = np.zeros((len(x_test), y.shape[1]), np.float32)  # the mean of the standardised targets
+    best_error = np.mean(np.square(y[validate]))
+    waited = 0
     for _ in range(options.max_epochs):
         network.partial_fit(x[fit], y[fit].squeeze())
-        error = np.mean(np.square(np.reshape(network.predict(x[watch]), y[watch].shape) - y[watch]))
+        error = np.mean(np.square(predict(x[validate]) - y[validate]))
         if error < best_error:
-            best_error, prediction, waited = error, np.reshape(network.predict(x_test), prediction.shape), 0
+            best_error, prediction, waited = error, predict(x_test), 0
         elif (waited := waited + 1) == options.patience:
             break
     return prediction

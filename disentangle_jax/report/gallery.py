@@ -94,8 +94,8 @@ def _methods(artist: _Artist, data: HeldOut, methods: Mapping[str, Method]) -> p
 
 
 def _clips(artist: _Artist, data: HeldOut, ours: Method) -> dict[str, Images]:
-    driving_ws = data.drivings.ws[: artist.plan.num_clips]
-    source_ws = jnp.broadcast_to(data.sources[: artist.plan.num_clips, None], driving_ws.shape)
+    driving_ws = data.motion_drivings.ws[: artist.plan.num_clips]
+    source_ws = jnp.broadcast_to(data.motion_sources[: artist.plan.num_clips, None], driving_ws.shape)
     return {
         "source": artist.render(source_ws),
         "driving clip": artist.render(driving_ws),

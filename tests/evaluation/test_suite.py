@@ -11,7 +11,7 @@ from PIL import Image
 
 from disentangle_jax.evaluation import suite
 from disentangle_jax.evaluation.held_out import held_out
-from disentangle_jax.evaluation.motion import truth_puppeteer
+from disentangle_jax.evaluation.motion import truth_animator
 from disentangle_jax.report import gallery
 from disentangle_jax.report.report import summary, write_report
 
@@ -24,7 +24,7 @@ BLIND = "a blind one"
 def measured(perfect):
     blind = copy.copy(perfect)
     blind.decode = lambda appearance, structure: perfect.decode(appearance, jnp.zeros_like(structure))
-    data = held_out(perfect, truth_puppeteer(perfect.domain.domain, 0.8), perfect.domain.domain)
+    data = held_out(perfect, truth_animator(perfect.domain.domain, 0.8), perfect.domain.domain)
     stages = []
     metrics, methods = suite.measure(perfect, perfect.domain, {BLIND: blind}, data, stages.append)
     return perfect, data, metrics, methods, stages

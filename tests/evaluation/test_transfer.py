@@ -8,32 +8,32 @@ import pytest
 from disentangle_jax.directions import Directions
 from disentangle_jax.evaluation import baselines
 from disentangle_jax.evaluation.held_out import held_out
-from disentangle_jax.evaluation.motion import truth_puppeteer
-from disentangle_jax.evaluation.transfer import Exam, best_split, jitter_ratio
+from disentangle_jax.evaluation.motion import truth_animator
+from disentangle_jax.evaluation.transfer import TransferTask, best_split, jitter_ratio
 
 
 @pytest.fixture(scope="module")
-def exam(domain, perfect):
-    return Exam(
-        domain, perfect.render, *held_out(perfect, truth_puppeteer(domain.domain, 0.8), None).pairs, 16
+def task(domain, perfect):
+    return TransferTask(
+        domain, perfect.render, *held_out(perfect, truth_animator(domain.domain, 0.8), None).pairs, 16
     ), perfect
 
 
-def test_a_good_transfer_gets_high_marks_and_the_exact_pictures_full_ones(exam):
-    exam, model = exam
-    output_ws, marks = exam.take(baselines.autoencoder(model))
-    assert output_ws.shape == exam.source_ws.shape
+def test_a_good_transfer_gets_high_marks_and_the_exact_pictures_full_ones(task):
+    task, model = task
+    output_ws, marks = task.run(baselines.autoencoder(model))
+    assert output_ws.shape == task.source_ws.shape
     assert marks.structure.min() > 0.9
     assert marks.appearance.min() > 0.97
     assert marks.psnr > 20
-    ceiling = exam.ceiling()
+    ceiling = task.ceiling()
     assert np.allclose(np.concatenate([ceiling.structure, ceiling.appearance]), 1, atol=1e-4)
     assert marks.mean() < ceiling.mean() == pytest.approx(1, abs=1e-4)
 
 
-def test_copies_get_full_marks_on_one_side_only(exam):
-    exam, _ = exam
-    source, driving = (exam.take(copy)[1] for copy in (baselines.copy_source, baselines.copy_driving))
+def test_copies_get_full_marks_on_one_side_only(task):
+    task, _ = task
+    source, driving = (task.run(copy)[1] for copy in (baselines.copy_source, baselines.copy_driving))
     assert np.allclose(source.appearance, 1, atol=1e-5)
     assert np.allclose(driving.structure, 1, atol=1e-5)
     assert -1.6 < source.structure.mean() < -0.5  # -1 on average: another face's pose is as good as any
@@ -42,11 +42,11 @@ def test_copies_get_full_marks_on_one_side_only(exam):
     assert source.appearance_std < 1e-4
 
 
-def test_the_best_split_is_the_one_with_the_highest_mean(exam):
-    exam, model = exam
+def test_the_best_split_is_the_one_with_the_highest_mean(task):
+    task, model = task
     num_ws = model.generator.num_ws
-    means = [exam.take(baselines.layer_swap(split))[1].mean() for split in range(1, num_ws)]
-    assert best_split(exam, num_ws) == 1 + int(np.argmax(means))
+    means = [task.run(baselines.layer_swap(split))[1].mean() for split in range(1, num_ws)]
+    assert best_split(task, num_ws) == 1 + int(np.argmax(means))
 
 
 def test_a_layer_swap_takes_coarse_layers_from_the_driving():
