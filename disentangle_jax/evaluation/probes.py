@@ -110,7 +110,7 @@ def probe_matrix(
 def _standardise(values: Float[np.ndarray, "n p"], fit: Int[np.ndarray, "m"]) -> Float[np.ndarray, "n p"]:
     """Columns of mean 0 and variance 1 over the rows that are fitted to; a constant column becomes 0."""
     values = values.astype(np.float64)
-    return StandardScaler().fit(values[fit]).transform(values)
+    return np.asarray(StandardScaler().fit(values[fit]).transform(values))
 
 
 def _ridge(
@@ -161,7 +161,9 @@ def _mlp(
     network = MLPRegressor(hidden_layer_sizes=(options.hidden,), alpha=1e-3, random_state=seed)
 
     def predict(features: Float[np.ndarray, "b p"]) -> Float[np.ndarray, "b f"]:
-        return network.predict(features).reshape(len(features), -1)  # of a single target it gives no second axis
+        return np.asarray(network.predict(features)).reshape(
+            len(features), -1
+        )  # of a single target it gives no second axis
 
     prediction = np.zeros((len(x_test), y.shape[1]), np.float32)  # the mean of the standardised targets
     best_error = np.mean(np.square(y[validate]))

@@ -87,8 +87,8 @@ class Perfect(Disentangler):
         self.domain = domain
         self.config = faces64.get_config("demo")
         self.config.evaluation.update(SIZES)
-        crowd = sample_ws(_mapping(), jax.random.key(2), 1000, 1.0)
-        self.directions = from_scores(crowd, domain.truth(crowd).stack(), NAMES, STRUCTURE, 1e-3)
+        population = sample_ws(_mapping(), jax.random.key(2), 1000, 1.0)
+        self.directions = from_scores(population, domain.truth(population).stack(), NAMES, STRUCTURE, 1e-3)
         self.generator = SimpleNamespace(mapping=_mapping(), num_ws=LAYERS, w_dim=W_DIM, img_resolution=SIDE)
 
     def encode(self, ws):
