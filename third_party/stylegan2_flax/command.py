@@ -46,9 +46,17 @@ def run(
     if any(argument.lstrip("-") in ("help", "helpshort", "helpfull", "h", "?") for argument in argv[1:]):
         print(usage(flag_values))
         sys.exit(0)
-    with handled():
-        rest = parse(flag_values, argv)
-    call(main, rest, positional)
+    try:
+        with handled():
+            rest = parse(flag_values, argv)
+        call(main, rest, positional)
+    except SystemExit as stop:
+        if isinstance(stop.__cause__, KeyboardInterrupt):
+            # XLA's threads may still compute; they crash now and then while Python is taken down around them.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(130)
+        raise
 
 
 def call(main: Callable[..., None], argv: list[str], positional: Sequence[str] = ()) -> None:
@@ -131,9 +139,9 @@ def handled() -> Iterator[None]:
     except Stopped as stop:
         _say(str(stop))
         sys.exit(128 + stop.signal)  # as shells do
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         _say("Interrupted. Every file that was written is whole.")
-        sys.exit(130)
+        raise SystemExit(130) from interrupt
     except Exception as error:
         advice = explain(error)
         if advice is not None:
