@@ -2,7 +2,9 @@
 # make test   style, types and tests
 # make test-lowest, make test-newest   the tests with the oldest releases that setup.py allows, and with the newest
 # make pictures   the same as demo, and the README's picture from it
-PYTHON ?= python3.11
+# The first Python of 3.11 or later that there is; PYTHON=python3.13 chooses another.
+PYTHON ?= $(firstword $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name; done) python3.11)
 BIN := .venv/bin
 RUN := runs/demo
 CONFIG := experiments/configs/faces64.py
@@ -44,6 +46,7 @@ pictures: demo
 
 # uv where there is one, else venv and pip. The stamp is newer than what it was made from, so a second call installs nothing.
 .venv/ready: setup.py constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or later is needed: install it, or say PYTHON=where-it-is"; exit 1; }
 	@if command -v uv >/dev/null; then \
 		test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) .venv; \
 		uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; \

@@ -42,7 +42,7 @@ def run(
         argv: the command line, from the program's name on; None takes the one that the program was started with.
         positional: names of the arguments that are no flags; all of them must be given.
     """
-    argv = list(sys.argv if argv is None else argv)
+    is_program, argv = argv is None, list(sys.argv if argv is None else argv)
     if any(argument.lstrip("-") in ("help", "helpshort", "helpfull", "h", "?") for argument in argv[1:]):
         print(usage(flag_values))
         sys.exit(0)
@@ -51,7 +51,7 @@ def run(
             rest = parse(flag_values, argv)
         call(main, rest, positional)
     except SystemExit as stop:
-        if isinstance(stop.__cause__, KeyboardInterrupt):
+        if is_program and isinstance(stop.__cause__, KeyboardInterrupt):
             # XLA's threads may still compute; they crash now and then while Python is taken down around them.
             sys.stdout.flush()
             sys.stderr.flush()
