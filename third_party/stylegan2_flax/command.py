@@ -9,11 +9,13 @@ import os
 import platform
 import re
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 import jax
 from absl import app, flags, logging
@@ -51,11 +53,9 @@ def run(
             rest = parse(flag_values, argv)
         call(main, rest, positional)
     except SystemExit as stop:
-        if is_program and isinstance(stop.__cause__, KeyboardInterrupt):
-            # XLA's threads may still compute; they crash now and then while Python is taken down around them.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(130)
+        cause = stop.__cause__
+        if is_program and (isinstance(cause, KeyboardInterrupt) or _is_lost_process(cause)):
+            _leave(stop.code)
         raise
 
 
@@ -145,7 +145,7 @@ def handled() -> Iterator[None]:
     except Exception as error:
         advice = explain(error)
         if advice is not None:
-            sys.exit(f"error: {advice}")
+            raise SystemExit(f"error: {advice}") from error
         traceback.print_exc()
         _say("This is a fault of the program, not yours: please report it, with the command and the lines above.")
         sys.exit(os.EX_SOFTWARE)
@@ -157,6 +157,11 @@ def explain(error: BaseException) -> str | None:
     first = text.strip().split("\n")[0]
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
         return f"the memory is exhausted ({first or 'MemoryError'}): {MEMORY}"
+    if _is_lost_process(error):
+        return (
+            f"another process of this run has died or cannot be reached ({first}): see what it said, and start all of "
+            "them again; a training goes on from its last checkpoint"
+        )
     if _raised_in(error) == "jax._src.xla_bridge":
         wanted = os.environ.get("JAX_PLATFORMS", "")
         return (
@@ -168,6 +173,33 @@ def explain(error: BaseException) -> str | None:
     if is_deliberate(error):
         return text
     return first if isinstance(error, OSError | ImportError | FloatingPointError) else None
+
+
+def _is_lost_process(error: BaseException | None) -> bool:
+    """Whether processes could not exchange data, as when one of them has died."""
+    return error is not None and jax.distributed.is_initialized() and bool(_LOST.search(str(error)))
+
+
+_LOST = re.compile("Gloo|NCCL|UNAVAILABLE|Connection reset|Connection closed|Socket closed|heartbeat")
+
+
+def _leave(code: str | int | None) -> NoReturn:
+    """End the process without taking Python down.
+
+    XLA's threads may still compute, and crash now and then if Python is taken down around them; and JAX would wait for
+    processes that have died, and then abort. The first process, whose end aborts the others, lets them say their line.
+    """
+    if isinstance(code, str):
+        _say(code)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if jax.distributed.is_initialized() and jax.process_index() == 0:
+        time.sleep(_GRACE)
+    os._exit(code or 0)
+
+
+_GRACE = 3.0  # seconds
 
 
 def _of_flags(text: str) -> str:
