@@ -23,7 +23,10 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["disentangle_jax", "disentangle_jax.*"]), *find_packages("third_party")],
     package_dir={"stylegan2_flax": "third_party/stylegan2_flax"},
-    package_data={"disentangle_jax": ["assets/*", "py.typed"], "stylegan2_flax": ["README.md", "py.typed"]},
+    package_data={
+        "disentangle_jax": ["assets/*", "report/templates/*", "py.typed"],
+        "stylegan2_flax": ["README.md", "py.typed"],
+    },
     install_requires=[
         "jax>=0.8.1",
         "jaxlib>=0.8.1",
@@ -41,6 +44,7 @@ setup(
         "scikit-learn>=1.4",
         "threadpoolctl>=3",
         "matplotlib>=3.10.8",
+        "jinja2>=3.0",
         "pillow>=10.1",
         "absl-py>=2",
         "tqdm>=4.66",

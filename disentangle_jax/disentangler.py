@@ -1,6 +1,7 @@
 """The user's handle on a trained model: encode, swap, decode, render."""
 
 import math
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,11 @@ class Disentangler:
         return _encode(self.autoencoder, self._latents(ws, "ws"))
 
     def decode(self, appearance: Float[AnyArray, "*m a"], structure: Float[AnyArray, "*n s"]) -> Float[Array, "*p l d"]:
-        """Make latents of an appearance [..., a] and a structure [..., s], whose leading axes broadcast."""
+        """Make latents of an appearance [..., a] and a structure [..., s], whose leading axes broadcast.
+
+        Raises:
+            ValueError: the codes have other sizes, or their leading axes do not broadcast.
+        """
         return _decode(self.autoencoder, *self._codes(appearance, structure))
 
     def transfer(
@@ -115,6 +120,10 @@ class Disentangler:
                 source starts from its own structure.
             reference: that frame, along t.
             strength: scales the change of structure: 0 keeps the source's own, 1 is the transfer, above 1 exaggerates.
+
+        Raises:
+            ValueError: shapes do not fit, the reference is no frame of the clip or is not asked for, or the strength
+                is not finite.
         """
         return _transfer(self.autoencoder, *self._checked(source_ws, driving_ws, relative, reference, strength))
 
@@ -160,12 +169,17 @@ class Disentangler:
                 f"the leading axes of source_ws {source_ws.shape} and driving_ws {shape} do not broadcast; "
                 "a face [l, d] goes with any clip"
             ) from None
-        if relative and (len(shape) < 3 or not -shape[-3] <= reference < shape[-3]):
+        reference = operator.index(reference)
+        if not relative:
+            if reference != 0:
+                raise ValueError(f"reference={reference} is for relative transfer: say relative=True too")
+            return source_ws, driving_ws, None, jnp.float32(strength)
+        if len(shape) < 3 or not -shape[-3] <= reference < shape[-3]:
             raise ValueError(
                 f"relative transfer measures motion from frame {reference} of a clip [..., t, l, d]; "
                 f"driving_ws has shape {shape}"
             )
-        return source_ws, driving_ws, reference % shape[-3] if relative else None, jnp.float32(strength)
+        return source_ws, driving_ws, reference % shape[-3], jnp.float32(strength)
 
     def _codes(self, appearance, structure) -> tuple[Float[Array, "*m a"], Float[Array, "*n s"]]:
         sizes = self.config.model

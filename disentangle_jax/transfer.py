@@ -26,7 +26,6 @@ from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_domain
 from disentangle_jax.evaluation.motion import make_animator, sample_loop
 from disentangle_jax.latents import read_ws, sample_ws
-from disentangle_jax.report.pictures import columns
 from disentangle_jax.scores import in_batches, render_batch
 from stylegan2_flax import command, files
 
@@ -183,7 +182,7 @@ def _side_by_side(
     model: Disentangler, images: Mapping[str, Float[np.ndarray, "h w 3"]]
 ) -> Float[np.ndarray, "height width 3"]:
     size = max(_SIZE, model.generator.img_resolution)
-    return columns({title: image[None] for title, image in images.items()}, size)
+    return media.titled_columns({title: image[None] for title, image in images.items()}, size)
 
 
 def _check(source_name: str, driving_name: str, out: Path, options: Options) -> None:

@@ -147,8 +147,16 @@ def test_wrong_input_is_told_apart(model, faces, clip, tmp_path):
         model.transfer(faces[0], clip, relative=True, reference=3)
     with pytest.raises(ValueError, match="from frame 0 of a clip"):
         model.transfer(faces[0], clip[0], relative=True)
-    with pytest.raises(ValueError, match="strength must be a finite number; got nan"):
-        model.transfer(faces[0], clip[0], strength=float("nan"))
+    for options in ({"relative": True, "reference": 3}, {"relative": True, "reference": -4}):
+        with pytest.raises(ValueError, match=r"of a clip \[\.\.\., t, l, d\]; driving_ws has shape \(3, 4, 8\)"):
+            model.transfer_and_render(faces[0], clip, **options)
+    with pytest.raises(ValueError, match="reference=2 is for relative transfer: say relative=True too"):
+        model.transfer(faces[0], clip, reference=2)
+    with pytest.raises(ValueError, match="from frame 0 of a clip"):
+        model.transfer(faces[0], clip[:0], relative=True)
+    for strength in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"strength must be a finite number; got {strength}"):
+            model.transfer(faces[0], clip[0], strength=strength)
     codes = model.encode(faces)
     with pytest.raises(ValueError, match=r"structure must be codes \[\.\.\., 3\]; got shape \(5, 6\)"):
         model.decode(codes.appearance, codes.appearance)
@@ -169,6 +177,8 @@ def test_no_latents_give_no_pictures(model, faces):
 def test_it_says_what_it_is(model):
     assert repr(model).startswith("Disentangler(W+ [4, 8] -> appearance [6], structure [3]; generator /")
     assert repr(model).endswith("tiny.safetensors, 8 px)")
+    assert repr(model.directions).startswith("Directions(2 in W+ [4, 8], by pca of generator ")
+    assert repr(model.directions).endswith(": pca_0, pca_1)")
 
 
 def test_a_model_that_a_package_offers_is_found_by_name(model, faces, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,12 @@ def test_it_is_trained_on_and_evaluated_by_its_own_truth(config, site, tmp_path)
     assert exact["mean_r2"] > 0.95
     assert metrics["transfer"]["oracle"]["structure_r2"] > 0.7
     assert metrics["transfer"]["methods"]["copy source"]["appearance_r2"] > 0.95
+    page = (tmp_path / "report.html").read_text()
+    text = re.sub(r'<style>.*?</style>|<details>.*|data:[^"]*', "", page, flags=re.DOTALL)
+    assert "hue, size" in text
+    assert "x, y" in text
+    assert "shapes_reader" in text
+    assert re.findall("face|skin|hair|expression|smile|mouth|person", text) == []
 
 
 def sample_ws_of(generator):

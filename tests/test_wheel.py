@@ -74,6 +74,16 @@ def test_the_wheel_holds_the_configs(site, tmp_path):
     assert not (site / "disentangle_jax" / "configs").is_symlink()
 
 
+def test_the_wheel_holds_the_templates_of_the_report(site, tmp_path):
+    use = "from disentangle_jax.report.report import _environment; print(_environment().get_template('report.html.jinja'))"
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run(
+        [sys.executable, "-c", use], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (site / "disentangle_jax" / "report" / "templates" / "style.css").exists()
+
+
 def test_the_wheel_says_that_it_is_typed(site):
     assert (site / "disentangle_jax" / "py.typed").exists()
     assert (site / "stylegan2_flax" / "py.typed").exists()

@@ -1,1 +1,1 @@
-"""What an evaluation measured, presented: pictures, plots, one page."""
+"""Presentation of what an evaluation measured: pictures, plots, and one page of HTML."""

@@ -1,8 +1,7 @@
-"""The pictures of a report, from a model and what it was tested on."""
+"""The images that a report shows."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,91 +13,104 @@ from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation.baselines import Method
 from disentangle_jax.evaluation.held_out import HeldOut
 from disentangle_jax.evaluation.suite import COPIES, OURS
-from disentangle_jax.report import pictures, plots
 from disentangle_jax.scores import in_batches
 
-_STILLS = 9
-
+SOURCE, DRIVING, EXACT = "source", "driving", "exact answer"
+RESERVED = (SOURCE, DRIVING, EXACT)
+"""Titles of images that no method may have."""
 
 Latents = Float[Array, "*n l d"]
-Images = Float[np.ndarray, "*n h w c"]
+Images = Float[np.ndarray, "*n h w 3"]
 
 
-def draw(
-    model: Disentangler,
-    data: HeldOut,
-    methods: Mapping[str, Method],
-    domain: JudgedDomain | None,
-    metrics: Mapping[str, Any],
-    losses: Sequence[Mapping[str, float | int]],
-    folder: Path,
-) -> None:
-    """Draw and write them all: transfer_grid.png, methods.png, motion.gif, motion.png, trade_off.png, training.png."""
-    artist = _Artist(model, domain)
-    media.save_image(_transfer_grid(artist, data, methods[OURS]), folder / "transfer_grid.png")
-    media.save_image(_methods(artist, data, methods), folder / "methods.png")
-    clips = _clips(artist, data, methods[OURS])
-    media.save_video(pictures.columns_in_motion(clips), folder / "motion.gif")
-    media.save_image(
-        pictures.filmstrip({title: clip[0] for title, clip in clips.items()}, _STILLS), folder / "motion.png"
+class Gallery(NamedTuple):
+    """Images of transfers, by title; `EXACT` is among the titles where the domain is known.
+
+    Attributes:
+        sources: of the transfer grids, one for each row.
+        drivings: of the transfer grids, one for each column.
+        grids: results for every source and every driving: our model's, and the exact ones.
+        methods: source, driving and results of other pairs, by every method.
+        clips: source, driving and result of motion transfer.
+    """
+
+    sources: Float[np.ndarray, "rows h w 3"]
+    drivings: Float[np.ndarray, "columns h w 3"]
+    grids: dict[str, Float[np.ndarray, "rows columns h w 3"]]
+    methods: dict[str, Float[np.ndarray, "n h w 3"]]
+    clips: dict[str, Float[np.ndarray, "m t h w 3"]]
+
+
+def make_gallery(
+    model: Disentangler, data: HeldOut, methods: Mapping[str, Method], domain: JudgedDomain | None
+) -> Gallery:
+    """Draw the images of a report; `config.evaluation.pictures` says how many."""
+    painter = _Painter(model, domain)
+    options = model.config.evaluation.pictures
+    source_ws = data.pairs.source_ws[: options.num_sources]
+    driving_ws = data.pairs.driving_ws[: options.num_drivings]
+    return Gallery(
+        sources=painter.render(source_ws),
+        drivings=painter.render(driving_ws),
+        grids=_grids(painter, source_ws, driving_ws, methods[OURS]),
+        methods=_methods(painter, data, methods, options.num_pairs),
+        clips=_clips(painter, data, methods[OURS], options.num_clips),
     )
-    if "transfer" in metrics:
-        plots.trade_off(metrics["transfer"], folder / "trade_off.png")
-    if losses:
-        plots.training_curves(losses, folder / "training.png")
 
 
-class _Artist:
+class _Painter:
     """Draws latents with any leading axes, in batches of the size that the measurements have compiled for."""
 
     def __init__(self, model: Disentangler, domain: JudgedDomain | None):
-        self.model, self.domain = model, domain
-        self.plan = model.config.evaluation.pictures
+        self._model, self._domain = model, domain
 
     def render(self, ws: Latents) -> Images:
-        return self._flatly(self.model.render, ws)
+        return self._in_batches(self._model.render, ws)
 
-    def transferred(self, method: Method, source_ws: Latents, driving_ws: Latents) -> Images:
-        return self._flatly(lambda *pair: self.model.render(method(*pair)), source_ws, driving_ws)
+    def transfer(self, method: Method, source_ws: Latents, driving_ws: Latents) -> Images:
+        return self._in_batches(lambda *pair: self._model.render(method(*pair)), source_ws, driving_ws)
 
     def exact(self, source_ws: Latents, driving_ws: Latents) -> dict[str, Images]:
-        """The exact answers under their title, or nothing."""
-        domain = self.domain
+        """The exact answers under their title; nothing where the domain is not known."""
+        domain = self._domain
         if domain is None:
             return {}
-        return {"exact answer": self._flatly(lambda *pair: domain.draw(domain.answer(*pair)), source_ws, driving_ws)}
+        return {EXACT: self._in_batches(lambda *pair: domain.draw(domain.answer(*pair)), source_ws, driving_ws)}
 
-    def _flatly(self, function: Callable[..., Array], *latents: Latents) -> Images:
+    def _in_batches(self, function: Callable[..., Array], *latents: Latents) -> Images:
         leading = latents[0].shape[:-2]
-        flat = [ws.reshape(-1, *ws.shape[-2:]) for ws in latents]
-        images = in_batches(function, self.model.config.evaluation.batch_size, *flat)
-        return images.reshape(*leading, *images.shape[1:])
+        rows = [ws.reshape(-1, *ws.shape[-2:]) for ws in latents]
+        images = media.to_rgb(in_batches(function, self._model.config.evaluation.batch_size, *rows))
+        return np.asarray(images).reshape(*leading, *images.shape[1:])
 
 
-def _transfer_grid(artist: _Artist, data: HeldOut, ours: Method) -> pictures.Picture:
-    source_ws = data.pairs.source_ws[: artist.plan.num_sources]
-    driving_ws = data.pairs.driving_ws[: artist.plan.num_drivings]
+def _grids(
+    painter: _Painter, source_ws: Float[Array, "rows l d"], driving_ws: Float[Array, "columns l d"], ours: Method
+) -> dict[str, Float[np.ndarray, "rows columns h w 3"]]:
     shape = (len(source_ws), len(driving_ws), *source_ws.shape[1:])
-    pairs = [jnp.broadcast_to(ws, shape) for ws in (source_ws[:, None], driving_ws[None])]
-    results = {OURS: artist.transferred(ours, *pairs), **artist.exact(*pairs)}
-    return pictures.transfer_grid(artist.render(source_ws), artist.render(driving_ws), results)
+    sources = jnp.broadcast_to(source_ws[:, None], shape)
+    drivings = jnp.broadcast_to(driving_ws[None], shape)
+    return {OURS: painter.transfer(ours, sources, drivings), **painter.exact(sources, drivings)}
 
 
-def _methods(artist: _Artist, data: HeldOut, methods: Mapping[str, Method]) -> pictures.Picture:
-    source_ws, driving_ws = (ws[-artist.plan.num_pairs :] for ws in data.pairs)  # the grid shows the first
-    columns = {"source": artist.render(source_ws), "driving": artist.render(driving_ws)}
-    columns |= artist.exact(source_ws, driving_ws)
-    for name in (OURS, *(name for name in methods if name not in (OURS, *COPIES))):
-        columns[name] = artist.transferred(methods[name], source_ws, driving_ws)
-    return pictures.columns(columns)
-
-
-def _clips(artist: _Artist, data: HeldOut, ours: Method) -> dict[str, Images]:
-    driving_ws = data.motion_drivings.ws[: artist.plan.num_clips]
-    source_ws = jnp.broadcast_to(data.motion_sources[: artist.plan.num_clips, None], driving_ws.shape)
+def _methods(painter: _Painter, data: HeldOut, methods: Mapping[str, Method], num_pairs: int) -> dict[str, Images]:
+    source_ws = data.pairs.source_ws[-num_pairs:]  # the grids show the first
+    driving_ws = data.pairs.driving_ws[-num_pairs:]
+    shown = (OURS, *(name for name in methods if name not in (OURS, *COPIES)))
     return {
-        "source": artist.render(source_ws),
-        "driving clip": artist.render(driving_ws),
-        OURS: artist.transferred(ours, source_ws, driving_ws),
-        **artist.exact(source_ws, driving_ws),
+        SOURCE: painter.render(source_ws),
+        DRIVING: painter.render(driving_ws),
+        **painter.exact(source_ws, driving_ws),
+        **{name: painter.transfer(methods[name], source_ws, driving_ws) for name in shown},
+    }
+
+
+def _clips(painter: _Painter, data: HeldOut, ours: Method, num_clips: int) -> dict[str, Images]:
+    driving_ws = data.motion_drivings.ws[:num_clips]
+    source_ws = jnp.broadcast_to(data.motion_sources[:num_clips, None], driving_ws.shape)
+    return {
+        SOURCE: painter.render(source_ws),
+        DRIVING: painter.render(driving_ws),
+        OURS: painter.transfer(ours, source_ws, driving_ws),
+        **painter.exact(source_ws, driving_ws),
     }

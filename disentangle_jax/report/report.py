@@ -1,26 +1,25 @@
-"""What was measured on one run, told to someone who meets it for the first time."""
+"""The report of an evaluation: one page of HTML that needs no other file, and a summary for a terminal."""
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from disentangle_jax.evaluation.suite import COPIES, LAYER_SWAP, OURS
-from disentangle_jax.report.page import (
-    figure,
-    folded,
-    number,
-    page,
-    paragraph,
-    section,
-    shaded,
-    table,
-    text,
-    tiles,
-)
+import jinja2
+import numpy as np
+from jaxtyping import Float
+
+from disentangle_jax import media
+from disentangle_jax.evaluation.suite import COPIES, LAYER_SWAP, LINEAR, OURS
+from disentangle_jax.report.gallery import Gallery
+from disentangle_jax.report.pictures import CELL, stills
 
 Section = Mapping[str, Any]
 
+_JUDGE_BOUND = 0.8  # R^2 on exact images below which a judge's reading of a factor is not relied on
+_HIGHER_IS_BETTER = ("structure_r2", "appearance_r2", "mean_r2", "psnr")
 _TITLES = {
     "structure_r2": "structure R²",
     "appearance_r2": "appearance R²",
@@ -28,50 +27,74 @@ _TITLES = {
     "psnr": "PSNR, dB",
     "jitter_ratio": "jitter ratio",
 }
-_MORE_IS_BETTER = ("structure_r2", "appearance_r2", "mean_r2", "psnr")
-_ROW_KINDS = {OURS: "main", **dict.fromkeys(COPIES, "aside")}
-_SIDE = {"latent": "aside"}  # the ceiling, no contender
-_FACTORS = ("appearance", "structure")
-_PROBES = {"ridge": "linear", "mlp": "network"}
 
 
-def write_report(metrics: Section, config: Section, commands: Sequence[str], pictures: Path) -> str:
-    """The page as one string of HTML, all pictures inside.
+class Compared(NamedTuple):
+    """A further model in the comparison.
+
+    Attributes:
+        folder: its workdir.
+        differences: fields of its config that differ: their dotted names, its value and that of the model under test.
+    """
+
+    folder: str
+    differences: dict[str, tuple[Any, Any]]
+
+
+def write_report(
+    metrics: Section,
+    config: Section,
+    compared: Mapping[str, Compared],
+    commands: Sequence[str],
+    gallery: Gallery,
+    folder: Path,
+) -> str:
+    """Render the page.
 
     Args:
-        metrics: what `suite.measure` gave.
+        metrics: what `suite.measure` returned.
         config: the experiment, as plain data.
-        commands: that make this run and this page again.
-        pictures: the folder they lie in; one that is not there is left out.
+        compared: the further models, by name.
+        commands: the command lines that repeat this run.
+        gallery: the images to show.
+        folder: where the plots and motion.gif lie; a plot that is missing is left out.
     """
-    has_truth = "transfer" in metrics
-    return page(
-        f"Appearance and structure of {config['generator']}",
-        [
-            "<h1>One face wearing another face's expression</h1>\n",
-            _introduction(config),
-            _headline(metrics) if has_truth else "",
-            section("Expression transfer", _grid(pictures), _methods(pictures)),
-            section("How good is it?", *_transfer(metrics, pictures)) if has_truth else "",
-            section("Motion transfer", *_motion(metrics["motion"], pictures)),
-            section("Does one code tell about the other?", *_leakage(metrics["probes"])),
-            section("Is the nearest code the right one?", _retrieval(metrics["retrieval"])),
-            section("Training", _curves(pictures, metrics["reconstruction"])),
-            section(
-                "To have it again",
-                folded("The commands", "\n".join(commands)),
-                folded("The config", json.dumps(config, indent=2)),
-                folded("All numbers", json.dumps(metrics, indent=2)),
-            ),
+    transfer, motion = metrics.get("transfer"), metrics["motion"]["methods"]
+    return _environment().get_template("report.html.jinja").render(
+        metrics=metrics,
+        config=config,
+        compared=compared,
+        commands=commands,
+        gallery=gallery,
+        stills=stills(gallery),
+        motion=_data_uri(folder / "motion.gif"),
+        plots={name: plot for name in ("trade_off", "training") if (plot := _plot(folder, name))},
+        factors=_factors(transfer["exact"]) if transfer else {},
+        unread=_unread(transfer["exact"]) if transfer else [],
+        judge_bound=_JUDGE_BOUND,
+        best={"motion": _best(motion), "transfer": _best(transfer["methods"]) if transfer else {}},
+        motion_columns=[
+            column
+            for column in ("structure_r2", "appearance_r2", "psnr", "jitter_ratio")
+            if column in motion[OURS]
         ],
-    )
+        titles=_TITLES,
+        kinds={OURS: "ours", **dict.fromkeys(COPIES, "aside")},
+        ours=OURS,
+        linear=LINEAR,
+        layer_swap=LAYER_SWAP,
+        copies=COPIES,
+    )  # fmt: skip
 
 
 def summary(metrics: Section) -> str:
-    """The headline figures as a small table for a terminal."""
+    """The scores of transfer as a small table for a terminal."""
     if "transfer" not in metrics:
         jitter = metrics["motion"]["methods"][OURS]["jitter_ratio"]
-        return f"jitter ratio {jitter:.2f}; no truth is known of this generator's pictures, so transfers have no marks"
+        return (
+            f"jitter ratio {jitter:.2f} (1 is as smooth as the driving clips); the true factors of this generator's "
+            "images are not known, so transfer has no scores"
+        )
     methods = metrics["transfer"]["methods"]
     width = max(map(len, methods)) + 2
     lines = [f"{'':{width}} structure R²  appearance R²  PSNR"]
@@ -81,196 +104,64 @@ def summary(metrics: Section) -> str:
     return "\n".join(lines)
 
 
-def _introduction(config: Section) -> str:
-    return paragraph(f"""
-An encoder splits a latent code of a frozen StyleGAN2 into <b>appearance</b> (who it is) and <b>structure</b> (pose and
-expression). A decoder makes a code of the appearance of one face, the <b>source</b>, and the structure of another, the
-<b>driving</b>. The generator is {text(config["generator"])}; no face below was seen in training.""")
-
-
-def _headline(metrics: Section) -> str:
-    transfer = metrics["transfer"]
-    ours, swap = transfer["methods"][OURS], transfer["methods"][LAYER_SWAP]
-    jitter = metrics["motion"]["methods"][OURS]["jitter_ratio"]
-    limit = number(transfer["generator_psnr"], 1)
-    return tiles(
-        [
-            (
-                number(ours["structure_r2"]),
-                f"structure R²; 1 is perfect, swapping layers gets {number(swap['structure_r2'])}",
-            ),
-            (
-                number(ours["appearance_r2"]),
-                f"appearance R²; 1 is perfect, swapping layers gets {number(swap['appearance_r2'])}",
-            ),
-            (
-                f"{number(ours['psnr'], 1)} dB",
-                f"PSNR to the exact picture; the generator draws its own faces to {limit} dB",
-            ),
-            (number(jitter), "jitter of driven clips; 1 is as smooth as what drives them"),
-        ]
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("disentangle_jax.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.filters |= {"number": _number, "png": _png_uri, "pretty": _pretty}
+    return environment
 
 
-def _grid(pictures: Path) -> str:
-    return figure(
-        pictures / "transfer_grid.png",
-        """Every face of the left column with the pose and expression of every face of the top row. In a good result
-        skin, hair, clothing and background follow the row; head pose, mouth, eyes and brows follow the column. An
-        exact answer, drawn from the known factors, stands beside it where the domain has one.""",
-    )
+def _number(value: float, digits: int = 2) -> str:
+    """A rounded number with a true minus sign, and none before zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _methods(pictures: Path) -> str:
-    return figure(
-        pictures / "methods.png",
-        """The same pairs by every method; the nearer to the exact answer, the better. A layer swap moves whole layers,
-        so it leaves expression behind or drags appearance along.""",
-    )
+def _pretty(value: Section) -> str:
+    return json.dumps(value, indent=2)
 
 
-def _transfer(metrics: Section, pictures: Path) -> list[str]:
-    transfer, linearity = metrics["transfer"], metrics["linearity"]
-    columns = ("structure_r2", "appearance_r2", "mean_r2", "psnr")
-    ceilings = [
-        ("aside", ["an oracle's latents", *_cells(transfer["oracle"], columns, {})]),
-        ("aside", ["the exact pictures", *_cells(transfer["exact"], columns[:-1], {}), ""]),
-    ]
-    marks = table(
-        ("", *(_TITLES[column] for column in columns)),
-        [*_rows(transfer["methods"], columns), *ceilings],
-        f"""{transfer["num_pairs"]} pairs of unseen faces. A judge, trained on other pictures, reads the factors of
-        each output; they are set against the true ones, of the driving for structure, of the source for appearance.
-        R² = 1 &minus; squared error / variance: 1 is perfect, 0 a guess at the mean, less is worse than that guess.
-        ± is the spread under another draw of the pairs. PSNR compares with the exact picture; more is better. The
-        best transfer is bold. Copies only mark the two ends. A layer swap takes the coarse layers of the driving and
-        the fine ones of the source; of all splits, the one after {transfer["best_split"]} layers did best on other
-        pairs. A linear transfer moves the source along the structure directions to the driving's coordinates. Below
-        stand the ceilings: the best latents, found by a search that knows the truth, and the exact pictures, which
-        fall short only by what the judge misreads.""",
-    )
-    chart = figure(
-        pictures / "trade_off.png",
-        """Structure taken over against appearance kept: the upper right corner is perfect. The grey curve swaps
-        layers, at every split; what lies above it and to its right cannot be had by choosing a split.""",
-        narrow=True,
-    )
-    readout = paragraph(f"""
-How linear is this latent space? A linear readout gets R² {number(linearity["structure_r2"])} for the structure and
-{number(linearity["appearance_r2"])} for the appearance of a latent. The nearer to 1, the less a linear transfer leaves
-to be gained.""")
-    return [marks, chart, readout, _per_factor(transfer["methods"])]
+def _png_uri(image: Float[np.ndarray, "h w 3"]) -> str:
+    """An image inside the page, no larger than it is shown."""
+    content = media.png_bytes(media.resize(image, min(image.shape[0], CELL)))
+    return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _per_factor(methods: Section) -> str:
-    kinds = ("structure_r2_per_factor", "appearance_r2_per_factor")
-    names = [name.replace("_", " ") for kind in kinds for name in methods[OURS][kind]]
-    rows = [
-        (_ROW_KINDS.get(name, ""), [text(name), *(shaded(value) for kind in kinds for value in scores[kind].values())])
-        for name, scores in methods.items()
-        if name not in COPIES
-    ]
-    return table(
-        ("R² of each factor", *names),
-        rows,
-        f"""Factor by factor: the first {len(methods[OURS][kinds[0]])} are structure and should follow the driving, the
-        others are appearance and should stay the source's. The greener, the better.""",
-        dense=True,
-    )
+def _data_uri(path: Path) -> str:
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f"data:image/{path.suffix[1:]};base64,{content}"
 
 
-def _motion(motion: Section, pictures: Path) -> list[str]:
-    columns = [
-        name for name in ("structure_r2", "appearance_r2", "psnr", "jitter_ratio") if name in motion["methods"][OURS]
-    ]
-    return [
-        figure(
-            pictures / "motion.gif",
-            """Faces driven by clips, frame by frame. In a good result the person stays and the motion is that of the
-            driving clip.""",
-            narrow=True,
-        ),
-        figure(pictures / "motion.png", "The first of these clips as stills, time to the right."),
-        table(
-            ("", *(_TITLES[name] for name in columns)),
-            _rows(motion["methods"], columns),
-            f"""{motion["num_clips"]} clips of {motion["num_frames"]} frames. The jitter ratio is the mean second
-            difference over time of the result's latents, over that of the driving's: 1 is as smooth, more trembles,
-            much less has lost the motion.""",
-        ),
-    ]
+def _plot(folder: Path, name: str) -> dict[str, str]:
+    """A plot for a light and for a dark page; nothing if it was not drawn."""
+    files = {"light": folder / f"{name}.png", "dark": folder / f"{name}_dark.png"}
+    return {scheme: _data_uri(path) for scheme, path in files.items() if path.is_file()}
 
 
-def _leakage(probes: Section) -> list[str]:
-    about = f"""A probe (ridge regression, or a small network) learns to predict factors from a code and is tested on
-        faces that it has not met ({probes["num_faces"]} faces, {probes["num_frames"]} poses of each). The appearance
-        code should tell appearance (near 1) and no structure (near chance), the structure code the other way round; the
-        latent itself holds both and is the ceiling. A probe hears whispers: what it finds in a code need not show in a
-        transfer."""
-    tables = [_probes(probes["r2"], about)]
-    if "mixed_r2" in probes:
-        mixed = """The same with faces mixed from two, each layer of which is moved by itself, by the least that gives
-        the pose: latents of W+, as an inversion finds them, rather than of W."""
-        tables.append(_probes(probes["mixed_r2"], mixed))
-    return tables
+def _factors(scores: Section) -> dict[str, list[str]]:
+    """The names of both kinds of factors, as words."""
+    return {
+        kind: [name.replace("_", " ") for name in scores[f"{kind}_r2_per_factor"]]
+        for kind in ("appearance", "structure")
+    }
 
 
-def _probes(scores: Section, about: str) -> str:
-    def cell(kind: str, code: str, target: str) -> str:
-        found = scores[kind][code][target]
-        return f"{number(found['r2'])} <small>chance {number(found['chance'])}</small>"
-
-    pairs = [(target, kind) for target in _FACTORS for kind in scores]
-    rows = [
-        (_SIDE.get(code, ""), [code, *(cell(kind, code, target) for target, kind in pairs)])
-        for code in next(iter(scores.values()))
-    ]
-    return table(
-        ("R² of a probe on the", *(f"{target} factors, {_PROBES[kind]}" for target, kind in pairs)),
-        rows,
-        about,
-    )
+def _unread(exact: Section) -> list[str]:
+    """Factors that the judge does not read well enough, even of exact images."""
+    read = exact["structure_r2_per_factor"] | exact["appearance_r2_per_factor"]
+    return [name for name, value in read.items() if value < _JUDGE_BOUND]
 
 
-def _retrieval(retrieval: Section) -> str:
-    rows = [
-        (_SIDE.get(code, ""), [f"{question}, by the {code}", number(found["recall"]), number(found["chance"])])
-        for question, kind in (("same face", "same_face"), ("same moment", "same_motion"))
-        for code, found in retrieval[kind].items()
-    ]
-    return table(
-        ("", "R@1", "chance"),
-        rows,
-        f"""Share of queries whose nearest neighbour (by cosine) is the right one; 1 is perfect. Same face: find a face
-        in another pose among {retrieval["num_faces"]} faces, all others being in the query's own pose. Same moment:
-        find the moment in the clip of another face that makes the same motion, among {retrieval["num_frames"]} frames
-        with near neighbours.""",
-    )
-
-
-def _curves(pictures: Path, reconstruction: Section) -> str:
-    return figure(
-        pictures / "training.png",
-        f"""Everything that was logged in training. The loss is the weighted sum of its parts; it should fall quickly,
-        then flatten. Of the variance of unseen latents {number(100 * reconstruction["latent_r2"], 0)}% survives
-        encoding and decoding.""",
-    )
-
-
-def _rows(methods: Section, columns: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """One row a method, the best of each column bold, the copies set aside."""
+def _best(methods: Section) -> dict[str, float]:
+    """The highest score of each column, copies aside."""
     contenders = [scores for name, scores in methods.items() if name not in COPIES]
-    best = {column: max(scores[column] for scores in contenders) for column in columns if column in _MORE_IS_BETTER}
-    return [
-        (_ROW_KINDS.get(name, ""), [text(name), *_cells(scores, columns, {} if name in COPIES else best)])
-        for name, scores in methods.items()
-    ]
-
-
-def _cells(scores: Section, columns: Sequence[str], best: Section) -> list[str]:
-    def cell(column: str) -> str:
-        value = number(scores[column], 1 if column == "psnr" else 2)
-        value = f"<b>{value}</b>" if best.get(column) == scores[column] else value
-        return f"{value} <small>± {number(scores[f'{column}_std'])}</small>" if f"{column}_std" in scores else value
-
-    return [cell(column) for column in columns]
+    return {
+        column: max(scores[column] for scores in contenders)
+        for column in _HIGHER_IS_BETTER
+        if all(column in scores for scores in contenders)
+    }

@@ -1,5 +1,6 @@
 """What the fields of an experiment's config may be, as far as it can be said without its generator."""
 
+import math
 from functools import partial
 
 from ml_collections import ConfigDict
@@ -66,14 +67,24 @@ RULES = config_rules.TRAIN | {
     "data.clips_per_shard": _COUNT,
     "evaluation.seed": at_least(0),
     "evaluation.batch_size": _COUNT,
+    "evaluation.num_pairs": at_least(2),
+    "evaluation.num_selection_pairs": at_least(2),
+    "evaluation.num_readout_faces": at_least(2),
+    "evaluation.motion.num_clips": _COUNT,
+    "evaluation.motion.num_frames": at_least(3),  # for the jitter
     "evaluation.motion.factor_amplitude": between(0, 1),
     "evaluation.motion.direction_amplitude": positive(),
+    "evaluation.probes.num_faces": _COUNT,
+    "evaluation.probes.num_frames": _COUNT,
     "evaluation.probes.test_share": between(0, 1, without_high=True),
     "evaluation.probes.folds": at_least(2),
     "evaluation.probes.components": _COUNT,
     "evaluation.probes.hidden": _COUNT,
     "evaluation.probes.max_epochs": _COUNT,
     "evaluation.probes.patience": _COUNT,
+    "evaluation.retrieval.num_faces": at_least(2),
+    "evaluation.retrieval.num_frames": at_least(2),
+    "evaluation.pictures.*": _COUNT,
 }
 
 
@@ -86,6 +97,22 @@ def _block(contrast: str, config: ConfigDict) -> str | None:
     return f"loss.{contrast}.block_size ({size}) must divide the {embeddings} embeddings of a (part of a) batch"
 
 
+def _probe_split(config: ConfigDict) -> str | None:
+    """The probes need at least two faces to fit to and two to be tested on; the linear readout as well."""
+    share = config.evaluation.probes.test_share
+    for name, count in (
+        ("evaluation.probes.num_faces", config.evaluation.probes.num_faces),
+        ("evaluation.num_readout_faces", config.evaluation.num_readout_faces),
+    ):
+        tested = math.ceil(share * count)
+        if not 2 <= tested <= count - 2:
+            return (
+                f"{name} ({count}) leaves {tested} faces for testing and {count - tested} for fitting, of which at "
+                f"least 2 each are needed: raise it, or change evaluation.probes.test_share ({share:g})"
+            )
+    return None
+
+
 BLOCKS = tuple(partial(_block, contrast) for contrast in CONTRASTS)
 
 
@@ -95,4 +122,14 @@ def check(config: ConfigDict) -> None:
     Raises:
         ValueError: fields are missing, are not what they may be, or do not go together; each is named.
     """
-    config_rules.check(config, RULES, config_rules.warmup, *BLOCKS)
+    config_rules.check(config, RULES, config_rules.warmup, *BLOCKS, _probe_split)
+
+
+def check_evaluation(config: ConfigDict) -> None:
+    """Check the section `evaluation` alone.
+
+    Raises:
+        ValueError: as `check`.
+    """
+    own = {name: rule for name, rule in RULES.items() if name.startswith("evaluation.")}
+    config_rules.check(config, own, _probe_split)

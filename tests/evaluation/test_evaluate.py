@@ -1,12 +1,16 @@
 """python -m disentangle_jax.evaluate, on a run of a generator that nothing is known about."""
 
+import html
 import json
+import re
+import shlex
 import shutil
 
 import pytest
 
-from disentangle_jax import evaluate
+from disentangle_jax import evaluate, train, transfer
 from stylegan2_flax import command
+from stylegan2_flax.run import config_record
 
 
 @pytest.fixture
@@ -14,32 +18,120 @@ def run(workdir, tmp_path):
     return shutil.copytree(workdir, tmp_path / "run")
 
 
-def call(workdir, compare=()):
+def call(workdir, compare=(), *fields):
     given = [f"--compare={comparison}" for comparison in compare]
-    command.run(evaluate.main, evaluate.FLAGS, ["evaluate", f"--workdir={workdir}", *given])
+    command.run(evaluate.main, evaluate.FLAGS, ["evaluate", *fields, f"--workdir={workdir}", *given])
+
+
+def refusal(*arguments):
+    """The one line that a wrong call ends with."""
+    with pytest.raises(SystemExit) as stop:
+        call(*arguments)
+    assert isinstance(stop.value.code, str)
+    assert "\n" not in stop.value.code
+    return stop.value.code
 
 
 def test_a_report_and_its_numbers_are_written(capsys, run):
-    call(run, [f"another={run}"])
+    call(run, [f"another one={run}"])
     metrics = json.loads((run / "eval" / "metrics.json").read_text())
-    assert set(metrics["motion"]["methods"]) == {"copy source", "copy driving", "linear transfer", "another", "ours"}
+    assert set(metrics["motion"]["methods"]) == {
+        "copy source",
+        "copy driving",
+        "linear transfer",
+        "another one",
+        "ours",
+    }
     assert "transfer" not in metrics
     page = (run / "report.html").read_text()
     assert "data:image/gif;base64," in page
-    assert "training" in page
+    assert "logged in training" in page
     assert capsys.readouterr().out.rstrip().endswith(f"Open {run / 'report.html'}")
     assert not [path for path in (run / "eval").iterdir() if path.name.startswith(".")]
+    commands = html.unescape(re.findall(r"<pre>\s*(python .*?)</pre>", page, re.DOTALL)[0]).strip().split("\n")
+    for line, flag_values in zip(commands, (train.FLAGS, evaluate.FLAGS, transfer.FLAGS), strict=True):
+        assert command.parse(flag_values, shlex.split(line)[2:])[1:] == []
+    assert train.CONFIG.value.to_json() == config_record.read(run).to_json()
+    assert evaluate.COMPARE.value == [f"another one={run}"]
+
+
+def test_metrics_outlast_a_failing_picture_and_fields_are_set_for_one_evaluation(capsys, monkeypatch, run):
+    def fail(*_):
+        raise OSError("no room for pictures")
+
+    monkeypatch.setattr(evaluate, "save_pictures", fail)
+    record = (run / "config.json").read_text()
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')
+    fields = ["--config.evaluation.motion.num_clips=2", "--config.evaluation.pictures.num_clips=1"]
+    assert refusal(run, [], *fields) == "error: no room for pictures"
+    output = capsys.readouterr().out
+    assert f"{run / 'metrics.jsonl'}: 1 damaged or cut-off line is left out" in output
+    assert output.index("cut-off") < output.index("held-out")
+    assert json.loads((run / "eval" / "metrics.json").read_text())["motion"]["num_clips"] == 2
+    assert not (run / "report.html").exists()
+    assert (run / "config.json").read_text() == record
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("--config.evaluation.batch_size=0", "evaluation.batch_size must be a whole number of at least 1, got 0"),
+        (
+            "--config.evaluation.motion.num_frames=2",
+            "evaluation.motion.num_frames must be a whole number of at least 3",
+        ),
+        ("--config.evaluation.probes.num_faces=3", "evaluation.probes.num_faces (3) leaves 1 faces for testing"),
+        ("--config.model.width=7", "model.width cannot be set here: the model is trained already"),
+    ],
+)
+def test_fields_are_checked_before_any_work(capsys, run, field, message):
+    assert message in refusal(run, [], field)
+    assert "held-out" not in capsys.readouterr().out
+    assert not (run / "eval").exists()
+
+
+def test_only_fields_of_the_own_config_can_be_set(run):
+    with pytest.raises(SystemExit, match="the config has no field"):
+        call(run, [], "--config.evaluation.nmu_pairs=7")
+    with pytest.raises(SystemExit, match="the config is that of the run: only its fields can be set"):
+        call(run, [], "--config=faces64")
+
+
+def test_a_judge_that_does_not_exist_is_named_before_any_work(capsys, run):
+    config = json.loads((run / "config.json").read_text())
+    config["generator"] = "faces64"
+    (run / "config.json").write_text(json.dumps(config))
+    assert "unknown scorer 'nobody'" in refusal(run, [], "--config.evaluation.judge=nobody")
+    assert "held-out" not in capsys.readouterr().out
+
+
+def test_a_config_that_is_cut_short_is_named(run):
+    text = (run / "config.json").read_text()
+    (run / "config.json").write_text(text[:-50])
+    assert f"{run / 'config.json'} is cut short or is no JSON" in refusal(run)
+    with pytest.raises(SystemExit, match=r"config\.json is cut short or is no JSON"):
+        call(run, [], "--config.evaluation.batch_size=8")
+
+
+def test_an_output_that_cannot_be_written_is_told_before_any_work(capsys, run):
+    (run / "eval").write_text("a file")
+    assert f"{run / 'eval'} is a file" in refusal(run)
+    assert "held-out" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("compare", "message"),
-    [("nothing", "NAME=WORKDIR"), ("ours=here", "none of copy source"), ("x=/nowhere/at/all", "/nowhere/at/all")],
+    [
+        (["nothing"], "NAME=WORKDIR"),
+        (["ours=here"], "none of copy source"),
+        (["source=here"], "none of copy source"),
+        (["x=/nowhere/at/all"], "/nowhere/at/all"),
+        (["x=here", "x=there"], "none of .*x; got 'x=there'"),
+    ],
 )
 def test_wrong_comparisons_are_told_and_write_nothing(run, compare, message):
-    with pytest.raises(SystemExit, match=message) as stop:
-        call(run, [compare])
-    assert isinstance(stop.value.code, str)
-    assert "\n" not in stop.value.code
+    assert re.search(message, refusal(run, compare))
     assert not (run / "report.html").exists()
 
 

@@ -1,23 +1,31 @@
 """Everything at once, on a model that transfers perfectly in a world with a truth."""
 
 import copy
+import itertools
 import json
 import re
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from disentangle_jax.evaluation import suite
 from disentangle_jax.evaluation.held_out import held_out
 from disentangle_jax.evaluation.motion import truth_animator
-from disentangle_jax.report import gallery
-from disentangle_jax.report.report import summary, write_report
+from disentangle_jax.report import plots
+from disentangle_jax.report.gallery import make_gallery
+from disentangle_jax.report.pictures import save_pictures, stills
+from disentangle_jax.report.report import Compared, summary, write_report
 
-PICTURES = ["methods.png", "motion.gif", "motion.png", "trade_off.png", "training.png", "transfer_grid.png"]
+PICTURES = ["methods.png", "motion.gif", "motion.png", "transfer_grid.png"]
+PLOTS = ["trade_off.png", "trade_off_dark.png", "training.png", "training_dark.png"]
 LOSSES = [{"step": step, "loss": 1 / step, "swap": 0.5 / step} for step in range(1, 6)]
 BLIND = "a blind one"
+CONFIG = {"generator": "another", "evaluation": {"judge": "its judge"}}
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +39,16 @@ def measured(perfect):
 
 
 @pytest.fixture(scope="module")
-def pictures(measured, tmp_path_factory):
-    model, data, metrics, methods, _ = measured
+def gallery(measured):
+    model, data, _, methods, _ = measured
+    return make_gallery(model, data, methods, model.domain)
+
+
+@pytest.fixture(scope="module")
+def folder(measured, gallery, tmp_path_factory):
     folder = tmp_path_factory.mktemp("eval")
-    gallery.draw(model, data, methods, model.domain, metrics, LOSSES, folder)
+    save_pictures(gallery, folder)
+    plots.draw(measured[2], LOSSES, folder)
     return folder
 
 
@@ -99,27 +113,65 @@ def test_metrics_are_plain_json(measured):
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
 
 
-def test_all_pictures_are_there_and_whole(pictures):
-    assert sorted(path.name for path in pictures.iterdir()) == PICTURES
-    for path in pictures.iterdir():
+def test_all_pictures_are_there_and_whole(folder):
+    assert sorted(path.name for path in folder.iterdir()) == sorted(PICTURES + PLOTS)
+    for path in folder.iterdir():
         with Image.open(path) as image:
             assert min(image.size) > 100
             image.load()
-    with Image.open(pictures / "motion.gif") as clip:
+    with Image.open(folder / "motion.gif") as clip:
         assert getattr(clip, "n_frames", 1) == 6
+    for name in ("trade_off", "training"):
+        light, dark = (np.asarray(Image.open(folder / f"{name}{suffix}.png").convert("L")) for suffix in ("", "_dark"))
+        assert light.shape == dark.shape
+        assert dark.mean() < 60 < 200 < light.mean()
 
 
-def test_the_report_stands_alone(measured, pictures):
+def test_the_report_stands_alone(measured, gallery, folder):
     model, _, metrics, *_ = measured
-    page = write_report(metrics, json.loads(model.config.to_json()), ["make <it>"], pictures)
-    assert page.count("data:image/") == len(PICTURES)
-    assert not re.search(r"""(src|href)="(?!data:)|https?://|@import|<script|url\(""", page)
+    config = json.loads(model.config.to_json())
+    compared = {BLIND: Compared("runs/blind", {"loss.weights.swap": (0.0, 1.0)})}
+    page = write_report(metrics, config, compared, ["make <it>"], gallery, folder)
+    assert page.count("data:image/png;base64,") == len(PLOTS) + sum(map(count, gallery[:2])) * 2 + sum(
+        count(images) for images in (*gallery.grids.values(), *gallery.methods.values(), *stills(gallery).values())
+    )
+    assert page.count("data:image/gif;base64,") == 1
+    assert not re.search(r"""(src|srcset|href)="(?!data:)|https?://|@import|<script|url\(""", page)
     assert "make &lt;it&gt;" in page
-    best = re.findall(r"<tr class=\"main\"><td>ours</td>(.*?)</tr>", page)[0]
-    assert best.count("<b>") >= 2
-    assert not re.search(r'<tr class="aside">[^\n]*<b>', page)
-    for opening in ("table", "figure", "div", "tr", "td", "p", "details"):
-        assert len(re.findall(rf"<{opening}[ >]", page)) == page.count(f"</{opening}>")
+    assert "loss.weights.swap = 0.0 (ours: 1.0)" in page
+    for opening in ("table", "div", "tr", "td", "th", "p", "dl", "dd", "details", "pre"):
+        assert len(re.findall(rf"<{opening}[ >]", page)) == page.count(f"</{opening}>"), opening
+
+
+def count(images):
+    return images[..., 0, 0, 0].size
+
+
+def test_every_method_is_defined_on_the_page_and_the_best_is_bold(measured, gallery, folder):
+    _, _, metrics, *_ = measured
+    page = write_report(metrics, CONFIG, {BLIND: Compared("runs/blind", {})}, [], gallery, folder)
+    defined = {name.strip() for term in re.findall(r"<dt[^>]*>(.*?)</dt>", page) for name in term.split(",")}
+    assert {*metrics["transfer"]["methods"], "oracle", "exact images"} <= defined
+    ours = re.findall(r'<tr class="ours"><th>ours</th>(.*?)</tr>', page, re.DOTALL)[0]
+    assert ours.count("<b>") >= 2
+    assert not re.search(r'<tr class="aside">((?!</tr>).)*<b>', page, re.DOTALL)
+
+
+def test_factors_that_the_judge_cannot_read_are_marked(measured, gallery, folder):
+    metrics = json.loads(json.dumps(measured[2]))
+    metrics["transfer"]["exact"]["structure_r2_per_factor"]["smile"] = 0.5
+    page = write_report(metrics, CONFIG, {}, [], gallery, folder)
+    assert "<span>smile*</span>" in page
+    assert "do not rely on that column" in page
+    assert "<span>yaw</span>" in page
+    assert "do not rely" not in write_report(measured[2], CONFIG, {}, [], gallery, folder)
+
+
+def test_the_page_says_whether_the_jitter_is_good(measured, gallery, folder):
+    metrics = json.loads(json.dumps(measured[2]))
+    for ratio, verdict in ((1.3, "This model trembles."), (0.9, "This model does not tremble.")):
+        metrics["motion"]["methods"]["ours"]["jitter_ratio"] = ratio
+        assert verdict in write_report(metrics, CONFIG, {}, [], gallery, folder)
 
 
 def test_a_report_without_a_truth_leaves_out_what_needs_one(measured, tmp_path):
@@ -128,13 +180,35 @@ def test_a_report_without_a_truth_leaves_out_what_needs_one(measured, tmp_path):
     assert {"transfer", "linearity"}.isdisjoint(metrics)
     assert list(methods) == ["copy source", "copy driving", "linear transfer", "ours"]
     assert set(metrics["motion"]["methods"]["ours"]) == {"jitter_ratio"}
-    gallery.draw(model, data, methods, None, metrics, [], tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "methods.png",
-        "motion.gif",
-        "motion.png",
-        "transfer_grid.png",
-    ]
-    page = write_report(metrics, {"generator": "another"}, [], tmp_path)
-    assert "How good is it?" not in page
+    gallery = make_gallery(model, data, methods, None)
+    save_pictures(gallery, tmp_path)
+    plots.draw(metrics, [], tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == PICTURES
+    page = write_report(metrics, CONFIG, {}, [], gallery, tmp_path)
+    text = re.sub(r'<style>.*?</style>|<details>.*|data:[^"]*', "", page, flags=re.DOTALL)
+    absent = ("How good is it?", "exact", "oracle", "layer swap", "judge", "greener", "smile", "skin", "hair")
+    assert [word for word in absent if word in text] == []
+    assert "The true factors of this generator's images are not known." in text.replace("\n", " ")
     assert "jitter" in summary(metrics)
+
+
+@pytest.mark.parametrize("step", [0.0, 0.4])
+def test_each_method_of_the_trade_off_has_a_label_of_its_own(monkeypatch, tmp_path, step):
+    """Four methods on one point are enlarged; either way their names stand apart, and so do the numbers of splits."""
+    figures, save = [], Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *args, **kwargs: figures.append(self) or save(self, *args, **kwargs)
+    )
+    score = {"structure_r2": 0.8, "appearance_r2": 0.8, "structure_r2_std": 0.01, "appearance_r2_std": 0.01}
+    names = ["ours", "plain", "without contrast", "linear transfer"]
+    methods = {name: score | {"structure_r2": 0.8 - step * i} for i, name in enumerate(names)}
+    splits = {str(i): {"structure_r2": min(i, 7) / 9, "appearance_r2": 1 - min(i, 8) / 9} for i in range(10)}
+    exact = score | {"structure_r2": 0.8 if step == 0.0 else 1.0}
+    plots.trade_off({"methods": methods, "exact": exact, "splits": splits}, tmp_path)
+    figure = figures[0]
+    assert len(figure.axes) == (2 if step == 0.0 else 1)
+    texts = {text.get_text().split("\n")[0]: text for axes in figure.axes for text in axes.texts}
+    assert {*names, "exact images"} < set(texts)
+    boxes = [Text.get_window_extent(text) for text in texts.values()]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    assert "8-9" in texts

@@ -116,7 +116,7 @@ def parse(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
             delattr(flag_values, name)
         else:
             flag_values[name].unparse()
-    config_flag.ARGV[:] = argv
+    config_flag.ARGV[:] = argv = config_flag.ordered(flag_values, argv)
     try:
         return flag_values(argv)
     except (AttributeError, KeyError) as error:  # ml_collections, of an unknown field, with a hint deep inside

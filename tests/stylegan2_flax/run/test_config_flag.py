@@ -84,3 +84,30 @@ def test_what_is_no_config_is_told_in_a_line(tmp_path, monkeypatch, arguments, m
 
 def test_a_config_dict_is_what_commands_get(tmp_path):
     assert isinstance(parse("--config=gan_faces64"), ConfigDict)
+
+
+def set_fields(*arguments):
+    """The folder and the fields of a command that takes the config of a run's folder."""
+    values = flags.FlagValues()
+    folder = flags.DEFINE_string("workdir", None, "", flag_values=values)
+    config_flag.define_overrides(values, "workdir")
+    command.run(lambda: None, values, ["command", *arguments])
+    return folder.value, config_flag.overrides(values)
+
+
+def test_fields_of_a_run_are_set_in_any_order(tmp_path):
+    config_record.write(faces64.get_config("demo"), tmp_path)
+    fields = ("--config.evaluation.num_pairs=7", "--config.clips.classes=(1, 2)")
+    expected = (str(tmp_path), {"evaluation.num_pairs": 7, "clips.classes": (1, 2)})
+    assert set_fields(*fields, f"--workdir={tmp_path}") == expected
+    assert set_fields(f"--workdir={tmp_path}", *fields) == expected
+    assert set_fields(f"--workdir={tmp_path}") == (str(tmp_path), {})
+    assert set_fields("--workdir=/nowhere") == ("/nowhere", {})  # what is wrong with it is for the command to say
+
+
+def test_the_config_of_a_run_is_not_exchanged(tmp_path):
+    config_record.write(faces64.get_config("demo"), tmp_path)
+    with pytest.raises(SystemExit, match="the config is that of the run"):
+        set_fields(f"--workdir={tmp_path}", "--config=faces64")
+    with pytest.raises(SystemExit, match=r"there is no config /nowhere/config\.json"):
+        set_fields("--workdir=/nowhere", "--config.seed=3")

@@ -2,10 +2,12 @@
 
 import sys
 import traceback
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -38,6 +40,33 @@ def define(
     if required:
         flags.mark_flag_as_required("config", flag_values)
     return holder
+
+
+def define_overrides(flag_values: flags.FlagValues, folder_flag: str) -> flags.FlagHolder[ConfigDict]:
+    """Define --config.FIELD=VALUE for the config that is recorded in a run's folder.
+
+    Args:
+        flag_values: the flags of the command.
+        folder_flag: the name of the flag, defined before, that gives the folder.
+    """
+    holder = define(flag_values, required=False)
+    config, parser = flag_values["config"], _RecordParser(None)
+    config.help, config.parser = "--config.FIELD=VALUE sets a field of the run's config", parser
+    flag_values[folder_flag].parser = _FolderParser(config, parser)
+    return holder
+
+
+def ordered(flag_values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
+    """The command line; where a folder's flag stands for --config, with that flag before --config.FIELD=VALUE."""
+    if "config" not in flag_values or not isinstance(flag_values["config"].parser, _RecordParser):
+        return list(argv)
+    return sorted(argv, key=lambda text: text.startswith("--config.") and "=" in text)
+
+
+def overrides(flag_values: flags.FlagValues) -> dict[str, Any]:
+    """The fields that the command line sets, by dotted name."""
+    flag = flag_values["config"]
+    return dict(flag.override_values) if flag.value is not None else {}
 
 
 def load(text: str, configs: ModuleType | None = None) -> ConfigDict:
@@ -105,3 +134,34 @@ class _Parser(flags.ArgumentParser[ConfigDict]):
 
     def flag_type(self) -> str:
         return "config"
+
+
+class _RecordParser(_Parser):
+    """Reads the config of the run's folder and no other.
+
+    Attributes:
+        path: of that config; set by `_FolderParser`.
+    """
+
+    path: str | None = None
+
+    def parse(self, argument: str) -> ConfigDict:
+        if argument != self.path:
+            raise ValueError("the config is that of the run: only its fields can be set, with --config.FIELD=VALUE")
+        return super().parse(argument)
+
+
+class _FolderParser(flags.ArgumentParser[str]):
+    """Takes any folder; if the command line sets fields, reads the folder's config, which defines their flags."""
+
+    def __init__(self, config: flags.Flag[ConfigDict], parser: _RecordParser):
+        self._config, self._config_parser = config, parser
+
+    def parse(self, argument: str) -> str:
+        if any(text.startswith("--config.") for text in ARGV):
+            self._config_parser.path = str(Path(argument).expanduser() / "config.json")
+            self._config.parse(self._config_parser.path)
+        return argument
+
+    def flag_type(self) -> str:
+        return "folder"

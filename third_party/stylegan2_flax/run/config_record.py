@@ -28,13 +28,13 @@ def record(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...])
     _try_out(Path(workdir))
     path = Path(workdir) / "config.json"
     if path.exists():
-        before, now = _flat(_json(path)), _flat(json.loads(config.to_json()))
-        if before == now:
+        changed = differences(_json(path), config)
+        if not changed:
             return
         differing = [
-            f"  {name}: {before.get(name, 'absent')} there, {now.get(name, 'absent')} now"
-            for name in sorted(before.keys() | now.keys())
-            if before.get(name) != now.get(name) and not any(_covers(field, name) for field in may_change)
+            f"  {name}: {before} there, {now} now"
+            for name, (before, now) in changed.items()
+            if not any(_covers(field, name) for field in may_change)
         ]
         if differing:
             raise ValueError(
@@ -109,6 +109,18 @@ def write(config: ConfigDict, folder: str | Path) -> None:
     """Write `config.json`."""
     with atomic(Path(folder) / "config.json") as temporary:
         temporary.write_text(json.dumps(json.loads(config.to_json()), indent=2) + "\n", encoding="utf-8")
+
+
+def differences(one: ConfigDict | dict[str, Any], other: ConfigDict | dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The fields in which two configs differ: by dotted name, the value in each, "absent" where there is none."""
+    first, second = (
+        _flat(json.loads(config.to_json()) if isinstance(config, ConfigDict) else config) for config in (one, other)
+    )
+    return {
+        name: (first.get(name, "absent"), second.get(name, "absent"))
+        for name in sorted(first.keys() | second.keys())
+        if first.get(name) != second.get(name)
+    }
 
 
 def _try_out(folder: Path) -> None:

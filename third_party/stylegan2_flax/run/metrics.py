@@ -23,8 +23,18 @@ def append(path: Path, step: int, values: dict[str, float]) -> None:
 
 def read(path: Path) -> list[dict[str, int | float]]:
     """All whole lines. One that a kill cut short, or a power failure damaged, is left out; no file gives none."""
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
-    return [line for line in map(_parse, lines) if line is not None]
+    return [line for line in map(_parse, _lines(path)) if line is not None]
+
+
+def count_damaged(path: Path) -> int:
+    """The number of lines that `read` leaves out."""
+    return sum(_parse(line) is None for line in _lines(path))
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    return [line for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if line.strip()]
 
 
 def _parse(text: str) -> dict[str, int | float] | None:
@@ -32,7 +42,9 @@ def _parse(text: str) -> dict[str, int | float] | None:
         line = json.loads(text)
     except ValueError:
         return None
-    return line if isinstance(line, dict) and isinstance(line.get("step"), int) else None
+    if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+        return None
+    return line if all(isinstance(value, int | float) for value in line.values()) else None
 
 
 def rewind(path: Path, step: int) -> None:
