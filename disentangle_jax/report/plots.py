@@ -112,13 +112,14 @@ def trade_off(transfer: Mapping[str, Any], folder: Path) -> None:
         if near:
             _scatter(panels[1], near, small=False)
             panels[1].margins(0.18)
+            panels[1].locator_params(nbins=5)
             panels[1].set_title("what is circled, enlarged", loc="left")
             _circle(overview, near, scheme)
         figure.draw_without_rendering()  # settles the limits of the axes, which decide how high a label stands
         for axes, labelled in zip(panels, (far, near), strict=False):
             _label(axes, labelled, scheme)
         figure.draw_without_rendering()  # settles the width of the axes, which decides what overlaps
-        _label_splits(overview, transfer["splits"], scheme)
+        _label_splits(overview, transfer["splits"], scheme, figure.dpi)
         figure.supxlabel("appearance R² (kept from the source)", fontsize=10.5, color=scheme.ink)
         figure.supylabel("structure R² (taken over from the driving)", fontsize=10.5, color=scheme.ink)
         return figure
@@ -178,11 +179,11 @@ def _curve(splits: Mapping[str, Mapping[str, float]]) -> tuple[list[float], list
     return [splits[split]["appearance_r2"] for split in ordered], [splits[split]["structure_r2"] for split in ordered]
 
 
-def _label_splits(axes: Axes, splits: Mapping[str, Mapping[str, float]], scheme: _Scheme) -> None:
+def _label_splits(axes: Axes, splits: Mapping[str, Mapping[str, float]], scheme: _Scheme, dpi: float) -> None:
     """Number the splits below the curve; neighbours whose numbers would overlap share a label, such as "8-10"."""
     points = np.stack(_curve(splits), axis=1)
     places = axes.transData.transform(points)
-    close = 16.0 * axes.get_figure(root=True).dpi / 72.0  # pixels in 16 points
+    close = 16.0 * dpi / 72.0  # pixels in 16 points
     groups = [[0]]
     for index in range(1, len(points)):
         if np.linalg.norm(places[index] - places[groups[-1][0]]) < close:

@@ -63,10 +63,9 @@ def ordered(flag_values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
     return sorted(argv, key=lambda text: text.startswith("--config.") and "=" in text)
 
 
-def overrides(flag_values: flags.FlagValues) -> dict[str, Any]:
+def overrides(holder: flags.FlagHolder[ConfigDict]) -> dict[str, Any]:
     """The fields that the command line sets, by dotted name."""
-    flag = flag_values["config"]
-    return dict(flag.override_values) if flag.value is not None else {}
+    return dict(config_flags.get_override_values(holder)) if holder.value is not None else {}
 
 
 def load(text: str, configs: ModuleType | None = None) -> ConfigDict:
