@@ -35,7 +35,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "the training workdir to evaluate
 COMPARE = flags.DEFINE_multi_string(
     "compare", [], "NAME=WORKDIR of a model to compare with; may be repeated", flag_values=FLAGS
 )
-CONFIG = config_flag.define_overrides(FLAGS, "workdir")
+config_flag.define_overrides(FLAGS, "workdir")
 
 _TRAINED_BY = (
     *("seed", "directions.", "clips.", "purify.", "model.", "loss.", "optimizer."),
@@ -46,7 +46,7 @@ _TRAINED_BY = (
 
 def main() -> None:
     workdir = files.local_path(WORKDIR.value, "--workdir")
-    evaluate(workdir, _named_workdirs(COMPARE.value), config_flag.overrides(CONFIG))
+    evaluate(workdir, _named_workdirs(COMPARE.value), config_flag.overrides(FLAGS))
 
 
 def evaluate(workdir: Path, compare: Mapping[str, str], overrides: Mapping[str, Any]) -> None:

@@ -75,7 +75,7 @@ def test_the_wheel_holds_the_configs(site, tmp_path):
 
 
 def test_the_wheel_holds_the_templates_of_the_report(site, tmp_path):
-    use = "from disentangle_jax.report.report import _environment; print(_environment().get_template('report.html.jinja'))"
+    use = "from disentangle_jax.report import report; report._environment().get_template('report.html.jinja')"
     environment = {**os.environ, "PYTHONPATH": str(site)}
     done = subprocess.run(
         [sys.executable, "-c", use], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

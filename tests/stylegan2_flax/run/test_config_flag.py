@@ -90,9 +90,9 @@ def set_fields(*arguments):
     """The folder and the fields of a command that takes the config of a run's folder."""
     values = flags.FlagValues()
     folder = flags.DEFINE_string("workdir", None, "", flag_values=values)
-    config = config_flag.define_overrides(values, "workdir")
+    config_flag.define_overrides(values, "workdir")
     command.run(lambda: None, values, ["command", *arguments])
-    return folder.value, config_flag.overrides(config)
+    return folder.value, config_flag.overrides(values)
 
 
 def test_fields_of_a_run_are_set_in_any_order(tmp_path):

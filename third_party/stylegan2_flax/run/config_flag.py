@@ -42,18 +42,17 @@ def define(
     return holder
 
 
-def define_overrides(flag_values: flags.FlagValues, folder_flag: str) -> flags.FlagHolder[ConfigDict]:
+def define_overrides(flag_values: flags.FlagValues, folder_flag: str) -> None:
     """Define --config.FIELD=VALUE for the config that is recorded in a run's folder.
 
     Args:
         flag_values: the flags of the command.
         folder_flag: the name of the flag, defined before, that gives the folder.
     """
-    holder = define(flag_values, required=False)
+    define(flag_values, required=False)
     config, parser = flag_values["config"], _RecordParser(None)
     config.help, config.parser = "--config.FIELD=VALUE sets a field of the run's config", parser
     flag_values[folder_flag].parser = _FolderParser(config, parser)
-    return holder
 
 
 def ordered(flag_values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
@@ -63,9 +62,10 @@ def ordered(flag_values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
     return sorted(argv, key=lambda text: text.startswith("--config.") and "=" in text)
 
 
-def overrides(holder: flags.FlagHolder[ConfigDict]) -> dict[str, Any]:
+def overrides(flag_values: flags.FlagValues) -> dict[str, Any]:
     """The fields that the command line sets, by dotted name."""
-    return dict(config_flags.get_override_values(holder)) if holder.value is not None else {}
+    flag = flag_values["config"]
+    return {} if flag.value is None else dict(config_flags.get_override_values(flag))
 
 
 def load(text: str, configs: ModuleType | None = None) -> ConfigDict:
