@@ -11,6 +11,7 @@ from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
+from ml_collections.config_flags.config_flags import get_override_values
 
 from stylegan2_flax.run import config_record
 
@@ -65,7 +66,7 @@ def ordered(flag_values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
 def overrides(flag_values: flags.FlagValues) -> dict[str, Any]:
     """The fields that the command line sets, by dotted name."""
     flag = flag_values["config"]
-    return {} if flag.value is None else dict(config_flags.get_override_values(flag))
+    return {} if flag.value is None else dict(get_override_values(flag))
 
 
 def load(text: str, configs: ModuleType | None = None) -> ConfigDict:
