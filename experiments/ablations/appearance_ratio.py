@@ -1,0 +1,8 @@
+"""How much weight does the ratio term need?"""
+
+CONFIG = "faces64:demo,pure"
+
+
+def points():
+    for weight in (0.0, 1.0, 10.0, 100.0, 1000.0):
+        yield f"weight {weight:g}", {"loss.weights.appearance_ratio": weight}

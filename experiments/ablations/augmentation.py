@@ -1,0 +1,13 @@
+"""Which augmentation teaches the structure code to ignore appearance?"""
+
+CONFIG = "faces64:demo,pure"
+NONE = {"clips.change_face": 0.0, "clips.mix_layers": 0.0, "clips.noise": 0.0, "clips.appearance": 0.0}
+
+
+def points():
+    yield "another face, fine layers mixed", {}
+    yield "another face", NONE | {"clips.change_face": 1.0}
+    yield "fine layers mixed", NONE | {"clips.mix_layers": 1.0}
+    yield "noise in fine layers", NONE | {"clips.noise": 0.5}
+    yield "moved along appearance", NONE | {"clips.appearance": 1.0}
+    yield "none", NONE

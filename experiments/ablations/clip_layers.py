@@ -1,0 +1,14 @@
+"""Which layers of a face does a clip move?
+
+Together: along one vector of W+, which leaves each layer its own remainder of the pose. Each: every layer to the pose.
+Offsets add the motion to the face's own pose instead of replacing it.
+"""
+
+CONFIG = "faces64:demo,pure"
+
+
+def points():
+    yield "each", {}
+    yield "together", {"clips.layers": "together"}
+    yield "together, mixed faces' directions", {"clips.layers": "together", "directions.style_mixing": 0.9}
+    yield "together, as offsets", {"clips.layers": "together", "clips.coordinates": "offset"}

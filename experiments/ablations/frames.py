@@ -1,0 +1,8 @@
+"""How many frames should a clip have?"""
+
+CONFIG = "faces64:demo,pure"
+
+
+def points():
+    for frames, clips in ((2, 64), (4, 32), (8, 16), (16, 8)):  # 128 frames a step
+        yield f"{frames} frames, {clips} clips", {"clips.num_frames": frames, "train.batch_size": clips}

@@ -1,0 +1,23 @@
+"""What does each part of the objective do?
+
+Beside the full objective with the ratio term: what the paper's abstract tells (reconstruction and both contrasts), the
+swaps without the contrasts, each part left out, and reconstruction alone.
+"""
+
+CONFIG = "faces64:demo,pure"
+NO_SWAPS = {"loss.weights.swap": 0.0, "loss.weights.cross_swap": 0.0}
+NO_CONTRASTS = {"loss.weights.appearance_contrast": 0.0, "loss.weights.structure_contrast": 0.0}
+NO_RATIO = {"loss.weights.appearance_ratio": 0.0}
+
+
+def points():
+    yield "full", {}
+    yield "abstract (no swaps)", NO_SWAPS
+    yield "abstract, no ratio", NO_SWAPS | NO_RATIO
+    yield "no contrasts", NO_CONTRASTS
+    yield "no contrasts, no ratio", NO_CONTRASTS | NO_RATIO
+    yield "no ratio", NO_RATIO
+    yield "no appearance contrast", {"loss.weights.appearance_contrast": 0.0}
+    yield "no structure contrast", {"loss.weights.structure_contrast": 0.0}
+    yield "no cross swap", {"loss.weights.cross_swap": 0.0}
+    yield "reconstruction alone", NO_SWAPS | NO_CONTRASTS | NO_RATIO

@@ -1,0 +1,8 @@
+"""How wide should the structure code be?"""
+
+CONFIG = "faces64:demo,pure"
+
+
+def points():
+    for width in (2, 4, 8, 16, 32, 64):
+        yield f"{width} numbers", {"model.structure_dim": width}

@@ -1,0 +1,8 @@
+"""How many of the faces should be mixed from two?"""
+
+CONFIG = "faces64:demo,pure"
+
+
+def points():
+    for share in (0.0, 0.5, 0.9, 1.0):
+        yield f"{share:.0%}", {"clips.style_mixing": share}

@@ -1,0 +1,8 @@
+"""How should a clip move?"""
+
+CONFIG = "faces64:demo,pure"
+
+
+def points():
+    for kind in ("sinusoid", "random_walk", "ornstein_uhlenbeck", "spline", "pulses", "iid"):
+        yield kind.replace("_", " "), {"clips.trajectories": (kind,)}

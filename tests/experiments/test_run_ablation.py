@@ -1,0 +1,128 @@
+"""Ablations: every point of every file is a valid experiment; runs are resumed; results are told."""
+
+import csv
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from disentangle_jax import configs
+from disentangle_jax.training import rules
+from stylegan2_flax import command
+from stylegan2_flax.run import config_flag
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "run_ablation.py"
+
+
+def load_script():
+    spec = importlib.util.spec_from_file_location("run_ablation", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["run_ablation"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SCRIPT_MODULE = load_script()
+ABLATIONS = [SCRIPT_MODULE.load(path) for path in SCRIPT_MODULE.find("all")]
+
+
+@pytest.fixture
+def script():
+    return SCRIPT_MODULE
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda ablation: ablation.name)
+def test_each_asks_one_question_and_all_its_points_are_valid_and_differ(ablation):
+    assert ablation.question.endswith("?")
+    seen = set()
+    for changes in ablation.points.values():
+        config = config_flag.load(ablation.config, configs)
+        config.update_from_flattened_dict(changes)
+        rules.check(config)
+        seen.add(config.to_json())
+    assert len(seen) == len(ablation.points) > 1
+
+
+TWO = {"narrow": {"model.structure_dim": 4}, "mixed faces": {"directions.style_mixing": 0.5}, "wide": {}}
+
+
+@pytest.fixture
+def ablation(script):
+    return script.Ablation("width", "How wide?", "faces64:demo,pure", TWO)
+
+
+def test_points_share_the_directions_that_are_the_same(script, ablation, tmp_path):
+    narrow, mixed, wide, other_seed = list(script.jobs_of(ablation, range(2), tmp_path))[:4]
+    assert narrow.commands[0] == wide.commands[0]
+    assert len({job.commands[0][-1] for job in (narrow, mixed, other_seed)}) == 3
+    listed = script.job_list(ablation, [narrow, mixed, wide]).splitlines()
+    assert sum("find_directions" in line for line in listed) == 2
+    assert sum("disentangle_jax.train" in line and "disentangle_jax.evaluate" in line for line in listed) == 3
+
+
+METRICS = {
+    "transfer": {"methods": {"ours": {"structure_r2": 0.75, "appearance_r2": 0.5, "psnr": 20.0}}},
+    "probes": {"r2": {"ridge": {"appearance code": {"structure": {"r2": 0.25}}}}},
+    "retrieval": {"same_motion": {"structure code": {"recall": 1.0}}},
+}
+
+
+class Machine:
+    """Stands in for the commands: notes them, and leaves what they would leave."""
+
+    returncode = 0
+
+    def __init__(self, stops_at=None):
+        self.lines, self.stops_at = [], stops_at
+
+    def __call__(self, line, check):
+        self.lines.append(line)
+        if len(self.lines) == self.stops_at:
+            raise KeyboardInterrupt
+        folder = Path(line[-1].split("=", 1)[1])
+        if "find_directions" in line[2]:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "directions.safetensors").touch()
+        if "evaluate" in line[2]:
+            (folder / "eval").mkdir(parents=True)
+            (folder / "eval" / "metrics.json").write_text(json.dumps(METRICS))
+        return self
+
+
+def test_a_stopped_ablation_goes_on_and_its_results_are_written(script, ablation, tmp_path, monkeypatch, capsys):
+    jobs = list(script.jobs_of(ablation, range(2), tmp_path))
+    monkeypatch.setattr(script.subprocess, "run", Machine(stops_at=5))
+    with pytest.raises(KeyboardInterrupt):
+        script.run(ablation, jobs)
+    machine = Machine()
+    monkeypatch.setattr(script.subprocess, "run", machine)
+    script.run(ablation, jobs)
+    modules = [line[2].rsplit(".")[-1] for line in machine.lines]
+    assert modules == ["train", "evaluate"] * 2 + ["find_directions", "train", "evaluate"] * 2 + ["train", "evaluate"]
+    script.write_results(ablation, jobs, tmp_path / "width")
+    with (tmp_path / "width" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["point"], row["seed"]) for row in rows][:4] == [*((name, "0") for name in TWO), ("narrow", "1")]
+    assert rows[0]["structure R²"] == "0.75"
+    assert rows[0]["appearance in the structure code"] == ""
+    table = (tmp_path / "width" / "results.md").read_text()
+    assert "**How wide?**" in table
+    assert "| wide | 0.75 ± 0.00 | 0.50 ± 0.00 | 20.00 ± 0.00 | 0.25 ± 0.00 |  | 1.00 ± 0.00 |" in table
+    assert table in capsys.readouterr().out
+    assert (tmp_path / "width" / "results.png").stat().st_size > 1000
+
+
+def test_a_run_that_fails_is_named(script, ablation, tmp_path, monkeypatch):
+    machine = Machine()
+    machine.returncode = 1
+    monkeypatch.setattr(script.subprocess, "run", machine)
+    with pytest.raises(OSError, match="narrow, seed 0, ended with an error"):
+        script.run(ablation, list(script.jobs_of(ablation, [0], tmp_path)))
+
+
+def test_an_unknown_ablation_is_named_with_those_there_are(script):
+    with pytest.raises(SystemExit, match=r"unknown ablation 'nope': choose all, or one of .*losses"):
+        command.run(script.main, script.FLAGS, ["run_ablation.py", "nope"], ("NAME",))
