@@ -26,8 +26,8 @@ GROUP = "disentangle_jax.models"
 """Entry points of trained models: the name of each, and a factory that gives the path of its exported folder."""
 
 AnyArray = Array | np.ndarray
-Latents = Float[AnyArray, "..."]
-"""ws of shape [..., l, d]: checked by the methods, whose errors say more than a type can."""
+Latents = Float[AnyArray, "... _l _d"]
+"""ws of shape [..., l, d]. The methods check l and d (the underscores leave that to them), for their errors say more."""
 
 
 class Disentangler:

@@ -67,8 +67,8 @@ def evaluate(workdir: Path, compare: Mapping[str, str], overrides: Mapping[str, 
     _check_generators(model, others)
     domain = load_judged_domain(model.config.generator, model.config.evaluation.judge, model.generator.img_resolution)
     folder = workdir / "eval"
-    for path in (folder / "motion.gif", folder / "transfer_grid.png"):
-        media.check_output(path)
+    for path in (folder / "metrics.json", folder / "motion.gif", workdir / "report.html"):
+        media.check_output(path, (path.suffix,))
     losses = _read_losses(workdir / "metrics.jsonl")
     started = time.monotonic()
 

@@ -91,6 +91,23 @@ def test_fields_are_checked_before_any_work(capsys, run, field, message):
     assert not (run / "eval").exists()
 
 
+@pytest.mark.parametrize(
+    ("channels", "c_dim", "resolution"), [(1, 3, 4), pytest.param(4, 0, 8, marks=pytest.mark.slow)]
+)
+def test_grey_transparent_and_conditional_generators_are_evaluated(
+    export_untrained, tmp_path, channels, c_dim, resolution
+):
+    export_untrained(tmp_path, resolution, c_dim, channels)
+    call(tmp_path)
+    assert "data:image/gif;base64," in (tmp_path / "report.html").read_text()
+    assert set(json.loads((tmp_path / "eval" / "metrics.json").read_text())) == {
+        "motion",
+        "probes",
+        "retrieval",
+        "reconstruction",
+    }
+
+
 def test_only_fields_of_the_own_config_can_be_set(run):
     with pytest.raises(SystemExit, match="the config has no field"):
         call(run, [], "--config.evaluation.nmu_pairs=7")
@@ -117,6 +134,9 @@ def test_a_config_that_is_cut_short_is_named(run):
 def test_an_output_that_cannot_be_written_is_told_before_any_work(capsys, run):
     (run / "eval").write_text("a file")
     assert f"{run / 'eval'} is a file" in refusal(run)
+    (run / "eval").unlink()
+    (run / "report.html").mkdir()
+    assert f"{run / 'report.html'} is a folder" in refusal(run)
     assert "held-out" not in capsys.readouterr().out
 
 
