@@ -27,7 +27,7 @@ GROUP = "disentangle_jax.models"
 
 AnyArray = Array | np.ndarray
 Latents = Float[AnyArray, "... _l _d"]
-"""ws of shape [..., l, d]. The methods check l and d (the underscores leave that to them), for their errors say more."""
+"""ws of shape [..., l, d]. Underscored axes are not checked here: the errors of the methods say more."""
 
 
 class Disentangler:
