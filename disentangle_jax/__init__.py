@@ -1,8 +1,8 @@
 """Appearance and structure of GAN latents, split by contrast on synthetic videos."""
 
-from disentangle_jax import faces
+from disentangle_jax import faces, inversion
 from disentangle_jax.disentangler import Disentangler
 
 __version__ = "0.2.0"
 
-__all__ = ["Disentangler", "faces"]
+__all__ = ["Disentangler", "faces", "inversion"]

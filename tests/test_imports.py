@@ -15,7 +15,7 @@ LEVELS = (  # from the ground up: a room imports only rooms of levels above its 
     {"arrays"},
     {"latents", "scorers", "generators"},
     {"domains"},
-    {"directions"},
+    {"directions", "inversion"},
     {"clips"},
     {"training"},
     {"disentangler"},

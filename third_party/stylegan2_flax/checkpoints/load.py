@@ -76,7 +76,7 @@ def _read(data: bytes, which: str | None) -> tuple[str, NetworkData]:
     for name, recognises, read in _FORMATS:
         if recognises(head):
             return name, read(data, which)
-    raise CheckpointError(f"it is no checkpoint: {_description(head)}")
+    raise CheckpointError(f"it is no checkpoint: {description(head)}")
 
 
 def _read_safetensors(data: bytes, which: str | None) -> NetworkData:
@@ -120,7 +120,7 @@ def _check_numbers(network: NetworkData) -> None:
         raise CheckpointError(f"its weights are of no use: there is NaN or infinity in {listed(bad)}")
 
 
-def _description(head: bytes) -> str:
+def description(head: bytes) -> str:
     """What else a file that is no checkpoint may be, and what to do about it."""
     text = head[:512].lstrip().lower()
     if not head:
