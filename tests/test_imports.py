@@ -23,7 +23,7 @@ LEVELS = (  # from the ground up: a room imports only rooms of levels above its 
     {"report"},
     {"train", "evaluate", "transfer", "make_clips", "find_directions"},
 )
-GENERIC = set().union(*LEVELS) | {"model", "inversion"}
+GENERIC = set().union(*LEVELS) | {"model"}
 
 
 def rooms() -> dict[str, set[str]]:
