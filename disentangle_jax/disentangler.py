@@ -15,12 +15,12 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from disentangle_jax.directions import Directions
-from disentangle_jax.generators import is_offered, load_recorded
+from disentangle_jax.generators import is_registered, load_recorded
 from disentangle_jax.model import Autoencoder, Codes, weights
 from disentangle_jax.scores import render_batch
 from stylegan2_flax import plugins
-from stylegan2_flax.run import checkpoints as checkpoint
-from stylegan2_flax.run import config_record as records
+from stylegan2_flax.run import checkpoints
+from stylegan2_flax.run.config_record import read_config, write_config
 
 GROUP = "disentangle_jax.models"
 """Entry points of trained models: the name of each, and a factory that gives the path of its exported folder."""
@@ -56,7 +56,7 @@ class Disentangler:
         """Load a trained model onto the default device.
 
         Args:
-            name_or_folder: a model that an installed package offers, a training workdir (its newest checkpoint is
+            name_or_folder: a model that an installed package registers, a training workdir (its newest checkpoint is
                 taken), or an exported folder.
 
         Raises:
@@ -64,7 +64,7 @@ class Disentangler:
             ValueError: what lies there is no autoencoder, does not fit its config, or is too old.
         """
         folder = _find(name_or_folder)
-        config = records.read(folder)
+        config = read_config(folder)
         _check_record(config, folder)
         generator = load_recorded(config, folder)
         shape = (generator.num_ws, generator.w_dim)
@@ -79,13 +79,13 @@ class Disentangler:
         return cls(autoencoder, generator, Directions.load(folder / "directions.safetensors"), config)
 
     def export(self, folder: str | Path) -> None:
-        """Write what `load` needs, as four small files; a generator that an installed package offers is left out."""
+        """Write what `load` needs, as four small files; a generator that an installed package registers is left out."""
         folder = Path(folder)
         weights.save(self.autoencoder, folder / "model.safetensors")
         self.directions.save(folder / "directions.safetensors")
-        if not is_offered(self.config.generator):
+        if not is_registered(self.config.generator):
             sg2.save(self.generator, folder / "generator.safetensors")
-        records.write(self.config, folder)
+        write_config(self.config, folder)
 
     def encode(self, ws: Latents) -> Codes:
         """Split latents into codes: appearance [..., a], structure [..., s]."""
@@ -207,13 +207,13 @@ class Disentangler:
 
 def _find(name_or_folder: str | Path) -> Path:
     """The folder of a model."""
-    if factory := plugins.find(GROUP, str(name_or_folder)):
+    if factory := plugins.find_factory(GROUP, str(name_or_folder)):
         return Path(factory())
     folder = Path(name_or_folder).expanduser()
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(
             f"there is no model {str(name_or_folder)!r}: it is neither a training workdir nor an exported folder (it "
-            f"has no config.json), nor a name that an installed package offers ({plugins.offered(GROUP)})"
+            f"has no config.json), nor a name that an installed package registers ({plugins.registered_names(GROUP)})"
         )
     return folder
 
@@ -257,7 +257,7 @@ def _from_checkpoint(abstract: Autoencoder, folder: Path) -> Autoencoder:
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
         {"ema_params": nnx.to_pure_dict(params), "buffers": nnx.to_pure_dict(buffers)},
     )
-    stored = checkpoint.load(folder, target)
+    stored = checkpoints.load(folder, target)
     return nnx.merge(graphdef, stored["ema_params"], stored["buffers"])
 
 

@@ -88,11 +88,11 @@ class JudgedDomain:
 
 
 def load_domain(generator: str) -> Domain | None:
-    """The domain that is offered for the generator of this name; None where nothing is known of its pictures.
+    """Load the domain that is registered for a generator. Returns None if there is none.
 
-    Raises ValueError if what is offered is no domain.
+    Raises ValueError if the factory does not return a domain.
     """
-    factory = plugins.find(GROUP, generator)
+    factory = plugins.find_factory(GROUP, generator)
     if factory is None:
         return None
     domain = factory()
@@ -105,8 +105,7 @@ def load_domain(generator: str) -> Domain | None:
 
 
 def load_judged_domain(generator: str, judge: str, resolution: int) -> JudgedDomain | None:
-    """The domain of the generator of this name, read by the scorer `judge`; None where nothing is known of its
-    pictures.
+    """Load the domain of a generator with the scorer `judge`. Returns None if the generator has no domain.
 
     Raises:
         FileNotFoundError: the scorer's file does not exist.

@@ -1,4 +1,4 @@
-"""Generators by name, among what installed packages offer (`stylegan2_flax.generators`), and from files of the user."""
+"""Generators: those that installed packages register (`stylegan2_flax.generators`), and files."""
 
 import hashlib
 from pathlib import Path
@@ -11,35 +11,36 @@ from stylegan2_flax import plugins
 from stylegan2_flax.files import is_url
 
 
-def is_offered(source: str | Path) -> bool:
-    """Whether an installed package offers a generator of this name."""
-    return plugins.find(plugins.GENERATORS, str(source)) is not None
+def is_registered(source: str | Path) -> bool:
+    """Whether an installed package registers a generator of this name."""
+    return plugins.find_factory(plugins.GENERATORS, str(source)) is not None
 
 
 def absolute(source: str | Path) -> str:
-    """The source as it means the same from any working directory: a path absolute, with ~ expanded; names and URLs as
-    they are.
-    """
-    if is_url(source) or is_offered(source):
+    """A source that means the same in any working directory: paths become absolute, names and URLs stay as they are."""
+    if is_url(source) or is_registered(source):
         return str(source)
     return str(Path(source).expanduser().absolute())
 
 
 def load_generator(source: str | Path) -> sg2.Generator:
-    """Load a generator that a package offers by its name, or one from any path or URL that `stylegan2_flax.load` reads.
+    """Load a generator.
+
+    Args:
+        source: the name of one that an installed package registers, or a path or URL that `stylegan2_flax.load` reads.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no such generator.
         ValueError: the file cannot be read, or holds no generator.
     """
-    if factory := plugins.find(plugins.GENERATORS, str(source)):
+    if factory := plugins.find_factory(plugins.GENERATORS, str(source)):
         return factory()
     try:
         network = sg2.load(source if is_url(source) else Path(source).expanduser())
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"there is no generator {str(source)!r}: it is neither a file, nor the URL of one, "
-            f"nor one that an installed package offers ({plugins.offered(plugins.GENERATORS)})"
+            f"nor one that an installed package registers ({plugins.registered_names(plugins.GENERATORS)})"
         ) from error
     if not isinstance(network, sg2.Generator):
         raise ValueError(f"{source} holds a discriminator alone: a generator is needed")
@@ -47,12 +48,15 @@ def load_generator(source: str | Path) -> sg2.Generator:
 
 
 def load_recorded(config: ConfigDict, folder: str | Path) -> sg2.Generator:
-    """The generator of a workdir or an exported folder: its own copy, folder/generator.safetensors, or that of the
-    config.
+    """Load the generator of a workdir or an exported folder: its copy folder/generator.safetensors, or the config's.
+
+    Args:
+        config: the recorded config.
+        folder: the workdir or exported folder.
 
     Raises:
-        FileNotFoundError: there is none; the message says where to put it.
-        ValueError: it is another than the one of the record, or cannot be read.
+        FileNotFoundError: there is no such generator; the message says where to put it.
+        ValueError: it cannot be read, or is not the generator that the model was trained with.
     """
     own = Path(folder) / "generator.safetensors"
     try:
@@ -69,7 +73,7 @@ def load_recorded(config: ConfigDict, folder: str | Path) -> sg2.Generator:
 
 
 def digest(generator: sg2.Generator) -> str:
-    """What tells generators apart: 16 hexadecimal digits of the SHA-256 of their arrays under their names."""
+    """A digest of a generator: 16 hexadecimal digits of the SHA-256 of its names and arrays."""
     total = hashlib.sha256()
     for name, array in sorted(sg2.to_state_dict(generator).items()):
         total.update(f"{name} {array.shape} ".encode())

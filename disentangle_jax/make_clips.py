@@ -14,11 +14,10 @@ from disentangle_jax.clips.shards import folder_of
 from disentangle_jax.clips.tfds_writer import write_clips
 from disentangle_jax.generators import load_generator
 from disentangle_jax.training import rules
-from disentangle_jax.training.state import streams
+from disentangle_jax.training.state import random_streams
 from stylegan2_flax import command, files
-from stylegan2_flax.run import config_flag, processes
-from stylegan2_flax.run import devices as parallel
-from stylegan2_flax.run.lock import owned
+from stylegan2_flax.run import config_flag, parallel, processes
+from stylegan2_flax.run.lock import locked
 
 FLAGS = flags.FlagValues()
 CONFIG = config_flag.define(FLAGS, configs)
@@ -45,11 +44,11 @@ def main() -> None:
     config = CONFIG.value
     rules.check(config)
     generator = load_generator(config.generator)
-    with owned(out):
+    with locked(out):
         with parallel.first_process_first("directions"):
             source = build_clip_source(config, generator, folder_of(out))
         synthesis = generator.synthesis if FRAMES.value else None
-        key = streams(config.seed).clips
+        key = random_streams(config.seed).clips
         folder = write_clips(config, source, key, out, NUM_CLIPS.value, DTYPE.value, synthesis)
     print(f"{NUM_CLIPS.value} clips lie in {folder}. Train on them with --config.data.source=stored", end=" ")
     print(f"--config.data.directory={shlex.quote(str(out))}")

@@ -69,8 +69,8 @@ def load_scorer(name: str) -> Scorer:
         FileNotFoundError: PATH does not exist.
         ValueError: the name is unknown, or the factory does not return a scorer.
     """
-    offered, colon, argument = name.partition(":")
-    if factory := plugins.find(GROUP, offered):
+    registered, colon, argument = name.partition(":")
+    if factory := plugins.find_factory(GROUP, registered):
         scorer = factory(argument) if colon else factory()
     else:
         scorer = _import_factory(name)()
@@ -119,8 +119,8 @@ def join(factors: Factors, of: Named) -> Float[Array, "... f"]:
 def _import_factory(name: str) -> Callable[[], Any]:
     module, colon, attribute = name.partition(":")
     unknown = (
-        f"unknown scorer {name!r}: it is neither offered by an installed package ({plugins.offered(GROUP)}) "
-        "nor a factory, given as package.module:factory"
+        f"unknown scorer {name!r}: it is neither registered by an installed package "
+        f"({plugins.registered_names(GROUP)}) nor a factory, given as package.module:factory"
     )
     if not colon or not all(part.isidentifier() for part in [*module.split("."), attribute]):
         raise ValueError(unknown)

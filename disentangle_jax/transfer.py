@@ -33,7 +33,7 @@ FLAGS = flags.FlagValues()
 MODEL = flags.DEFINE_string(
     "model",
     None,
-    "a training workdir, an exported folder, or a model that an installed package offers",
+    "a training workdir, an exported folder, or a model that an installed package registers",
     required=True,
     flag_values=FLAGS,
 )

@@ -20,7 +20,7 @@ def test_url(tmp_path):
 
 
 def test_what_is_no_generator(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no generator 'faces65': .* package offers \(faces64\)"):
+    with pytest.raises(FileNotFoundError, match=r"no generator 'faces65': .* package registers \(faces64\)"):
         load_generator("faces65")
     sg2.save(sg2.Discriminator(img_resolution=4, channel_base=16, rngs=nnx.Rngs(0)), tmp_path / "file")
     with pytest.raises(ValueError, match="file holds a discriminator alone: a generator is needed"):

@@ -17,7 +17,7 @@ CONFIG = "--config=faces64:demo"
         ([], "--config=faces64"),
         ([CONFIG], "--workdir=runs/"),
         ([CONFIG, "--workdir=x", "--config.train.num_step=5"], 'Did you mean "num_steps"'),
-        ([CONFIG, "--workdir=x", "--config.generator=faces65"], "one that an installed package offers (faces64)"),
+        ([CONFIG, "--workdir=x", "--config.generator=faces65"], "one that an installed package registers (faces64)"),
         ([CONFIG, "--workdir=x", "--coordinator=host:1"], "need all three"),
         ([CONFIG, "--workdir=x", "--distributed"], "detects no cluster"),
     ],

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.clips.clip import ClipSource
 from disentangle_jax.generators import absolute
-from stylegan2_flax.run.arrays import named
+from stylegan2_flax.run.config_record import describe_differences
 
 
 def provenance_of(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
@@ -51,21 +51,11 @@ def check_provenance(there: dict[str, Any], here: dict[str, Any]) -> None:
             "the stored clips move along other directions than the config's: set config.directions.source to the "
             "directions.safetensors that lies beside the clips, or make clips anew"
         )
-    if differing := differences(there["recipe"], here["recipe"]):
+    if differing := describe_differences(there["recipe"], here["recipe"]):
         raise ValueError(
             "the stored clips follow another recipe than the config's:\n" + "\n".join(differing) + "\n"
             "Take these settings over, or make clips anew."
         )
-
-
-def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """One line for each entry in which two trees of plain data differ."""
-    before, now = named(there), named(here)
-    return [
-        f"  {name.replace('/', '.')}: {before.get(name, 'absent')} there, {now.get(name, 'absent')} now"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
 
 
 def _digest(tree: PyTree) -> str:

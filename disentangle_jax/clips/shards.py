@@ -25,10 +25,10 @@ from tensorflow_datasets.core.dataset_info import DatasetIdentity
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tensorflow_datasets.core.splits import SplitDict
 
-from disentangle_jax.clips.provenance import differences
 from stylegan2_flax import files
 from stylegan2_flax.files import atomic
 from stylegan2_flax.media import png_bytes
+from stylegan2_flax.run.config_record import describe_differences
 
 __all__ = ["NAME", "SPLIT", "VERSION", "ClipDataset", "DataSource", "Rows", "features_of", "folder_of"]
 
@@ -98,7 +98,7 @@ class ClipDataset:
             files.write_text(path, json.dumps(self.metadata, indent=2) + "\n")
             return
         there = json.loads(path.read_text(encoding="utf-8"))
-        if differing := differences(_without_name(there), _without_name(self.metadata)):
+        if differing := describe_differences(_without_name(there), _without_name(self.metadata)):
             raise ValueError(
                 f"{self.folder} holds other clips:\n" + "\n".join(differing) + "\n"
                 "Give another --out, delete this one to start over, or take these settings back to go on."

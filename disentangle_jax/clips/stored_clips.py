@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from disentangle_jax.clips.clip import Clip, ClipSource
 from disentangle_jax.clips.provenance import check_provenance, provenance_of
 from disentangle_jax.clips.shards import NAME, DataSource, folder_of
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 
 _STEPS = 1 << 40  # more than any run has: batches follow one another without an end
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Int, Key, PyTree, UInt
 from ml_collections import ConfigDict
 
 from disentangle_jax.clips.clip import Clip, ClipSource, sample_clip
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 
 SOURCES = ("generated", "stored")
 

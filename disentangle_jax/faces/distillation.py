@@ -22,7 +22,7 @@ from disentangle_jax.faces.factors import NAMES
 from disentangle_jax.faces.renderer import render
 from disentangle_jax.faces.truth import CUTS, Truth
 from disentangle_jax.latents import take_layers_from
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 
 
 class TrainState(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the faces offer by name, as any other package may; setup.py lists it under `entry_points`."""
+"""The plug-ins of the faces: what setup.py registers under `entry_points`."""
 
 from collections.abc import Callable
 
@@ -15,12 +15,12 @@ from disentangle_jax.faces.truth import Truth
 
 
 def parametric_faces(resolution: int) -> Callable[[PRNGKeyArray, int], Float[Array, "n h w 3"]]:
-    """Images to learn from: faces of random factors, drawn as they are needed."""
+    """Training images: renders of random factors."""
     return lambda key, n: render(sample(key, n), resolution)
 
 
 def judge_features() -> Callable[[Float[Array, "n 64 64 3"]], Float[Array, "n f"]]:
-    """Features to compare images by: the hidden layer of judge_b, which scores results everywhere else too."""
+    """Features for Fréchet distances: the hidden layer of judge_b."""
     return jax.tree_util.Partial(Judge.features, Judge.load("judge_b"))
 
 
@@ -32,20 +32,20 @@ def faces64() -> sg2.Generator:
 
 
 def faces64_domain() -> ParametricFaces:
-    """All that is known of the bundled generator's pictures."""
+    """The domain of the bundled generator."""
     return ParametricFaces(Truth.load("faces64"))
 
 
 def judge_a() -> Judge:
-    """The judge that scores directions and purifies clips."""
+    """The judge that finds directions and purifies clips."""
     return Judge.load("judge_a")
 
 
 def judge_b() -> Judge:
-    """The judge that scores results."""
+    """The judge that evaluates results."""
     return Judge.load("judge_b")
 
 
 def faces_judge(path: str) -> Judge:
-    """A judge of faces that `train_judge` wrote."""
+    """A judge from a file that `train_judge` wrote."""
     return Judge.load(path)

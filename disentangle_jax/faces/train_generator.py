@@ -33,13 +33,12 @@ from disentangle_jax.faces.renderer import render
 from disentangle_jax.faces.truth import Truth
 from disentangle_jax.scores import in_batches
 from stylegan2_flax import command, files
-from stylegan2_flax.run import config_flag, config_rules
-from stylegan2_flax.run import devices as parallel
-from stylegan2_flax.run.config_record import record
+from stylegan2_flax.run import config_flag, config_rules, parallel
+from stylegan2_flax.run.config_record import record_config
 from stylegan2_flax.run.config_rules import at_least, between, each, flag, one_of, positive
-from stylegan2_flax.run.lock import owned
+from stylegan2_flax.run.lock import locked
 from stylegan2_flax.run.loop import Action, Schedule, Trainer, train
-from stylegan2_flax.run.recorder import check_board
+from stylegan2_flax.run.recorder import check_tensorboard
 
 FLAGS = flags.FlagValues()
 CONFIG = config_flag.define(FLAGS, configs)
@@ -96,14 +95,14 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """
     config_rules.check(config, RULES, _stages_fit)
     mesh = parallel.make_mesh(config.train.batch_size)
-    check_board(config.train.tensorboard)
+    check_tensorboard(config.train.tensorboard)
     k_w, k_truth, k_test = jax.random.split(jax.random.key(config.seed), 3)
     generator = sg2.Generator(**config.generator.to_dict(), img_resolution=RESOLUTION, rngs=nnx.Rngs(config.seed))
     w = jax.jit(generator.mapping)(jax.random.normal(k_w, (config.stats_samples, generator.z_dim)))[:, 0]
     truth = Truth.create(k_truth, w, generator.num_ws)
     sizes = config.train.resolutions, config.train.num_steps, config.train.learning_rates
-    with owned(workdir):
-        record(config, workdir, MAY_CHANGE)
+    with locked(workdir):
+        record_config(config, workdir, MAY_CHANGE)
         weights: PyTree = {}
         for stage in map(Stage, *sizes):
             trainer = make_trainer(config, stage, generator.mapping, truth, weights, k_test, mesh)

@@ -27,13 +27,12 @@ from disentangle_jax.faces.judge import Judge, read
 from disentangle_jax.faces.renderer import render
 from disentangle_jax.scores import in_batches, r2
 from stylegan2_flax import command, files
-from stylegan2_flax.run import config_flag, config_rules
-from stylegan2_flax.run import devices as parallel
-from stylegan2_flax.run.config_record import record
+from stylegan2_flax.run import config_flag, config_rules, parallel
+from stylegan2_flax.run.config_record import record_config
 from stylegan2_flax.run.config_rules import at_least, between, each, file_name, positive
-from stylegan2_flax.run.lock import owned
+from stylegan2_flax.run.lock import locked
 from stylegan2_flax.run.loop import Schedule, Trainer, train
-from stylegan2_flax.run.recorder import check_board
+from stylegan2_flax.run.recorder import check_tensorboard
 
 FLAGS = flags.FlagValues()
 CONFIG = config_flag.define(FLAGS, configs)
@@ -83,9 +82,9 @@ def run(config: ConfigDict, workdir: Path) -> Judge:
     """
     config_rules.check(config, RULES, config_rules.warmup)
     mesh = parallel.make_mesh(config.train.batch_size)
-    check_board(config.train.tensorboard)
-    with owned(workdir):
-        record(config, workdir, MAY_CHANGE)
+    check_tensorboard(config.train.tensorboard)
+    with locked(workdir):
+        record_config(config, workdir, MAY_CHANGE)
         state = train(make_trainer(config, mesh), Schedule.of(config.train), workdir)
         judge = nnx.merge(_graphdef(config), state.params)
         judge.save(workdir / f"{config.name}.safetensors")

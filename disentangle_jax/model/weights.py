@@ -8,13 +8,13 @@ from flax import nnx
 
 from disentangle_jax import arrays
 from disentangle_jax.model.autoencoder import Autoencoder
-from stylegan2_flax.run.arrays import check_shapes, named
+from stylegan2_flax.run.trees import check_shapes, leaves_by_path
 
 
 def save(autoencoder: Autoencoder, path: Path) -> None:
     """Write all arrays, parameters and statistics of the latents."""
     tree = nnx.to_pure_dict(nnx.state(autoencoder))
-    arrays.save(path, {name: np.asarray(array) for name, array in named(tree).items()})
+    arrays.save(path, {name: np.asarray(array) for name, array in leaves_by_path(tree).items()})
 
 
 def load(abstract: Autoencoder, path: Path) -> Autoencoder:
@@ -26,6 +26,6 @@ def load(abstract: Autoencoder, path: Path) -> Autoencoder:
     graphdef, state = nnx.split(abstract)
     target = nnx.to_pure_dict(state)
     stored, _ = arrays.load(path)
-    check_shapes(str(path), named(stored), named(target))
-    leaves = [jax.numpy.asarray(stored[name]) for name in named(target)]
+    check_shapes(str(path), leaves_by_path(stored), leaves_by_path(target))
+    leaves = [jax.numpy.asarray(stored[name]) for name in leaves_by_path(target)]
     return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(target), leaves))

@@ -10,13 +10,13 @@ from disentangle_jax.clips.streams import check_data, open_stream
 from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.generators import absolute, digest, load_generator
 from disentangle_jax.training import rules
-from disentangle_jax.training.state import TrainState, streams
+from disentangle_jax.training.state import TrainState, random_streams
 from disentangle_jax.training.trainer import make_trainer
-from stylegan2_flax.run import devices as parallel
-from stylegan2_flax.run.config_record import record, undone_if_refused
-from stylegan2_flax.run.lock import owned
+from stylegan2_flax.run import parallel
+from stylegan2_flax.run.config_record import record_config, undo_on_error
+from stylegan2_flax.run.lock import locked
 from stylegan2_flax.run.loop import Schedule, train
-from stylegan2_flax.run.recorder import check_board
+from stylegan2_flax.run.recorder import check_tensorboard
 
 MAY_CHANGE = (
     "generator",
@@ -51,16 +51,16 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
     generator = _load_generator(config, workdir)
     from_config.check(config, generator)
-    check_board(config.train.tensorboard)
+    check_tensorboard(config.train.tensorboard)
     check_data(config, (generator.num_ws, generator.w_dim))
     load_judged_domain(config.generator, config.evaluation.judge, generator.img_resolution)
     config = _recorded(config, generator)
-    with owned(workdir):
-        with undone_if_refused(workdir):
+    with locked(workdir):
+        with undo_on_error(workdir):
             with parallel.first_process_first("workdir"):
-                record(config, workdir, MAY_CHANGE)
+                record_config(config, workdir, MAY_CHANGE)
                 source = build_clip_source(config, generator, workdir)
-            stream = open_stream(config, source, streams(config.seed).clips, mesh)
+            stream = open_stream(config, source, random_streams(config.seed).clips, mesh)
         synthesis = generator.synthesis if config.loss.weights.image > 0 else None
         trainer = make_trainer(config, stream, source.stats.mean, source.stats.std, synthesis)
         return train(trainer, Schedule.of(config.train), workdir)

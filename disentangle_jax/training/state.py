@@ -31,16 +31,16 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
 
 
-class Streams(NamedTuple):
+class RandomStreams(NamedTuple):
     """The independent random streams of a run."""
 
     init: Key[Array, ""]
     clips: Key[Array, ""]
 
 
-def streams(seed: int) -> Streams:
+def random_streams(seed: int) -> RandomStreams:
     """Name the streams of a seed. Clip i of a run is made from fold_in(clips, i)."""
-    return Streams(*jax.random.split(jax.random.key(seed)))
+    return RandomStreams(*jax.random.split(jax.random.key(seed)))
 
 
 def init_state(create: Callable[[], Autoencoder], optimizer: optax.GradientTransformation) -> TrainState:

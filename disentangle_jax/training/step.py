@@ -16,7 +16,7 @@ from disentangle_jax.clips.streams import ClipStream
 from disentangle_jax.training.objective import objective
 from disentangle_jax.training.optimizer import update_ema
 from disentangle_jax.training.state import TrainState
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 
 Metrics = dict[str, Float[Array, ""]]
 Loss = tuple[Float[Array, ""], Metrics]

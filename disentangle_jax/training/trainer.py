@@ -12,12 +12,12 @@ from ml_collections import ConfigDict
 from disentangle_jax.clips.streams import ClipStream
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
-from disentangle_jax.training.state import TrainState, graphdef, init_state, streams
+from disentangle_jax.training.state import TrainState, graphdef, init_state, random_streams
 from disentangle_jax.training.step import Advance, make_train_step
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 from stylegan2_flax.run.loop import Trainer
 
-SHOWN = ("loss", "swap", "appearance_contrast", "structure_contrast")
+PROGRESS_METRICS = ("loss", "swap", "appearance_contrast", "structure_contrast")
 
 
 def make_trainer(
@@ -45,10 +45,12 @@ def make_trainer(
         init=jax.jit(partial(init_state, create, optimizer), out_shardings=replicated),
         sharding=replicated,
         advance=Advance(train_step, stream, jax.device_put(synthesis, replicated)),
-        shown=SHOWN,
+        progress_metrics=PROGRESS_METRICS,
         advice="Try a lower optimizer.learning_rate or a higher temperature.",
     )
 
 
 def _create(config: ConfigDict, mean: Float[np.ndarray, "l d"], std: Float[np.ndarray, "l d"]) -> Autoencoder:
-    return Autoencoder(jnp.asarray(mean), jnp.asarray(std), **config.model, rngs=nnx.Rngs(streams(config.seed).init))
+    return Autoencoder(
+        jnp.asarray(mean), jnp.asarray(std), **config.model, rngs=nnx.Rngs(random_streams(config.seed).init)
+    )

@@ -40,9 +40,9 @@ from disentangle_jax.directions.find import find_directions, sample_population
 from disentangle_jax.generators import load_generator
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
-from disentangle_jax.training.state import graphdef, init_state, streams
+from disentangle_jax.training.state import graphdef, init_state, random_streams
 from disentangle_jax.training.step import make_train_step
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 
 SIZES = ("faces64", "ffhq1024")
 
@@ -101,7 +101,7 @@ def measure(
     """One row of the table. Times are in seconds, sizes in bytes."""
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
     replicated = parallel.replicated(mesh)
-    placed, key = jax.device_put(source, replicated), streams(config.seed).clips
+    placed, key = jax.device_put(source, replicated), random_streams(config.seed).clips
     generated = GeneratedClips(sample_clip, placed, key, batch, mesh, config.data.tile)
     mean, std = np.asarray(source.stats.mean), np.asarray(source.stats.std)
 

@@ -25,7 +25,7 @@ from disentangle_jax.clips.stored_clips import StoredClips, _Batches, open_clips
 from disentangle_jax.clips.streams import open_stream
 from disentangle_jax.clips.tfds_writer import write_clips
 from disentangle_jax.configs import faces64
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 
 ROOT = Path(__file__).parents[2]
 KEY = jax.random.key(7)

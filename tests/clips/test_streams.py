@@ -16,7 +16,7 @@ import stylegan2_flax as sg2
 from disentangle_jax.clips import ClipSource, sample_clip
 from disentangle_jax.clips.streams import GeneratedClips, open_stream, sample_clips, sample_tiles
 from disentangle_jax.directions import Directions
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 
 KEY = jax.random.key(7)
 TILE = 4

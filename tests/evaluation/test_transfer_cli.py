@@ -152,7 +152,7 @@ def test_grey_transparent_and_conditional_generators_are_drawn(export_untrained,
 
 
 def test_a_workdir_of_the_gan_trainer_is_told_apart(tmp_path):
-    config_record.write(gan_faces64.get_config(), tmp_path)
+    config_record.write_config(gan_faces64.get_config(), tmp_path)
     with pytest.raises(SystemExit, match=r"is a training of a StyleGAN2.*--config\.generator=") as stop:
         call(tmp_path, tmp_path, "seed:1", "seed:2")
     assert "\n" not in str(stop.value.code)

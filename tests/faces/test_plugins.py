@@ -11,7 +11,7 @@ from stylegan2_flax.gan.score import open_features
 
 
 def test_faces_are_drawn_from_one_key():
-    factory = plugins.find(plugins.IMAGES, "parametric_faces")
+    factory = plugins.find_factory(plugins.IMAGES, "parametric_faces")
     assert factory is not None
     draw = jax.jit(factory(32), static_argnums=1)
     images = draw(jax.random.key(0), 3)
@@ -29,6 +29,6 @@ def test_the_judge_gives_features_from_which_it_reads():
 
 
 def test_the_bundled_generator_is_offered():
-    factory = plugins.find(plugins.GENERATORS, "faces64")
+    factory = plugins.find_factory(plugins.GENERATORS, "faces64")
     assert factory is not None
     assert factory().init_kwargs == load_generator("faces64").init_kwargs

@@ -63,7 +63,7 @@ def test_decode_uses_both_codes(ws):
 
 
 def test_statistics_are_no_parameters():
-    named = weights.named(nnx.to_pure_dict(nnx.state(create(0.0, 1.0, 0), nnx.Param)))
+    named = weights.leaves_by_path(nnx.to_pure_dict(nnx.state(create(0.0, 1.0, 0), nnx.Param)))
     assert "encoder/trunk/blocks/0/up/kernel" in named
     assert not {"mean", "std", "log_temperature"} & named.keys()
 

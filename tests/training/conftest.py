@@ -11,10 +11,10 @@ from disentangle_jax.clips.streams import GeneratedClips
 from disentangle_jax.configs import faces64
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.optimizer import make_optimizer
-from disentangle_jax.training.state import graphdef, init_state, streams
+from disentangle_jax.training.state import graphdef, init_state, random_streams
 from disentangle_jax.training.step import make_gradient
 from disentangle_jax.training.trainer import make_trainer
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 from stylegan2_flax.run.loop import Schedule
 from stylegan2_flax.run.loop import train as train_loop
 
@@ -47,7 +47,7 @@ def train_world(config, workdir, world):
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
     placed = jax.device_put(source, parallel.replicated(mesh))
     stream = GeneratedClips(
-        sample_clip, placed, streams(config.seed).clips, config.train.batch_size, mesh, config.data.tile
+        sample_clip, placed, random_streams(config.seed).clips, config.train.batch_size, mesh, config.data.tile
     )
     return train_loop(make_trainer(config, stream, mean, std), Schedule.of(config.train), workdir)
 
@@ -62,7 +62,7 @@ def gradient_of_world(mesh, config, world):
     sample_clip, source, mean, std = world
     mean, std = np.asarray(mean), np.asarray(std)  # no process can hand an array of its own to the devices of all
     replicated = parallel.replicated(mesh)
-    key = streams(config.seed).clips
+    key = random_streams(config.seed).clips
     placed = jax.device_put(source, replicated)
     stream = GeneratedClips(sample_clip, placed, key, config.train.batch_size, mesh, config.data.tile)
 

@@ -12,7 +12,7 @@ import numpy as np
 from conftest import gradient_of_world, make_config, make_world, train_world
 
 from disentangle_jax.training.step import Advance
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 
 process, port, folder = sys.argv[1:]
 parallel.join(None, f"127.0.0.1:{port}", 2, int(process))

@@ -11,8 +11,8 @@ from disentangle_jax.configs import faces64
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.generators import digest
 from disentangle_jax.training import experiment
-from stylegan2_flax.run import config_record as records
-from stylegan2_flax.run.lock import owned
+from stylegan2_flax.run import config_record
+from stylegan2_flax.run.lock import locked
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_a_workdir_knows_its_generator_wherever_the_file_lies(config, generators
     monkeypatch.chdir(tmp_path)
     config.generator = "mine.safetensors"
     experiment.run(config, run)
-    recorded = records.read(run)
+    recorded = config_record.read_config(run)
     assert (recorded.generator, recorded.generator_digest) == (str(file), digest(generators[0]))
     monkeypatch.chdir(run)
     Disentangler.load(run)
@@ -97,7 +97,7 @@ def test_a_workdir_knows_its_generator_wherever_the_file_lies(config, generators
         Disentangler.load(run)
     config.generator, config.train.num_steps = str(tmp_path / "elsewhere" / "other.safetensors"), 3
     experiment.run(config, run)
-    assert records.read(run).generator == config.generator
+    assert config_record.read_config(run).generator == config.generator
 
     (tmp_path / "elsewhere" / "other.safetensors").rename(run / "generator.safetensors")
     config.train.num_steps = 4
@@ -113,7 +113,7 @@ def test_a_workdir_knows_its_generator_wherever_the_file_lies(config, generators
 
 
 def test_a_workdir_has_one_owner(config, tmp_path):
-    with owned(tmp_path / "run"):
+    with locked(tmp_path / "run"):
         with pytest.raises(OSError, match=rf"process {os.getpid()} on .* is at work in .*run since"):
             experiment.run(config, tmp_path / "run")
         assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]

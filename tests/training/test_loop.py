@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from disentangle_jax.training.state import streams
-from stylegan2_flax.run import checkpoints as checkpoint
-from stylegan2_flax.run import metrics
+from disentangle_jax.training.state import random_streams
+from stylegan2_flax.run import checkpoints, metrics
 from stylegan2_flax.run.checkpoints import Checkpoints
 
 
@@ -60,7 +59,7 @@ def test_metrics_and_checkpoints_on_disk(config, assert_same, ten_steps):
     assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["10", "5"]
     device = jax.sharding.SingleDeviceSharding(jax.devices()[3])
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), state.ema_params)
-    assert_same(checkpoint.load(workdir / "checkpoints", {"ema_params": target})["ema_params"], state.ema_params)
+    assert_same(checkpoints.load(workdir / "checkpoints", {"ema_params": target})["ema_params"], state.ema_params)
 
 
 def test_a_window_of_steps_is_traced(config, world, train, ten_steps, tmp_path):
@@ -90,7 +89,7 @@ def test_loss_that_is_not_finite_stops_the_run_and_is_named(config, world, train
         return clip._replace(ws=jnp.where(late.all(), jnp.nan, clip.ws))
 
     index = jnp.uint32(6 * config.train.batch_size + 1)
-    broken = jax.random.key_data(jax.random.fold_in(streams(config.seed).clips, index))
+    broken = jax.random.key_data(jax.random.fold_in(random_streams(config.seed).clips, index))
     broken_world = (sample_broken, source, mean, std)
     with pytest.raises(FloatingPointError, match=r"step 7: .*loss.* not finite.*--workdir=.*nan meets it again"):
         train(config, tmp_path, broken_world)
@@ -110,7 +109,7 @@ def test_checkpoint_of_another_model_is_refused(config, world, train, ten_steps)
     workdir, state = ten_steps
     wrong = state.ema_params | {"decoder": {}}
     with pytest.raises(ValueError, match=r"does not fit the config: ema_params/decoder.* the config gives none"):
-        checkpoint.load(workdir / "checkpoints", {"ema_params": wrong})
+        checkpoints.load(workdir / "checkpoints", {"ema_params": wrong})
     config.model.structure_dim, config.train.num_steps = 4, 12
     with pytest.raises(
         ValueError, match=r"does not fit the config: ema_params/.* \(9, \d+\) there; .* gives \(10, \d+\)"
@@ -120,10 +119,10 @@ def test_checkpoint_of_another_model_is_refused(config, world, train, ten_steps)
 
 def test_missing_checkpoints_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint was written there"):
-        checkpoint.load(tmp_path / "checkpoints", {})
+        checkpoints.load(tmp_path / "checkpoints", {})
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(FileNotFoundError, match="no whole checkpoint"):
-        checkpoint.load(tmp_path / "checkpoints", {})
+        checkpoints.load(tmp_path / "checkpoints", {})
 
 
 def test_metrics_survive_a_line_cut_short(tmp_path):

@@ -12,8 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan2_flax.run import devices as parallel
-from stylegan2_flax.run import metrics
+from stylegan2_flax.run import metrics, parallel
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,19 +5,19 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.configs import faces64
 from disentangle_jax.training.experiment import MAY_CHANGE
-from stylegan2_flax.run import config_record as records
+from stylegan2_flax.run import config_record
 
 get_config = faces64.get_config
 
 
 def record(config, workdir):
-    records.record(config, workdir, MAY_CHANGE)
+    config_record.record_config(config, workdir, MAY_CHANGE)
 
 
 def test_record_round_trip(tmp_path):
     config = get_config("demo")
     record(config, tmp_path / "run")
-    again = records.read(tmp_path / "run")
+    again = config_record.read_config(tmp_path / "run")
     assert again.to_dict() == config.to_dict()
     assert isinstance(again.clips.trajectories, tuple)
 
@@ -28,7 +28,7 @@ def test_resumed_run_may_go_on_longer_and_be_judged_anew(tmp_path):
     config.train.num_steps += 1000
     config.evaluation.seed = 7
     record(config, tmp_path)
-    assert records.read(tmp_path).train.num_steps == config.train.num_steps
+    assert config_record.read_config(tmp_path).train.num_steps == config.train.num_steps
 
 
 def test_workdir_of_another_config_is_refused_field_by_field(tmp_path):
@@ -46,18 +46,18 @@ def test_workdir_of_another_config_is_refused_field_by_field(tmp_path):
         "another --workdir",
     ):
         assert line in str(error.value)
-    assert records.read(tmp_path).model.structure_dim == 32
+    assert config_record.read_config(tmp_path).model.structure_dim == 32
 
 
 def test_folder_without_config_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="neither a training workdir nor an exported folder"):
-        records.read(tmp_path / "nowhere")
+        config_record.read_config(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(("text", "message"), [('{"seed": 1, "gen', "is cut short"), ("[1]", "no config")])
 def test_a_damaged_record_is_named(tmp_path, text, message):
     (tmp_path / "config.json").write_text(text)
-    for call in (lambda: records.read(tmp_path), lambda: record(get_config(), tmp_path)):
+    for call in (lambda: config_record.read_config(tmp_path), lambda: record(get_config(), tmp_path)):
         with pytest.raises(ValueError, match=f"{tmp_path / 'config.json'} .*{message}"):
             call()
     assert (tmp_path / "config.json").read_text() == text

@@ -13,9 +13,9 @@ from disentangle_jax.clips.streams import GeneratedClips
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.objective import objective
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule, update_ema
-from disentangle_jax.training.state import graphdef, init_state, streams
+from disentangle_jax.training.state import graphdef, init_state, random_streams
 from disentangle_jax.training.step import Advance, make_train_step
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 
 COMPILATION = "/jax/core/compile/backend_compile_duration"
 
@@ -34,7 +34,7 @@ def mesh_of(devices):
 def stream_of(config, sample_clip, source, mesh):
     placed = jax.device_put(source, parallel.replicated(mesh))
     return GeneratedClips(
-        sample_clip, placed, streams(config.seed).clips, config.train.batch_size, mesh, config.data.tile
+        sample_clip, placed, random_streams(config.seed).clips, config.train.batch_size, mesh, config.data.tile
     )
 
 

@@ -16,8 +16,7 @@ import jax
 import pytest
 
 from disentangle_jax.training.step import Advance
-from stylegan2_flax.run import checkpoints as checkpoint
-from stylegan2_flax.run import config_record, metrics
+from stylegan2_flax.run import checkpoints, config_record, metrics
 from stylegan2_flax.run.checkpoints import Checkpoints
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -90,7 +89,7 @@ def test_killed_at_any_moment_a_run_ends_as_if_it_never_was(
     assert outcome(worker) == 0
     assert (killed / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
     target = jax.tree.map(here, ten_steps[1]._asdict())
-    assert_same(*(checkpoint.load(workdir / "checkpoints", target) for workdir in (killed, whole)))
+    assert_same(*(checkpoints.load(workdir / "checkpoints", target) for workdir in (killed, whole)))
 
 
 def here(x):
@@ -107,18 +106,18 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(ten_steps, ass
     folder = tmp_path / "run" / "checkpoints"
     spoil(folder / "10", damage)
     target = jax.tree.map(here, state)
-    averaged = checkpoint.load(folder, {"ema_params": target.ema_params})
+    averaged = checkpoints.load(folder, {"ema_params": target.ema_params})
     assert f"warning: checkpoint {folder / '10'} is damaged (" in capsys.readouterr().err
-    with Checkpoints(folder, keep=2) as checkpoints:
-        restored = checkpoints.restore(target)
+    with Checkpoints(folder, keep=2) as run_checkpoints:
+        restored = run_checkpoints.restore(target)
         assert restored is not None
         assert "that of step 5 is used" in capsys.readouterr().err
-        assert int(restored.step) == checkpoints.latest_step == 5
+        assert int(restored.step) == run_checkpoints.latest_step == 5
     assert_same(averaged["ema_params"], restored.ema_params)
     assert [path.name for path in (tmp_path / "run" / "damaged").iterdir()] == ["10"]
     spoil(folder / "5", damage)
     with pytest.raises(ValueError, match=r"no checkpoint can be read:\n .*5: .*\nDelete their folder to start over"):
-        checkpoint.load(folder, {"ema_params": target.ema_params})
+        checkpoints.load(folder, {"ema_params": target.ema_params})
     gc.collect()
 
 
@@ -195,4 +194,4 @@ def test_too_small_a_disk_is_refused_at_the_start(config, world, train, tmp_path
 def test_a_workdir_that_cannot_be_written_is_named(config, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"Not a directory: nothing can be written into .*file/run"):
-        config_record.record(config, tmp_path / "file" / "run", ())
+        config_record.record_config(config, tmp_path / "file" / "run", ())

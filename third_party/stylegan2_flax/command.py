@@ -49,7 +49,7 @@ def run(
         print(usage(flag_values))
         sys.exit(0)
     try:
-        with handled():
+        with exit_on_error():
             rest = parse(flag_values, argv)
         call(main, rest, positional)
     except SystemExit as stop:
@@ -67,7 +67,7 @@ def call(main: Callable[..., None], argv: list[str], positional: Sequence[str] =
     """
     logging.set_verbosity(logging.WARNING)
     keep_compiled()
-    with handled():
+    with exit_on_error():
         arguments = argv[1:]
         if len(arguments) > len(positional):
             raise app.UsageError(f"unknown argument {arguments[len(positional)]!r}: options are written --name=value")
@@ -127,7 +127,7 @@ def parse(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
 
 
 @contextmanager
-def handled() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Turn whatever error the body meets into an exit with a message; see the top of this file.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What other packages offer to the trainer, found by name among the entry points of what is installed.
+"""Plug-ins: generators, image sources and feature networks that installed packages register as entry points.
 
     group                        name -> factory
     stylegan2_flax.images        factory(resolution) -> draw(key, n) -> images [n, h, w, c] in [-1, 1]; `draw` is jitted
@@ -6,7 +6,7 @@
                                  as a Flax module or jax.tree_util.Partial(function, weights)
     stylegan2_flax.generators    factory() -> a Generator to start from
 
-A package offers them in its setup: entry_points={"stylegan2_flax.images": ["my_images = my_package.module:factory"]}.
+A package registers them in setup.py: entry_points={"stylegan2_flax.images": ["mine = my_package.module:factory"]}.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,16 +16,16 @@ from typing import Any
 IMAGES, FEATURES, GENERATORS = "stylegan2_flax.images", "stylegan2_flax.features", "stylegan2_flax.generators"
 
 
-def find(group: str, name: str) -> Callable[..., Any] | None:
-    """The factory that is offered under this name, or None."""
+def find_factory(group: str, name: str) -> Callable[..., Any] | None:
+    """The factory that is registered in a group under this name, or None."""
     for entry_point in _entry_points(group):
         if entry_point.name == name:
             return entry_point.load()
     return None
 
 
-def offered(group: str) -> str:
-    """The names that are offered, for error messages."""
+def registered_names(group: str) -> str:
+    """The names that are registered in a group, for error messages."""
     return ", ".join(sorted({entry_point.name for entry_point in _entry_points(group)})) or "none is installed"
 
 

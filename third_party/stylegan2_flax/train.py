@@ -8,7 +8,7 @@ from absl import flags
 from stylegan2_flax import command
 from stylegan2_flax.files import local_path
 from stylegan2_flax.gan import experiment
-from stylegan2_flax.gan.trainer import schedule_of
+from stylegan2_flax.gan.trainer import make_schedule
 from stylegan2_flax.run import config_flag, processes
 
 FLAGS = flags.FlagValues()
@@ -22,7 +22,7 @@ join = processes.define(FLAGS)
 def main() -> None:
     config, workdir = CONFIG.value, local_path(WORKDIR.value, "--workdir")
     join()
-    step, last = int(experiment.run(config, workdir).step), schedule_of(config).num_steps
+    step, last = int(experiment.run(config, workdir).step), make_schedule(config).num_steps
     if step < last:
         print(
             f"Stopped after {config.train.max_minutes:g} minutes, at step {step} of {last}: the same command goes on."

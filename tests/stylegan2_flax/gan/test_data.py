@@ -11,7 +11,7 @@ from PIL import Image
 
 from stylegan2_flax.gan import data
 from stylegan2_flax.gan.folder import Folder
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 
 KEY = jax.random.key(3)
 

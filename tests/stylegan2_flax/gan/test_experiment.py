@@ -31,7 +31,7 @@ from stylegan2_flax.run import metrics
         ("score.features", "inception:nowhere.pth", "no Inception weights at nowhere.pth"),
         ("data.background", "wite", "data.background must be a colour .* 'wite'"),
         ("data.source", "tiny_image", r"unknown data.source 'tiny_image'.*tiny_images"),
-        ("init", "tiny", r"init='tiny' is neither a file nor offered.*tiny_generator"),
+        ("init", "tiny", r"init='tiny' is neither a file nor registered.*tiny_generator"),
         ("resolution", 12, "power of two"),
         ("discriminator.epilogue_kwargs.mbstd_group_size", 3, "a batch of 8 is no multiple of the 3"),
         ("generator.mapping_kwargs.num_layers", -1, "num_layers"),

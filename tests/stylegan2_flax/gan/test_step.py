@@ -10,10 +10,10 @@ import pytest
 
 from stylegan2_flax.gan import data
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
-from stylegan2_flax.gan.state import graphdefs, init_state, streams
+from stylegan2_flax.gan.state import init_state, random_streams, split_graphdefs
 from stylegan2_flax.gan.step import make_optimizers, make_train_step
 from stylegan2_flax.optimizer import ema_decay
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 
 
 class Training:
@@ -24,8 +24,8 @@ class Training:
         optimizers, replicated = make_optimizers(config), parallel.replicated(mesh)
         start = partial(init_state, optimizers=optimizers, augment_p=config.augment.p)
         self.state = jax.jit(start, out_shardings=replicated)(*jax.device_put((generator, discriminator), replicated))
-        self.step = make_train_step(config, graphdefs(generator, discriminator), optimizers, mesh)
-        key, sharding = streams(config.seed).data, parallel.over_batch(mesh)
+        self.step = make_train_step(config, split_graphdefs(generator, discriminator), optimizers, mesh)
+        key, sharding = random_streams(config.seed).data, parallel.over_batch(mesh)
         images = data.open_images(config.data, config.resolution, 3)
         self.batches = images.batches(config.train.batch_size, key, sharding)
 

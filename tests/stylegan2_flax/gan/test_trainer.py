@@ -14,14 +14,14 @@ from safetensors import safe_open
 
 import stylegan2_flax as sg2
 from stylegan2_flax.gan import experiment
-from stylegan2_flax.gan.data import Drawn, open_images
+from stylegan2_flax.gan.data import RenderedImages, open_images
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
 from stylegan2_flax.gan.score import open_features
 from stylegan2_flax.gan.snapshots import Snapshots
-from stylegan2_flax.gan.state import graphdefs
+from stylegan2_flax.gan.state import split_graphdefs
 from stylegan2_flax.run import config_record, metrics
 from stylegan2_flax.run.checkpoints import Checkpoints
-from stylegan2_flax.run.lock import owned
+from stylegan2_flax.run.lock import locked
 
 
 def assert_same(one, other):
@@ -81,7 +81,7 @@ def test_a_worse_score_replaces_nothing(module_config, ten_steps, mesh_of, tmp_p
     """The first score of a run has none to be worse than."""
     networks = make_generator(module_config), make_discriminator(module_config)
     images, features = open_images(module_config.data, 4, 3), open_features(module_config.score.features)
-    snapshots = Snapshots(module_config, tmp_path, graphdefs(*networks), mesh_of(8), images, features)
+    snapshots = Snapshots(module_config, tmp_path, split_graphdefs(*networks), mesh_of(8), images, features)
     metrics.append(tmp_path / "metrics.jsonl", 0, {"score": 0.0})
     score = snapshots.score(10, ten_steps[1])
     assert score["score"] == metrics.read(ten_steps[0] / "metrics.jsonl")[-1]["score"]
@@ -137,13 +137,13 @@ def test_a_finished_run_has_nothing_to_do(config, ten_steps):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(config, tmp_path, monkeypatch):
     """NaN in the images of the eighth step."""
-    whole = Drawn.batches
+    whole = RenderedImages.batches
 
     def broken(self, *arguments):
         batches = whole(self, *arguments)
         return lambda index: batches(index) * (jnp.nan if index == 7 else 1.0)
 
-    monkeypatch.setattr(Drawn, "batches", broken)
+    monkeypatch.setattr(RenderedImages, "batches", broken)
     with pytest.raises(FloatingPointError, match=r"step 8: Loss/D/loss, .*Loss/scores/real.* not finite"):
         experiment.run(config, tmp_path)
     assert metrics.read(tmp_path / "metrics.jsonl")[-1]["step"] == 6
@@ -162,7 +162,7 @@ def test_another_config_is_refused(config, ten_steps):
 
 def test_an_error_of_the_data_saves_first(config, ten_steps, tmp_path, monkeypatch):
     """An image that cannot be read, in the fourth step."""
-    whole = Drawn.batches
+    whole = RenderedImages.batches
 
     def broken(self, *arguments):
         batches = whole(self, *arguments)
@@ -175,7 +175,7 @@ def test_an_error_of_the_data_saves_first(config, ten_steps, tmp_path, monkeypat
         return batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(Drawn, "batches", broken)
+        patch.setattr(RenderedImages, "batches", broken)
         with pytest.raises(ValueError, match=r"cat\.png is damaged"):
             experiment.run(config, tmp_path)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["3"]
@@ -197,7 +197,7 @@ def test_a_run_goes_on_from_anywhere_and_without_the_file_it_started_from(config
     config.init = "start.safetensors"
     config.train.total_kimg = 2 * 8 / 1000
     experiment.run(config, "run")
-    recorded = config_record.read(tmp_path / "run")
+    recorded = config_record.read_config(tmp_path / "run")
     assert recorded.init == str(tmp_path / "start.safetensors")
     (tmp_path / "start.safetensors").unlink()
     (tmp_path / "elsewhere").mkdir()
@@ -207,5 +207,5 @@ def test_a_run_goes_on_from_anywhere_and_without_the_file_it_started_from(config
 
 
 def test_two_runs_in_one_workdir_are_refused(config, tmp_path):
-    with owned(tmp_path), pytest.raises(OSError, match="is at work in"):
+    with locked(tmp_path), pytest.raises(OSError, match="is at work in"):
         experiment.run(config, tmp_path)

@@ -30,12 +30,12 @@ def test_a_config_goes_by_name_by_path_and_as_a_record(tmp_path, monkeypatch):
     path.write_text(path.read_text() + "    config = faces64.get_config(arg)\n    config.seed = 7\n    return config\n")
     assert parse(f"--config={path}:no_contrast").loss.weights.structure_contrast == 0
     assert parse("--config=mine.py").train.num_steps == faces64.get_config("demo").train.num_steps
-    config_record.write(named, tmp_path / "run")
+    config_record.write_config(named, tmp_path / "run")
     assert parse("--config=run/config.json").to_dict() == named.to_dict()
 
 
 def test_fields_are_set_in_any_of_them(tmp_path):
-    config_record.write(faces64.get_config("demo"), tmp_path)
+    config_record.write_config(faces64.get_config("demo"), tmp_path)
     for text in ("faces64", f"{tmp_path}/config.json"):
         config = parse(
             f"--config={text}",
@@ -96,7 +96,7 @@ def set_fields(*arguments):
 
 
 def test_fields_of_a_run_are_set_in_any_order(tmp_path):
-    config_record.write(faces64.get_config("demo"), tmp_path)
+    config_record.write_config(faces64.get_config("demo"), tmp_path)
     fields = ("--config.evaluation.num_pairs=7", "--config.clips.classes=(1, 2)")
     expected = (str(tmp_path), {"evaluation.num_pairs": 7, "clips.classes": (1, 2)})
     assert set_fields(*fields, f"--workdir={tmp_path}") == expected
@@ -106,7 +106,7 @@ def test_fields_of_a_run_are_set_in_any_order(tmp_path):
 
 
 def test_the_config_of_a_run_is_not_exchanged(tmp_path):
-    config_record.write(faces64.get_config("demo"), tmp_path)
+    config_record.write_config(faces64.get_config("demo"), tmp_path)
     with pytest.raises(SystemExit, match="the config is that of the run"):
         set_fields(f"--workdir={tmp_path}", "--config=faces64")
     with pytest.raises(SystemExit, match=r"there is no config /nowhere/config\.json"):

@@ -7,9 +7,9 @@ import sys
 import time
 
 PROGRAM = """
-from stylegan2_flax.run import devices
-devices.PATIENCE, devices._SOON = 6, 1.0
-devices.join()
+from stylegan2_flax.run import parallel
+parallel.PATIENCE, parallel._SOON = 6, 1.0
+parallel.join()
 """
 
 TALK = """

@@ -63,8 +63,8 @@ def totals(**options):
 
     trainer = counter(
         actions=[Action(every=3, run=act, at_start=True)],
-        line=lambda state, values: {"total": float(state.total), **values},
-        after_line=lambda state: state._replace(total=jnp.zeros((), jnp.int32)),
+        log_metrics=lambda state, values: {"total": float(state.total), **values},
+        after_log=lambda state: state._replace(total=jnp.zeros((), jnp.int32)),
         **options,
     )
     return trainer, seen

@@ -1,1 +1,1 @@
-"""Training a StyleGAN2: data, networks, step, loop, scores and snapshots. `experiment.run` is the way in."""
+"""Training of a StyleGAN2: data, networks, train step, scores and snapshots. `experiment.run` trains from a config."""

@@ -1,6 +1,6 @@
-"""Real images, batch by batch: drawn on the device, from a TFDS dataset, or from a folder.
+"""Batches of real images: rendered on the device, from a TFDS dataset, or from a folder.
 
-A batch is a function of its number alone, so a run that resumes asks for the batches that it would have had.
+A batch is a function of its index only, so a resumed run sees the batches that it would have seen without a break.
 """
 
 import re
@@ -22,99 +22,101 @@ from stylegan2_flax.gan.folder import Folder
 _TFDS = re.compile(r"tfds:(?P<name>[^:]+(:[\d.*]+)?)(:(?P<split>[^:]+))?")
 
 Batches = Callable[[int], Float[Array, "b h w c"]]
-"""Number of a batch -> its images in [-1, 1], spread over the devices."""
+"""Index of a batch -> its images in [-1, 1], sharded over the devices."""
 
 
 @runtime_checkable
 class RealImages(Protocol):
-    """What a generator learns to draw."""
+    """A source of real images."""
 
     def batches(self, batch_size: int, key: Key[Array, ""], sharding: NamedSharding) -> Batches:
-        """Batches of that many images.
+        """A function that returns batches by index.
 
         Args:
             batch_size: images in a batch, over all devices and processes.
-            key: of the order of stored images, or of drawn ones, and of flips.
-            sharding: of a batch.
+            key: random key for the order of stored images, for rendered images and for flips.
+            sharding: sharding of a batch.
         """
         ...
 
 
 @runtime_checkable
-class Pictures(Protocol):
-    """Stored images by number."""
+class ImageSource(Protocol):
+    """Stored images by index."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w c"]: ...
 
 
 def open_images(config: ConfigDict, resolution: int, channels: int) -> RealImages:
-    """The images of `config.source`.
+    """Open the images of `config.source`.
 
     Args:
-        config: `data` of the experiment.
-        resolution, channels: of the images.
+        config: `config.data` of the experiment.
+        resolution: height and width of the images in pixels.
+        channels: 1, 3 or 4.
 
     Raises:
-        ValueError: there is no such source, it is empty, or its images do not fit or cannot be read.
+        ValueError: there is no such source, it is empty, or its images cannot be read or have another shape.
     """
     source = config.source
-    if factory := plugins.find(plugins.IMAGES, source):
-        return Drawn(factory(resolution), (resolution, resolution, channels), config.mirror)
+    if factory := plugins.find_factory(plugins.IMAGES, source):
+        return RenderedImages(factory(resolution), (resolution, resolution, channels), config.mirror)
     if match := _TFDS.fullmatch(source):
-        from stylegan2_flax.gan.tfds_images import TfdsImages  # TFDS takes seconds to import, and may not be installed
+        from stylegan2_flax.gan.tfds_images import TfdsImages  # TFDS is slow to import, and optional
 
         split = match["split"] or "train"
-        pictures = TfdsImages(match["name"], split, config.directory, resolution, channels, config.background)
+        images = TfdsImages(match["name"], split, config.directory, resolution, channels, config.background)
     elif source and Path(source).is_dir():
-        pictures = Folder(Path(source), resolution, channels, config.background, config.unreadable, config.workers)
+        images = Folder(Path(source), resolution, channels, config.background, config.unreadable, config.workers)
     else:
         raise ValueError(
             f"unknown data.source {source!r}: it is no folder, nor tfds:NAME or tfds:NAME:SPLIT, "
-            f"nor offered by an installed package ({plugins.offered(plugins.IMAGES)})"
+            f"nor registered by an installed package ({plugins.registered_names(plugins.IMAGES)})"
         )
-    return Stored(pictures, config.mirror, config.workers, config.prefetch)
+    return StoredImages(images, config.mirror, config.workers, config.prefetch)
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
-    """Stored images, each once in an epoch, in an order that each epoch draws anew.
+class StoredImages:
+    """Stored images, each once per epoch, shuffled in every epoch.
 
     Attributes:
-        pictures: the images.
-        mirror: whether half of them are flipped.
-        workers: threads that read them.
-        prefetch: batches that are read ahead.
+        images: the images.
+        mirror: whether to flip each image with probability 1/2.
+        workers: number of threads that read images.
+        prefetch: number of batches to read ahead.
     """
 
-    pictures: Pictures
+    images: ImageSource
     mirror: bool
     workers: int
     prefetch: int
 
     def batches(self, batch_size: int, key: Key[Array, ""], sharding: NamedSharding) -> Batches:
-        """Of several processes each reads its own part of a batch. ValueError where an image of it cannot be read."""
-        import grain  # takes seconds to import, and may not be installed
+        """See `RealImages`. Each process reads its own rows of a batch. ValueError if an image cannot be read."""
+        import grain  # slow to import, and optional
 
-        rows = _rows(sharding, batch_size)
+        rows = _local_rows(sharding, batch_size)
         seed = int(jax.random.bits(key, dtype=jnp.uint32))
-        endless = grain.MapDataset.source(self.pictures).shuffle(seed).repeat()
-        ours = grain.MapDataset.source(_Part(endless, batch_size, rows))
+        endless = grain.MapDataset.source(self.images).shuffle(seed).repeat()
+        local = grain.MapDataset.source(_LocalRows(endless, batch_size, rows))
         ahead = self.prefetch * len(rows)
         options = grain.ReadOptions(
             num_threads=self.workers if ahead else 0, prefetch_buffer_size=ahead and max(ahead, self.workers)
         )
         finish = jax.jit(
-            lambda index, images: _mirrored(_to_float(images), key, index) if self.mirror else _to_float(images)
+            lambda index, images: _flip_randomly(_to_float(images), key, index) if self.mirror else _to_float(images)
         )
         reader: Iterator[np.ndarray] = iter(())
-        following = -1
+        next_index = -1
 
         def batch(index: int) -> Float[Array, "b h w c"]:
-            nonlocal reader, following
-            if index != following:
-                reader = iter(ours[index * len(rows) :].to_iter_dataset(options).batch(len(rows)))
-            part, following = next(reader), index + 1
+            nonlocal reader, next_index
+            if index != next_index:
+                reader = iter(local[index * len(rows) :].to_iter_dataset(options).batch(len(rows)))
+            part = next(reader)
+            next_index = index + 1
             images = jax.make_array_from_process_local_data(sharding, part, (batch_size, *part.shape[1:]))
             return finish(jnp.uint32(index), images)
 
@@ -122,10 +124,10 @@ class Stored:
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
-    """This process's rows of all batches, one after the other."""
+class _LocalRows:
+    """This process's rows of all batches, one batch after the other."""
 
-    images: Any  # a MapDataset of grain
+    images: Any  # a grain.MapDataset
     batch_size: int
     rows: list[int]
 
@@ -137,23 +139,23 @@ class _Part:
         return self.images[batch * self.batch_size + self.rows[row]]
 
 
-def _rows(sharding: NamedSharding, batch_size: int) -> list[int]:
-    """The places of a batch that lie on devices of this process, in order."""
+def _local_rows(sharding: NamedSharding, batch_size: int) -> list[int]:
+    """The indices of a batch that are on devices of this process, in order."""
     parts = [index[0] for index in sharding.addressable_devices_indices_map((batch_size,)).values() if index]
     return sorted({row for part in parts for row in range(*part.indices(batch_size))})
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
-    """Images that are drawn on the devices, each new.
+class RenderedImages:
+    """Images that are rendered on the devices, new ones in every batch.
 
     Attributes:
-        draw: (key, how many) -> images; jitted here.
-        shape: of an image.
-        mirror: whether half of them are flipped.
+        draw: (key, number of images) -> images. It is jitted.
+        shape: shape [h, w, c] of an image.
+        mirror: whether to flip each image with probability 1/2.
 
     Raises:
-        ValueError: `draw` gives images of another shape.
+        ValueError: `draw` returns images of another shape.
     """
 
     draw: Callable[[Key[Array, ""], int], Array]
@@ -168,14 +170,16 @@ class Drawn:
     def batches(self, batch_size: int, key: Key[Array, ""], sharding: NamedSharding) -> Batches:
         def make(index: UInt[Array, ""]) -> Float[Array, "b h w c"]:
             images = self.draw(jax.random.fold_in(key, index), batch_size)
-            return _mirrored(images, key, index) if self.mirror else images
+            return _flip_randomly(images, key, index) if self.mirror else images
 
         jitted = jax.jit(make, out_shardings=sharding)
         return lambda index: jitted(jnp.uint32(index))
 
 
-def _mirrored(images: Float[Array, "b h w c"], key: Key[Array, ""], index: UInt[Array, ""]) -> Float[Array, "b h w c"]:
-    """Each image left as it is or flipped, half of the time."""
+def _flip_randomly(
+    images: Float[Array, "b h w c"], key: Key[Array, ""], index: UInt[Array, ""]
+) -> Float[Array, "b h w c"]:
+    """Flip each image horizontally with probability 1/2."""
     flip_key = jax.random.fold_in(jax.random.fold_in(key, index), 1)
     flips = jax.random.bernoulli(flip_key, shape=(images.shape[0], 1, 1, 1))
     return jnp.where(flips, images[:, :, ::-1], images)

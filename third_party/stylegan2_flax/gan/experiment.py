@@ -1,4 +1,4 @@
-"""A whole experiment: from a config and a workdir to a trained generator."""
+"""Training of a generator from a config, in a workdir."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from stylegan2_flax.gan.data import open_images
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
 from stylegan2_flax.gan.score import Features, opaque, open_features
 from stylegan2_flax.gan.state import TrainState
-from stylegan2_flax.gan.trainer import make_trainer, schedule_of
-from stylegan2_flax.run import devices as parallel
-from stylegan2_flax.run.config_record import record, undone_if_refused
-from stylegan2_flax.run.lock import owned
+from stylegan2_flax.gan.trainer import make_schedule, make_trainer
+from stylegan2_flax.run import parallel
+from stylegan2_flax.run.config_record import record_config, undo_on_error
+from stylegan2_flax.run.lock import locked
 from stylegan2_flax.run.loop import train
-from stylegan2_flax.run.recorder import check_board
+from stylegan2_flax.run.recorder import check_tensorboard
 
 MAY_CHANGE = (
     "init",
@@ -34,38 +34,38 @@ MAY_CHANGE = (
     "data.workers",
     "data.prefetch",
 )
-"""What a resumed run may set anew: how long it goes on, what it writes and keeps, where its images and the networks lie
-that it started from, and how it reads them."""
+"""The fields that a resumed run may change: how long to train, what to write and keep, and the locations of its images
+and initial networks."""
 
 
 def run(config: ConfigDict, workdir: str | Path) -> TrainState:
-    """Train what the config describes, or go on where the workdir stands; see `run.loop.train`.
+    """Train a generator and a discriminator, or resume the run in the workdir; see `run.loop.train`.
 
     Raises:
-        ValueError: the config is invalid, or is not the one that the workdir's run began with.
-        FileNotFoundError: there is no such file to start from.
-        ImportError: what the config asks for needs a package that is not installed.
-        OSError: another process is at work in the workdir.
+        ValueError: the config is invalid, or differs from the config of the run in the workdir.
+        FileNotFoundError: an initial network does not exist.
+        ImportError: the config needs a package that is not installed.
+        OSError: another process is training in the workdir.
     """
     workdir = Path(workdir)
-    # What is invalid is refused before anything is written.
+    # Everything is validated before anything is written.
     rules.check(config)
-    check_board(config.train.tensorboard)
+    check_tensorboard(config.train.tensorboard)
     mesh = parallel.make_mesh(config.train.batch_size)
     config = _with_absolute_paths(config)
     generator, discriminator = make_generator(config, workdir), make_discriminator(config, workdir)
     images = open_images(config.data, config.resolution, config.channels)
     features = _open_features(config)
-    with owned(workdir):
-        with undone_if_refused(workdir):
+    with locked(workdir):
+        with undo_on_error(workdir):
             with parallel.first_process_first("workdir"):
-                record(config, workdir, MAY_CHANGE)
+                record_config(config, workdir, MAY_CHANGE)
             trainer = make_trainer(config, workdir, generator, discriminator, images, features, mesh)
-        return train(trainer, schedule_of(config), workdir)
+        return train(trainer, make_schedule(config), workdir)
 
 
 def _with_absolute_paths(config: ConfigDict) -> ConfigDict:
-    """The config as the workdir records it, so that the same run goes on from any folder."""
+    """The config with absolute paths, so that the run can be resumed from any working directory."""
     config = config.copy_and_resolve_references()
     paths = (
         (config, "init", plugins.GENERATORS),
@@ -74,14 +74,14 @@ def _with_absolute_paths(config: ConfigDict) -> ConfigDict:
     )
     for section, name, group in paths:
         value = section[name]
-        is_offered = group is not None and plugins.find(group, value) is not None
-        if value and not is_offered and (path := Path(value).expanduser()).exists():
+        is_registered = group is not None and plugins.find_factory(group, value) is not None
+        if value and not is_registered and (path := Path(value).expanduser()).exists():
             section[name] = str(path.absolute())
     return config
 
 
 def _open_features(config: ConfigDict) -> Features | None:
-    """What images are scored by, if they are. Raises ValueError if it does not take the experiment's images."""
+    """The feature network for scores, if there is one. ValueError if it does not accept the experiment's images."""
     if not config.score.features:
         return None
     features = open_features(config.score.features)

@@ -1,4 +1,4 @@
-"""The two players of an experiment: new ones, or such as were trained before."""
+"""The generator and the discriminator of an experiment: new ones, or networks that were trained before."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -11,61 +11,64 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from stylegan2_flax import plugins
-from stylegan2_flax.gan.state import streams
+from stylegan2_flax.gan.state import random_streams
 
 Network = TypeVar("Network", sg2.Generator, sg2.Discriminator)
 
 
 def make_generator(config: ConfigDict, workdir: Path | None = None) -> sg2.Generator:
-    """The generator of `config.init`, or a new one of `config.generator` where that is empty.
+    """Load the generator `config.init`, or create one with the arguments `config.generator` if that is empty.
 
     Args:
         config: the experiment.
-        workdir: of a run that may have begun: where the file is gone, the run's own generator has the same form.
+        workdir: workdir of the run. If the file `config.init` is gone and the run has begun, the run's own generator,
+            which has the same architecture, is loaded instead.
 
     Raises:
         FileNotFoundError: there is no such generator.
-        ValueError: it makes other images than the experiment is about, or arguments do not fit each other.
+        ValueError: its images have another size or other channels than the experiment's, or arguments are invalid.
     """
     if config.init:
         generator = _load_generator(_own(config.init, workdir, "generator"))
-        _require(config, generator, f"the generator {config.init!r}")
+        _check_images(config, generator, f"the generator {config.init!r}")
         return generator
-    return _create(sg2.Generator, config, config.generator, streams(config.seed).generator)
+    return _create(sg2.Generator, config, config.generator, random_streams(config.seed).generator)
 
 
 def make_discriminator(config: ConfigDict, workdir: Path | None = None) -> sg2.Discriminator:
-    """The discriminator in the file `config.init_discriminator`, or a new one of `config.discriminator`.
+    """Load the discriminator from the file `config.init_discriminator`, or create one with `config.discriminator`.
 
     Args:
         config: the experiment.
-        workdir: as of `make_generator`.
+        workdir: as in `make_generator`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it takes other images or batches than the experiment's, or arguments do not fit each other.
+        ValueError: it takes other images or batch sizes than the experiment's, or arguments are invalid.
     """
     if config.init_discriminator:
         discriminator = sg2.load(_own(config.init_discriminator, workdir, "discriminator"), which="D")
-        _require(config, discriminator, f"the discriminator in {config.init_discriminator}")
+        _check_images(config, discriminator, f"the discriminator in {config.init_discriminator}")
     else:
-        discriminator = _create(sg2.Discriminator, config, config.discriminator, streams(config.seed).discriminator)
+        discriminator = _create(
+            sg2.Discriminator, config, config.discriminator, random_streams(config.seed).discriminator
+        )
     shape = (config.train.batch_size, config.resolution, config.resolution, config.channels)
-    jax.eval_shape(discriminator, jax.ShapeDtypeStruct(shape, jnp.float32))  # refuses a batch that makes no groups
+    jax.eval_shape(discriminator, jax.ShapeDtypeStruct(shape, jnp.float32))  # checks the batch size
     return discriminator
 
 
 def _create(kind: type[Network], config: ConfigDict, arguments: ConfigDict, key: Key[Array, ""]) -> Network:
-    """A new network of the experiment's images."""
+    """Create a network for the experiment's images."""
     sizes = {"img_resolution": config.resolution, "img_channels": config.channels}
     try:
         return jax.jit(lambda key: kind(**sizes, **arguments.to_dict(), rngs=nnx.Rngs(key)))(key)
-    except TypeError as error:  # an argument that there is not
-        raise ValueError(f"the config's arguments of {kind.__name__} are not its own: {error}") from None
+    except TypeError as error:  # an unknown argument
+        raise ValueError(f"the config has wrong arguments for {kind.__name__}: {error}") from None
 
 
 def _own(name: str, workdir: Path | None, network: str) -> str:
-    """The name; or the run's own network, where a file of that name is gone and the run has begun."""
+    """The name, or the path of the run's own network if the named file is gone and the run has begun."""
     own = None if workdir is None else workdir / f"{network}.safetensors"
     if own is None or not own.exists() or not Path(name).is_absolute() or Path(name).exists():
         return name
@@ -73,24 +76,24 @@ def _own(name: str, workdir: Path | None, network: str) -> str:
 
 
 def _load_generator(name: str) -> sg2.Generator:
-    if factory := plugins.find(plugins.GENERATORS, name):
+    if factory := plugins.find_factory(plugins.GENERATORS, name):
         return factory()
     try:
         network = sg2.load(name)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"no generator to start from: init={name!r} is neither a file "
-            f"nor offered by an installed package ({plugins.offered(plugins.GENERATORS)})"
+            f"nor registered by an installed package ({plugins.registered_names(plugins.GENERATORS)})"
         ) from None
     if not isinstance(network, sg2.Generator):
         raise ValueError(f"init={name!r} holds no generator")
     return network
 
 
-def _require(config: ConfigDict, network: sg2.Generator | sg2.Discriminator, what: str) -> None:
-    there = (network.img_resolution, network.img_channels, network.init_kwargs["c_dim"])
-    if there != (config.resolution, config.channels, 0):
+def _check_images(config: ConfigDict, network: sg2.Generator | sg2.Discriminator, what: str) -> None:
+    resolution, channels, classes = network.img_resolution, network.img_channels, network.init_kwargs["c_dim"]
+    if (resolution, channels, classes) != (config.resolution, config.channels, 0):
         raise ValueError(
-            f"{what} is for {there[0]} px, {there[1]} channels and {there[2]} label classes; "
+            f"{what} is for {resolution} px, {channels} channels and {classes} label classes; "
             f"this experiment trains on {config.resolution} px and {config.channels} channels, without labels"
         )

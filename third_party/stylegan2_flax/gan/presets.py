@@ -1,4 +1,4 @@
-"""Published settings of StyleGAN2's training, as functions of the resolution.
+"""Published hyperparameters of StyleGAN2 training, as functions of the resolution.
 
 Source: Karras et al. 2020, arXiv:2006.06676, appendix C, and the names and defaults of StyleGAN2-ADA's command line.
 """
@@ -9,21 +9,21 @@ from ml_collections import ConfigDict
 
 
 class Preset(NamedTuple):
-    """What differs from preset to preset."""
+    """The hyperparameters of a preset."""
 
-    kimg: float  # length of the training
+    kimg: float  # length of training, in thousands of images
     batch: int
     group: int  # images compared in the minibatch standard deviation
     channels: float  # channels of all layers, relative to those of config F; never more than 512
     rate: float  # learning rate of both networks
     gamma: float  # weight of R1
-    ema_kimg: float  # half-life of the averaged generator
-    rampup: float  # ... at most this share of the images seen; 0: no such bound
+    ema_kimg: float  # half-life of the averaged generator, in thousands of images
+    rampup: float  # upper bound of the half-life, as a fraction of the images seen so far; 0: none
     mapping_layers: int
 
 
 def auto(resolution: int, devices: int = 1) -> Preset:
-    """Settings that work at any resolution, on few devices."""
+    """Hyperparameters for any resolution, on a few devices."""
     batch = max(min(devices * min(4096 // resolution, 32), 64), devices)
     return Preset(
         kimg=25000.0,
@@ -47,9 +47,12 @@ NAMES = ("auto", *FIXED)
 
 
 def apply(config: ConfigDict, name: str, devices: int = 1) -> None:
-    """Set the fields of `config` that a preset is about, for its resolution.
+    """Set the hyperparameters of a preset in a config, for its resolution.
 
-    devices: those that "auto" shall use well.
+    Args:
+        config: the experiment; it is changed.
+        name: one of `NAMES`.
+        devices: number of devices, on which the batch size of "auto" depends.
 
     Raises:
         ValueError: there is no such preset.

@@ -1,4 +1,4 @@
-"""What the fields of an experiment's config may be, as far as it can be said without its images and networks."""
+"""Validation of the config of a GAN experiment, as far as possible without its images and networks."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _COUNT, _SIZE, _NONE = at_least(1), positive(), positive(or_zero=True)
 
 
 def _is_colour(value: Any) -> bool:
-    return bool(ImageColor.getrgb(value))  # ValueError of an unknown one
+    return bool(ImageColor.getrgb(value))  # ValueError if it is unknown
 
 
 RULES = {
@@ -65,15 +65,15 @@ RULES = {
 
 
 def check(config: ConfigDict) -> None:
-    """Check all fields at once; networks and data check their own.
+    """Check all fields, except those that networks and data check themselves.
 
     Raises:
-        ValueError: fields are missing, are not what they may be, or do not go together; each is named.
+        ValueError: fields are missing, invalid or contradict each other; the message names all of them.
     """
-    config_rules.check(config, RULES, _samples, _channels, _labels)
+    config_rules.check(config, RULES, _check_samples, _check_channels, _check_labels)
 
 
-def _samples(config: ConfigDict) -> str | None:
+def _check_samples(config: ConfigDict) -> str | None:
     if config.score.num_samples % config.score.batch_size == 0:
         return None
     return (
@@ -82,14 +82,14 @@ def _samples(config: ConfigDict) -> str | None:
     )
 
 
-def _channels(config: ConfigDict) -> str | None:
-    plan = config.augment
-    if plan.mode == "off" or "color" not in PIPELINES[plan.pipeline] or config.channels in (1, 3):
+def _check_channels(config: ConfigDict) -> str | None:
+    options = config.augment
+    if options.mode == "off" or "color" not in PIPELINES[options.pipeline] or config.channels in (1, 3):
         return None
-    return f"augment.pipeline={plan.pipeline} changes colours, which needs 1 or 3 channels: choose bg, geom or blit"
+    return f"augment.pipeline={options.pipeline} changes colours, which needs 1 or 3 channels: choose bg, geom or blit"
 
 
-def _labels(config: ConfigDict) -> str | None:
+def _check_labels(config: ConfigDict) -> str | None:
     if not any(network.get("c_dim") for network in (config.generator, config.discriminator)):
         return None
     return (

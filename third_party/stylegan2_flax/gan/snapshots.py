@@ -1,4 +1,4 @@
-"""What a run shows of itself: grids of images, networks in files of their own, and scores."""
+"""Snapshots of a run: grids of images, files of both networks, and scores."""
 
 from functools import partial
 from pathlib import Path
@@ -14,22 +14,29 @@ import stylegan2_flax as sg2
 from stylegan2_flax import media
 from stylegan2_flax.gan.data import Batches, RealImages
 from stylegan2_flax.gan.score import Features, Scorer
-from stylegan2_flax.gan.state import TrainState, streams
-from stylegan2_flax.run import devices as parallel
-from stylegan2_flax.run import metrics
+from stylegan2_flax.gan.state import TrainState, random_streams
+from stylegan2_flax.run import metrics, parallel
 
 
 class Snapshots:
-    """Writes into a run's workdir; everything is drawn by the averaged generator, without truncation.
+    """Writes snapshots and scores of the averaged generator, without truncation, into the workdir:
 
     snapshots/reals.png         real images
-    snapshots/STEP.png          images of the same latents each time
-    generator.safetensors       the averaged generator as of the last snapshot
-    discriminator.safetensors   its opponent
+    snapshots/STEP.png          generated images, of the same latents each time
+    generator.safetensors       the averaged generator
+    discriminator.safetensors   the discriminator
     best.safetensors            the averaged generator with the best score so far
     reals.npz                   statistics of the real images' features
 
-    All processes draw, and the first writes.
+    All processes generate images, and process 0 writes files.
+
+    Args:
+        config: the experiment.
+        workdir: the workdir of the run.
+        graphdefs: graphdefs of both networks; see `state.split_graphdefs`.
+        mesh: the devices.
+        images: the real images.
+        features: the feature network for scores; None for no scores.
     """
 
     def __init__(
@@ -41,11 +48,15 @@ class Snapshots:
         images: RealImages,
         features: Features | None = None,
     ):
-        """images: the real ones; features: what images are scored by, if they are."""
-        self._config, self._workdir, self._graphdefs, self._mesh = config, workdir, graphdefs, mesh
-        self._images, self._writes = images, jax.process_index() == 0
-        keys = streams(config.seed)
-        self._show_keys, self._score_keys = jax.random.split(keys.snapshot), jax.random.split(keys.score)
+        self._config = config
+        self._workdir = workdir
+        self._graphdefs = graphdefs
+        self._mesh = mesh
+        self._images = images
+        self._writes = jax.process_index() == 0
+        keys = random_streams(config.seed)
+        self._grid_keys = jax.random.split(keys.snapshot)
+        self._score_keys = jax.random.split(keys.score)
         self._draw = jax.jit(self._generate, static_argnums=3)
         self._gather = jax.jit(lambda images: images, out_shardings=parallel.replicated(mesh))
         self._scorer = None
@@ -54,28 +65,28 @@ class Snapshots:
             self._scorer = Scorer(config.score, features, reals, workdir / "reals.npz", mesh)
 
     def write(self, step: int, state: TrainState) -> dict[str, float]:
-        """Save the grid and both networks; gives no figures."""
-        plan, folder = self._config.snapshot, self._workdir / "snapshots"
-        size = plan.rows * plan.columns
+        """Save the grid and both networks. Returns no metrics."""
+        folder = self._workdir / "snapshots"
+        size = self._config.snapshot.rows * self._config.snapshot.columns
         if not (folder / "reals.png").exists():
-            self._save_grid(self._reals(self._show_keys[0], size)(0), folder / "reals.png")
-        self._save_grid(self._fakes(self._show_keys[1], size, state)(0), folder / f"{step:07d}.png")
+            self._save_grid(self._reals(self._grid_keys[0], size)(0), folder / "reals.png")
+        self._save_grid(self._fakes(self._grid_keys[1], size, state)(0), folder / f"{step:07d}.png")
         if self._writes:
-            about = {"step": str(step), "kimg": str(step * self._config.train.batch_size / 1000)}
-            sg2.save(self._generator(state), self._workdir / "generator.safetensors", about)
+            metadata = {"step": str(step), "kimg": str(step * self._config.train.batch_size / 1000)}
+            sg2.save(self._generator(state), self._workdir / "generator.safetensors", metadata)
             parts = (part["discriminator"] for part in (self._graphdefs, state.params, state.buffers))
-            sg2.save(nnx.merge(*parts), self._workdir / "discriminator.safetensors", about)
+            sg2.save(nnx.merge(*parts), self._workdir / "discriminator.safetensors", metadata)
         return {}
 
     def score(self, step: int, state: TrainState) -> dict[str, float]:
-        """The score under its name in the log; saves the generator if none was better. Nothing without features."""
+        """Compute the score, and save the generator if it is the best so far. Returns no metrics without features."""
         if self._scorer is None:
             return {}
         score = self._scorer(self._fakes(self._score_keys[1], self._config.score.batch_size, state))
         before = [line["score"] for line in metrics.read(self._workdir / "metrics.jsonl") if "score" in line]
         if self._writes and score <= min(before, default=score):
-            about = {"score": repr(score), "features": self._config.score.features, "step": str(step)}
-            sg2.save(self._generator(state), self._workdir / "best.safetensors", about)
+            metadata = {"score": repr(score), "features": self._config.score.features, "step": str(step)}
+            sg2.save(self._generator(state), self._workdir / "best.safetensors", metadata)
         return {"score": score}
 
     def _generator(self, state: TrainState) -> sg2.Generator:

@@ -1,4 +1,4 @@
-"""The train state: plain data, all of it, so that a checkpoint is the state and nothing else."""
+"""The train state, which consists of arrays only, so that a checkpoint is the state and nothing else."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from stylegan2_flax.discriminator import Discriminator
 from stylegan2_flax.generator import Generator
 from stylegan2_flax.layers import Buffer
 
-FIGURES = (
+METRICS = (
     "Loss/scores/fake",
     "Loss/scores/real",
     "Loss/signs/fake",
@@ -24,22 +24,22 @@ FIGURES = (
     "Loss/pl_penalty",
     "Loss/r1_penalty",
 )
-"""What a step counts: logits and their signs, the losses of the four phases, penalties without their weights."""
+"""Metrics of a step: means of logits and of their signs, losses of the four phases, penalties without weights."""
 
 
 class TrainState(NamedTuple):
-    """Everything that changes in training. Randomness is a function of seed and step.
+    """Everything that changes in training. All randomness is a function of the seed and the step.
 
     Attributes:
-        step: batches seen so far.
-        params: parameters of "generator" and "discriminator", nested dicts of arrays.
-        ema: running average of the generator's parameters: what users get.
-        buffers: of both networks; the mean latent is among the generator's.
-        opt_state: of both optimisers.
-        path_length: the running mean of path lengths.
-        augment_p: the probability of each augmentation.
-        signs: sum of mean sign(D(real)) over the steps since augment_p was set.
-        totals: sum and count of each of `FIGURES` since the last line of the log.
+        step: number of steps made.
+        params: parameters of "generator" and "discriminator", as nested dicts of arrays.
+        ema: moving average of the generator's parameters, which inference uses.
+        buffers: buffers of both networks; the generator's include the mean latent.
+        opt_state: optimizer states of both networks.
+        path_length: moving average of path lengths.
+        augment_p: probability of each augmentation.
+        signs: sum of mean sign(D(real)) over the steps since augment_p was last updated.
+        totals: sum and count of each of `METRICS` since the last line of the log.
     """
 
     step: Int[Array, ""]
@@ -53,8 +53,8 @@ class TrainState(NamedTuple):
     totals: dict[str, Float[Array, "2"]]
 
 
-class Streams(NamedTuple):
-    """The independent random streams of a run."""
+class RandomStreams(NamedTuple):
+    """Independent random keys for the parts of a run."""
 
     generator: Key[Array, ""]
     discriminator: Key[Array, ""]
@@ -64,9 +64,9 @@ class Streams(NamedTuple):
     snapshot: Key[Array, ""]
 
 
-def streams(seed: int) -> Streams:
-    """Name the streams of a seed. Step i draws from fold_in(steps, i), batch i of the data from fold_in(data, i)."""
-    return Streams(*jax.random.split(jax.random.key(seed), len(Streams._fields)))
+def random_streams(seed: int) -> RandomStreams:
+    """Split the key of a seed. Step i uses fold_in(steps, i), and batch i of the data fold_in(data, i)."""
+    return RandomStreams(*jax.random.split(jax.random.key(seed), len(RandomStreams._fields)))
 
 
 def init_state(
@@ -75,33 +75,33 @@ def init_state(
     optimizers: dict[str, optax.GradientTransformation],
     augment_p: float,
 ) -> TrainState:
-    """The state before the first step. Jit it, or `jax.eval_shape` it for shapes alone."""
+    """The initial state. Can be jitted, or traced with `jax.eval_shape` for shapes."""
     networks = {"generator": generator, "discriminator": discriminator}
     split = {name: nnx.split(network, nnx.Param, Buffer) for name, network in networks.items()}
-    params = {name: _strong(params) for name, (_, params, _) in split.items()}
+    params = {name: _strongly_typed(params) for name, (_, params, _) in split.items()}
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         ema=jax.tree.map(jnp.copy, params["generator"]),
-        buffers={name: _strong(buffers) for name, (_, _, buffers) in split.items()},
+        buffers={name: _strongly_typed(buffers) for name, (_, _, buffers) in split.items()},
         opt_state={name: optimizers[name].init(params[name]) for name in networks},
         path_length=jnp.zeros(()),
         augment_p=jnp.asarray(augment_p, jnp.float32),
         signs=jnp.zeros(()),
-        totals=no_totals(),
+        totals=zero_totals(),
     )
 
 
-def no_totals() -> dict[str, Float[Array, "2"]]:
-    """The totals before anything is counted."""
-    return {name: jnp.zeros(2) for name in FIGURES}
+def zero_totals() -> dict[str, Float[Array, "2"]]:
+    """Totals of no steps."""
+    return {name: jnp.zeros(2) for name in METRICS}
 
 
-def _strong(state: nnx.State) -> PyTree:
-    # A weakly typed zero of the first state would be a strong one in the second, and every phase compile twice.
+def _strongly_typed(state: nnx.State) -> PyTree:
+    # Weakly typed arrays would be strongly typed after the first step, so every phase would compile twice.
     return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), nnx.to_pure_dict(state))
 
 
-def graphdefs(generator: Generator, discriminator: Discriminator) -> dict[str, nnx.GraphDef]:
-    """Both networks without their arrays: `nnx.merge(graphdef, params, buffers)` gives them back."""
+def split_graphdefs(generator: Generator, discriminator: Discriminator) -> dict[str, nnx.GraphDef]:
+    """Graphdefs of both networks, for `nnx.merge(graphdef, params, buffers)`."""
     return {"generator": nnx.graphdef(generator), "discriminator": nnx.graphdef(discriminator)}

@@ -1,4 +1,4 @@
-"""Images of a TFDS dataset, read from its ArrayRecord files without TensorFlow."""
+"""Training images from a TFDS dataset, read from its ArrayRecord files without TensorFlow."""
 
 from typing import Any
 
@@ -6,30 +6,31 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
-from stylegan2_flax.gan.folder import squared
+from stylegan2_flax.gan.folder import fit_square
 from stylegan2_flax.media.images import with_channels
 from stylegan2_flax.media.pixels import to_pillow
 
 
 class TfdsImages:
-    """The feature "image" of a dataset, as square images of one size.
+    """The feature "image" of a TFDS dataset, as square images of one size.
 
     Args:
-        name: of the dataset, NAME or NAME:VERSION.
-        split: which part of it.
-        directory: where it was prepared; "" for TFDS' own folder.
-        resolution, channels: of the images.
-        background: colour of transparent parts; see `media.load_pillow`.
+        name: name of the dataset, NAME or NAME:VERSION.
+        split: name of the split.
+        directory: the data_dir in which the dataset was prepared; "" for the default of TFDS.
+        resolution: height and width of the images in pixels.
+        channels: 1, 3 or 4.
+        background: colour behind transparent pixels; see `media.load_pillow`.
 
     Raises:
-        ValueError: there is no such dataset, or it has no images.
+        ValueError: there is no such dataset, or it has no feature "image".
     """
 
     def __init__(self, name: str, split: str, directory: str, resolution: int, channels: int, background: str):
         self._resolution, self._channels, self._background = resolution, channels, background
         try:
             self._source: Any = tfds.data_source(name, split=split, data_dir=directory or None)
-        except Exception as error:  # TFDS has many, and no common one; it answers with all names it knows
+        except Exception as error:  # TFDS has no common base class of errors; its message lists all known names
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise ValueError(
                 f"TFDS cannot open {name!r}, split {split!r}: {reason}. It takes a name of "
@@ -44,4 +45,4 @@ class TfdsImages:
 
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w c"]:
         picture = to_pillow(self._source[index]["image"])
-        return squared(with_channels(picture, self._channels, self._background), self._resolution)
+        return fit_square(with_channels(picture, self._channels, self._background), self._resolution)

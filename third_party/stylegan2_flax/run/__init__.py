@@ -1,1 +1,1 @@
-"""How anything here is trained: checkpoints, interruption, devices and processes, metrics, the record of a config."""
+"""Training infrastructure: loop, checkpoints, interruption, devices and processes, metrics, config records."""

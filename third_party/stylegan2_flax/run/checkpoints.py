@@ -1,10 +1,10 @@
-"""Checkpoints of a train state, which is a named tuple: the only file that knows Orbax.
+"""Checkpoints of a train state, which is a named tuple. This is the only module that uses Orbax.
 
-Each field of the state is an item of its own in a checkpoint, so that a reader takes what it needs: a user of the model
-wants the averaged parameters and the buffers, not the optimiser's memory.
+Each field of the state is a separate item of a checkpoint, so that a reader can load some of them: inference needs the
+averaged parameters and the buffers, but not the optimizer state.
 
-A checkpoint is whole or absent: Orbax writes under another name and renames. One that was damaged afterwards, which the
-digests that lie in it tell, is named on stderr, and the one before it is used.
+A checkpoint is complete or absent, since Orbax writes under a temporary name. Each one holds digests of its arrays. If
+they show that it was damaged later, a warning names it, and the checkpoint before it is used.
 """
 
 import errno
@@ -23,28 +23,30 @@ from jaxtyping import Array, PyTree, UInt
 from orbax.checkpoint import v1 as ocp
 from tqdm import tqdm
 
-from stylegan2_flax.run import devices as parallel
-from stylegan2_flax.run.arrays import Misfit, check_shapes, named
+from stylegan2_flax.run import parallel
+from stylegan2_flax.run.trees import ShapeMismatchError, check_shapes, leaves_by_path
 
 State = TypeVar("State", bound=tuple)
 """A NamedTuple of trees of arrays."""
 
 _DIGESTS = "digests"
-"""The item of a checkpoint that tells whether the others are as they were written."""
+"""The item of a checkpoint that holds a digest of each other item."""
 
 
 class Checkpoints:
-    """The checkpoints of one run, written in the background while training goes on; a context manager.
+    """The checkpoints of one run, written in the background. A context manager.
 
     Args:
-        folder: where they lie, one numbered folder each; made if missing.
-        keep: how many of the latest to keep.
+        folder: holds one numbered folder for each checkpoint; created if it is missing.
+        keep: number of latest checkpoints to keep.
     """
 
     def __init__(self, folder: Path, keep: int):
-        self._folder, self._keep = folder, keep
+        self._folder = folder
+        self._keep = keep
         self._checkpointer = self._open(tidy=True)
-        self._found, self._saved = self.latest_step, False  # the newest from before; whether one of this run is there
+        self._initial_step = self.latest_step
+        self._saved = False  # whether this run has written a checkpoint
 
     def __enter__(self) -> "Checkpoints":
         logging.getLogger("absl").addFilter(_not_from_orbax)
@@ -57,58 +59,61 @@ class Checkpoints:
 
     @property
     def latest_step(self) -> int | None:
-        """Step of the newest checkpoint, whole or about to be."""
+        """The step of the newest checkpoint, which may still be being written. None if there is none."""
         latest = self._checkpointer.latest
         return None if latest is None else latest.step
 
     def restore(self, target: State) -> State | None:
-        """The newest checkpoint, with the shapes, dtypes and shardings of `target` (jax.ShapeDtypeStruct).
+        """Restore the newest checkpoint that is not damaged. Returns None if there is no checkpoint.
 
-        Those that are damaged are moved into the folder `damaged` beside this one. None if there is no checkpoint.
+        Damaged checkpoints are moved into the folder `damaged` next to this one.
+
+        Args:
+            target: the state with a `jax.ShapeDtypeStruct` (shape, dtype and sharding) in place of each array.
 
         Raises:
-            OSError: there is no room for the checkpoints of this run.
-            ValueError: they are of another model, or all are damaged.
+            OSError: the disk has no space for the checkpoints of this run.
+            ValueError: the checkpoints are of another model, or all of them are damaged.
         """
         self.wait()
-        self._check_room(target)
+        self._check_free_space(target)
         if self.latest_step is None:
             return None
-        found = _load_newest(self._checkpointer, _fields(target))
-        if found.damaged:
+        loaded = _load_newest(self._checkpointer, _fields(target))
+        if loaded.damaged:
             with parallel.first_process_first("damaged"):
-                for path in found.damaged:
+                for path in loaded.damaged:
                     _move(path, self._folder.with_name("damaged") / path.name)
             self._reopen()
-        return type(target)(**found.fields)
+        return type(target)(**loaded.fields)
 
     def save(self, step: int, state: Any) -> None:
-        """Save the state after `step` steps, unless it is there. Returns as soon as the state may be donated.
+        """Save the state after `step` steps, unless it is saved already. Returns as soon as the state may be donated.
 
-        A save that fails for want of room is told on stderr, here or when it is waited for. The older ones stay. So is
-        one that fails for another reason, if one of this run succeeded: the first must not fail, or nothing would be
-        left at the end. Of several processes, which cannot know of each other's failures, any failure ends the run.
+        If the disk is full, a warning is printed, now or at the next wait, and older checkpoints are kept. Other errors
+        are warnings too once this run has written a checkpoint. With several processes, which do not know of each
+        other's errors, every error is raised.
 
         Raises:
-            OSError: the first checkpoint could not be written, for another reason than want of room.
+            OSError: the first checkpoint could not be written, and the disk is not full.
         """
         self.wait()
         if step != self.latest_step:
-            with self._survived():
+            with self._errors_as_warnings():
                 fields = _fields(state)
                 self._checkpointer.save_checkpointables_async(step, {**fields, _DIGESTS: _digests(fields)}, force=True)
 
     def wait(self) -> None:
-        """Wait until what is being saved is on the disk. Raises like `save`."""
-        with self._survived():
+        """Wait until the checkpoint that is being saved is on disk. Raises the same errors as `save`."""
+        with self._errors_as_warnings():
             self._checkpointer.wait()
-            self._saved = self._saved or self.latest_step not in (None, self._found)
+            self._saved = self._saved or self.latest_step not in (None, self._initial_step)
 
     def finish(self, step: int) -> None:
-        """Wait, and make sure that the state after `step` steps is there.
+        """Wait, and check that the state after `step` steps is saved.
 
         Raises:
-            OSError: it could not be written.
+            OSError: it is not.
         """
         self.wait()
         if (self.latest_step or 0) != step:
@@ -126,31 +131,31 @@ class Checkpoints:
         )
 
     def _reopen(self) -> None:
-        """See what lies in the folder."""
-        with suppress(Exception):  # one that could not write a checkpoint may complain of it once more
+        """Read the list of checkpoints from the folder again."""
+        with suppress(Exception):  # closing may raise the error of a failed save again
             self._checkpointer.close()
         self._checkpointer = self._open(tidy=False)
 
     @contextmanager
-    def _survived(self) -> Iterator[None]:
+    def _errors_as_warnings(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # Orbax, TensorStore and the system have many, and no common one
+        except Exception as error:  # Orbax, TensorStore and the system have no common base class of errors
             if jax.process_count() > 1:
                 raise
-            if not self._saved and not _is_want_of_room(error):
+            if not self._saved and not _is_disk_full(error):
                 raise OSError(errno.EIO, f"the first checkpoint could not be written: {_reason(error)}") from error
             for path in self._folder.glob("*.orbax-checkpoint-tmp"):
-                shutil.rmtree(path, ignore_errors=True)  # what cannot be cleared away now, the next start will
+                shutil.rmtree(path, ignore_errors=True)  # leftovers are removed at the next start
             self._reopen()
             warn(
                 f"a checkpoint could not be written ({_reason(error)}); the newest in {self._folder} is of step "
                 f"{self.latest_step or 0}"
             )
 
-    def _check_room(self, target: Any) -> None:
+    def _check_free_space(self, target: Any) -> None:
         size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(target))
-        # While one is written, those that are to be kept are there as well.
+        # While a checkpoint is written, those to be kept take space as well.
         missing = max(1, self._keep + 1 - len(self._checkpointer.checkpoints))
         free = shutil.disk_usage(self._folder).free
         if free < missing * size:
@@ -162,11 +167,15 @@ class Checkpoints:
 
 
 def load(folder: Path, target: dict[str, PyTree]) -> dict[str, PyTree]:
-    """Read the fields of the newest checkpoint in `folder` that `target` holds: {field: jax.ShapeDtypeStruct tree}.
+    """Load some fields of the newest checkpoint that is not damaged.
+
+    Args:
+        folder: the folder of checkpoints.
+        target: for each field to load, its tree with a `jax.ShapeDtypeStruct` in place of each array.
 
     Raises:
         FileNotFoundError: there is no checkpoint.
-        ValueError: it holds other fields, names or shapes; or all are damaged.
+        ValueError: the checkpoint has other fields, names or shapes, or all checkpoints are damaged.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} does not exist: no checkpoint was written there")
@@ -180,25 +189,25 @@ def _fields(state: Any) -> dict[str, PyTree]:
     return state._asdict()
 
 
-class _Found(NamedTuple):
+class _Loaded(NamedTuple):
     fields: dict[str, PyTree]
-    damaged: list[Path]  # newer ones that could not be read
+    damaged: list[Path]  # newer checkpoints that could not be read
 
 
-def _load_newest(checkpointer: ocp.training.Checkpointer, target: dict[str, Any]) -> _Found:
+def _load_newest(checkpointer: ocp.training.Checkpointer, target: dict[str, Any]) -> _Loaded:
     reasons: dict[Path, str] = {}
     for checkpoint in reversed(checkpointer.checkpoints):
         path = Path(str(checkpoint.path))
         try:
             fields = _load(checkpointer, checkpoint.step, path, target)
-        except Misfit:
+        except ShapeMismatchError:
             raise
-        except Exception as error:  # see _survived
+        except Exception as error:  # see _errors_as_warnings
             reasons[path] = _reason(error)
             continue
         for damaged, reason in reasons.items():
             warn(f"checkpoint {damaged} is damaged ({reason}); that of step {checkpoint.step} is used")
-        return _Found(fields, list(reasons))
+        return _Loaded(fields, list(reasons))
     raise ValueError(
         "no checkpoint can be read:\n" + "\n".join(f"  {path}: {reason}" for path, reason in reasons.items()) + "\n"
         "Delete their folder to start over."
@@ -206,12 +215,13 @@ def _load_newest(checkpointer: ocp.training.Checkpointer, target: dict[str, Any]
 
 
 def _load(checkpointer: ocp.training.Checkpointer, step: int, path: Path, target: dict[str, Any]) -> dict[str, PyTree]:
-    """Raises Misfit if it is of another model, and whatever else if it is damaged."""
+    """Raises ShapeMismatchError if the checkpoint is of another model, and any other error if it is damaged."""
     stored = checkpointer.checkpointables_metadata(step).metadata
     for field, tree in target.items():
         if stored.get(field) is None and jax.tree.leaves(tree):
             raise ValueError(f"it has no readable {field}")
-    check_shapes(f"checkpoint {path}", named({field: stored[field] for field in target}), named(target))
+    found = leaves_by_path({field: stored[field] for field in target})
+    check_shapes(f"checkpoint {path}", found, leaves_by_path(target))
     sharding = jax.tree.leaves(target)[0].sharding
     digests = {name: jax.ShapeDtypeStruct((), jnp.uint32, sharding=sharding) for name in stored if name != _DIGESTS}
     fields = checkpointer.load_checkpointables(step, {**target, _DIGESTS: digests})
@@ -224,12 +234,12 @@ def _load(checkpointer: ocp.training.Checkpointer, step: int, path: Path, target
 
 @jax.jit
 def _digests(fields: dict[str, PyTree]) -> dict[str, UInt[Array, ""]]:
-    """Of each field a number that tells whether a bit of it has changed, on whatever devices it lies."""
+    """A checksum of each field, which does not depend on the devices that hold it."""
     return {field: _digest(tree) for field, tree in fields.items()}
 
 
 def _digest(tree: PyTree) -> UInt[Array, ""]:
-    """The sum of all entries' bits, weighted by their places: the weights are odd, so no bit of the sum is lost."""
+    """A weighted sum of the bits of all entries. The weights are odd, so every changed bit changes its term."""
     total = jnp.zeros((), jnp.uint32)
     for leaf in jax.tree.leaves(tree):
         width = 8 * leaf.dtype.itemsize
@@ -248,12 +258,12 @@ def _move(path: Path, to: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The beginning of its message."""
+    """The beginning of the error message, on one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _is_want_of_room(error: BaseException | None) -> bool:
-    """Whether the system refused for want of room, by its number or, where a library passed it on, by its words."""
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Whether the disk is full, by the error number or, if a library wrapped the error, by its message."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return True
@@ -265,10 +275,10 @@ def _is_want_of_room(error: BaseException | None) -> bool:
 
 
 def _not_from_orbax(record: logging.LogRecord) -> bool:
-    # It logs the traceback of a failed save in each of its threads; the error itself comes to `_survived`.
+    # Orbax logs the traceback of a failed save in each of its threads; `_errors_as_warnings` handles the error.
     return "orbax" not in record.pathname
 
 
 def warn(message: str) -> None:
-    """Tell the user, above the progress bar."""
+    """Print a warning on stderr, above the progress bar."""
     tqdm.write(f"warning: {message}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The flag --config (a named experiment, a Python file, or the config.json of a run) and its fields as flags."""
+"""The flag --config: the name of a config, a Python file, or the config.json of a run."""
 
 import sys
 import traceback
@@ -16,18 +16,18 @@ from ml_collections.config_flags.config_flags import get_override_values
 from stylegan2_flax.run import config_record
 
 ARGV: list[str] = []
-"""The command line that is being parsed, where the flag looks for --config.FIELD=VALUE."""
+"""The command line that is being parsed; the flag looks for --config.FIELD=VALUE in it."""
 
 
 def define(
     flag_values: flags.FlagValues, configs: ModuleType | None = None, *, required: bool = True
 ) -> flags.FlagHolder[ConfigDict]:
-    """Define --config, and with it --config.FIELD=VALUE for any field of the config.
+    """Define --config, and --config.FIELD=VALUE for all fields of the config.
 
     Args:
         flag_values: the flags of the command.
-        configs: a package of configs that can be called by their names, if there is one.
-        required: whether the command cannot do without.
+        configs: a package whose modules may be given by name.
+        required: whether the flag must be given.
     """
     named = f"a name ({', '.join(_names(configs))}), " if configs else ""
     holder = config_flags.DEFINE_config_file(
@@ -70,18 +70,18 @@ def overrides(flag_values: flags.FlagValues) -> dict[str, Any]:
 
 
 def load(text: str, configs: ModuleType | None = None) -> ConfigDict:
-    """The config that --config=`text` names, locked.
+    """Load and lock the config that --config=`text` stands for.
 
     Raises:
-        ValueError: there is none of that name, or it cannot be read.
+        ValueError: there is no such config, or it cannot be read.
     """
     path, colon, switches = text.partition(":")
     if path.endswith(".json"):
         if colon:
             raise ValueError(f"{path} is the record of a run, which takes no switches: leave out {colon}{switches}")
-        config = config_record.read_file(Path(path).expanduser())
+        config = config_record.read_config_file(Path(path).expanduser())
     else:
-        config = _run(_find(path, configs), colon + switches)
+        config = _run_file(_config_file(path, configs), colon + switches)
     return config.lock()
 
 
@@ -90,27 +90,27 @@ def _names(configs: ModuleType | None) -> list[str]:
     return sorted(path.stem for folder in folders for path in folder.glob("[!_]*.py"))
 
 
-def _find(text: str, configs: ModuleType | None) -> Path:
+def _config_file(text: str, configs: ModuleType | None) -> Path:
     path = Path(text).expanduser()
     if path.is_file():
         return path
     if text in _names(configs):
         assert configs
         return Path(configs.__path__[0]) / f"{text}.py"
-    offered = f", nor a name ({', '.join(_names(configs))})" if configs else ""
-    raise ValueError(f"there is no config {text!r}: it is neither a file{offered}")
+    names = f", nor a name ({', '.join(_names(configs))})" if configs else ""
+    raise ValueError(f"there is no config {text!r}: it is neither a file{names}")
 
 
-def _run(path: Path, switches: str) -> ConfigDict:
-    """What `get_config` of a Python file gives, called with what stands behind the colon, if there is one."""
+def _run_file(path: Path, switches: str) -> ConfigDict:
+    """Call `get_config` of a Python file, with the text after the colon if there is a colon."""
     loader = SourceFileLoader(f"config_{path.stem}", str(path))
     module = module_from_spec(ModuleSpec(loader.name, loader, origin=str(path)))
     module.__file__ = str(path)
-    sys.modules[loader.name] = module  # where dataclasses look for what they are defined in
+    sys.modules[loader.name] = module  # dataclasses look up their module there
     try:
         loader.exec_module(module)
         config = module.get_config(*([switches[1:]] if switches else []))
-    except ValueError as error:  # of its switches, or of the text of what is no Python file
+    except ValueError as error:  # an unknown switch, or the file is not Python source
         raise ValueError(f"{path}: {error}") from error
     except Exception as error:
         where = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]

@@ -1,4 +1,4 @@
-"""The config as a record: `config.json` in the workdir says what was run."""
+"""config.json: the config that a workdir was trained with."""
 
 import json
 import tempfile
@@ -13,42 +13,38 @@ from stylegan2_flax.files import atomic
 from stylegan2_flax.run import lock
 
 
-def record(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...]) -> None:
-    """Write the config into a new workdir, or make sure that it continues the run that is there.
+def record_config(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...]) -> None:
+    """Write the config into a new workdir, or check that it continues the run in an existing one.
 
     Args:
         config: the experiment.
-        workdir: its folder; made if missing.
-        may_change: dotted names of the fields, and of sections with a dot behind, that a resumed run may set anew.
+        workdir: created if it is missing.
+        may_change: dotted names of the fields that a resumed run may change. A name that ends in a dot stands for a
+            whole section.
 
     Raises:
-        ValueError: the workdir belongs to a run with another config; the message names the fields that differ.
-        OSError: nothing can be written there.
+        ValueError: the workdir holds a run with another config; the message names the fields that differ.
+        OSError: the workdir cannot be written.
     """
-    _try_out(Path(workdir))
+    _check_writable(Path(workdir))
     path = Path(workdir) / "config.json"
     if path.exists():
-        changed = differences(_json(path), config)
-        if not changed:
+        before = _read_json(path)
+        if not differences(before, config):
             return
-        differing = [
-            f"  {name}: {before} there, {now} now"
-            for name, (before, now) in changed.items()
-            if not any(_covers(field, name) for field in may_change)
-        ]
-        if differing:
+        if lines := describe_differences(before, config, may_change):
             raise ValueError(
-                f"{workdir} holds a run with another config:\n" + "\n".join(differing) + "\n"
+                f"{workdir} holds a run with another config:\n" + "\n".join(lines) + "\n"
                 "Give another --workdir, delete this one to start over, or take these settings back to continue it."
             )
-    write(config, workdir)
+    write_config(config, workdir)
 
 
 @contextmanager
-def undone_if_refused(workdir: str | Path) -> Iterator[None]:
-    """Remove the files that the body wrote into a workdir without a run, if it raises.
+def undo_on_error(workdir: str | Path) -> Iterator[None]:
+    """If the body raises, remove the files that it wrote into a workdir in which no run had begun.
 
-    Else the record of the refused config would refuse the corrected one.
+    Otherwise the recorded config would conflict with the corrected one.
     """
     workdir = Path(workdir)
     before = set(workdir.iterdir()) if workdir.is_dir() else set()
@@ -62,32 +58,32 @@ def undone_if_refused(workdir: str | Path) -> Iterator[None]:
         raise
 
 
-def read(folder: str | Path) -> ConfigDict:
-    """The config of a workdir or an exported folder, sequences as tuples, as `get_config` wrote them.
+def read_config(folder: str | Path) -> ConfigDict:
+    """Read the config of a workdir or an exported folder. Sequences become tuples, as in `get_config`.
 
     Raises:
-        FileNotFoundError: there is no config.json in the folder.
-        ValueError: it is cut short, or no config.
+        FileNotFoundError: the folder has no config.json.
+        ValueError: the file is damaged, or is not a config.
     """
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: {folder} is neither a training workdir nor an exported folder")
-    return read_file(path)
+    return read_config_file(path)
 
 
-def read_file(path: Path) -> ConfigDict:
-    """The config that `write` wrote.
+def read_config_file(path: Path) -> ConfigDict:
+    """Read a file that `write_config` wrote.
 
     Raises:
-        ValueError: there is no such file, it is cut short, or no config.
+        ValueError: the file does not exist, is damaged, or is not a config.
     """
     try:
-        return ConfigDict(_tuples(_json(path)))
+        return ConfigDict(_tuples(_read_json(path)))
     except FileNotFoundError as error:
         raise ValueError(f"there is no config {path}") from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -105,16 +101,16 @@ def _tuples(node: Any) -> Any:
     return tuple(_tuples(child) for child in node) if isinstance(node, list) else node
 
 
-def write(config: ConfigDict, folder: str | Path) -> None:
-    """Write `config.json`."""
+def write_config(config: ConfigDict, folder: str | Path) -> None:
+    """Write config.json into a folder."""
     with atomic(Path(folder) / "config.json") as temporary:
         temporary.write_text(json.dumps(json.loads(config.to_json()), indent=2) + "\n", encoding="utf-8")
 
 
 def differences(one: ConfigDict | dict[str, Any], other: ConfigDict | dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The fields in which two configs differ: by dotted name, the value in each, "absent" where there is none."""
+    """The fields in which two configs differ: by dotted name, the value in each, "absent" if there is none."""
     first, second = (
-        _flat(json.loads(config.to_json()) if isinstance(config, ConfigDict) else config) for config in (one, other)
+        _flatten(json.loads(config.to_json()) if isinstance(config, ConfigDict) else config) for config in (one, other)
     )
     return {
         name: (first.get(name, "absent"), second.get(name, "absent"))
@@ -123,7 +119,24 @@ def differences(one: ConfigDict | dict[str, Any], other: ConfigDict | dict[str, 
     }
 
 
-def _try_out(folder: Path) -> None:
+def describe_differences(
+    there: ConfigDict | dict[str, Any], here: ConfigDict | dict[str, Any], ignored: tuple[str, ...] = ()
+) -> list[str]:
+    """One line of text for each field in which two configs differ.
+
+    Args:
+        there: the recorded config.
+        here: the current one.
+        ignored: dotted names of fields, and of sections with a dot at the end, that may differ.
+    """
+    return [
+        f"  {name}: {before} there, {now} now"
+        for name, (before, now) in differences(there, here).items()
+        if not any(_covers(field, name) for field in ignored)
+    ]
+
+
+def _check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -136,9 +149,9 @@ def _covers(field: str, name: str) -> bool:
     return name.startswith(field) if field.endswith(".") else name == field
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Fields by dotted name."""
+def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """All fields under their dotted names."""
     leaves: dict[str, Any] = {}
     for name, child in config.items():
-        leaves |= _flat(child, f"{prefix}{name}.") if isinstance(child, dict) else {prefix + name: child}
+        leaves |= _flatten(child, f"{prefix}{name}.") if isinstance(child, dict) else {prefix + name: child}
     return leaves

@@ -1,4 +1,4 @@
-"""What the fields of a config may be: a table of rules, checked as a whole before anything is written.
+"""Validation of configs: a table of rules for fields, all of them checked before training starts.
 
 RULES = {"train.batch_size": at_least(1), "loss.weights.*": positive(or_zero=True)}
 check(config, RULES, warmup)
@@ -13,11 +13,11 @@ from ml_collections import ConfigDict
 
 
 class Rule(NamedTuple):
-    """What a field may be.
+    """The values that a field may have.
 
     Attributes:
-        allows: whether a value is fine. It may raise TypeError or ValueError for one that is not.
-        words: what it must be, to follow "must be": "at least 1".
+        allows: whether a value is valid. For an invalid one it may also raise TypeError or ValueError.
+        words: the condition in words, as it follows "must be": "at least 1".
     """
 
     allows: Callable[[Any], bool]
@@ -25,19 +25,19 @@ class Rule(NamedTuple):
 
 
 def at_least(low: int) -> Rule:
-    """A whole number from `low` on."""
+    """An integer of at least `low`."""
     return Rule(lambda value: _is_whole(value) and value >= low, f"a whole number of at least {low}")
 
 
 def positive(or_zero: bool = False) -> Rule:
-    """A finite number above 0, or from 0 on."""
+    """A positive finite number; with `or_zero`, zero as well."""
     if or_zero:
         return Rule(lambda value: _is_number(value) and value >= 0, "0 or more")
     return Rule(lambda value: _is_number(value) and value > 0, "positive")
 
 
 def between(low: float | int, high: float | int, without_high: bool = False) -> Rule:
-    """A number from `low` to `high`."""
+    """A number in [low, high], or in [low, high) if `without_high`."""
     words = f"from {low:g} to {'below ' if without_high else ''}{high:g}"
     return Rule(
         lambda value: _is_number(value) and low <= value <= high and not (without_high and value == high), words
@@ -45,7 +45,7 @@ def between(low: float | int, high: float | int, without_high: bool = False) -> 
 
 
 def one_of(*choices: Any) -> Rule:
-    """One of these."""
+    """One of these values."""
     return Rule(lambda value: value in choices, f"one of {', '.join(map(str, choices))}")
 
 
@@ -55,7 +55,7 @@ def flag() -> Rule:
 
 
 def window() -> Rule:
-    """(first, last) of steps; (0, 0) for none."""
+    """A range of steps (first, last); (0, 0) for none."""
     return Rule(
         lambda value: len(value) == 2 and all(map(_is_whole, value)) and 0 <= value[0] <= value[1],
         "(first, last), the first no later than the last",
@@ -63,12 +63,12 @@ def window() -> Rule:
 
 
 def each(rule: Rule) -> Rule:
-    """A sequence in which each entry obeys the rule."""
+    """A sequence of values that each satisfy a rule."""
     return Rule(lambda value: not isinstance(value, str) and all(map(rule.allows, value)), f"each {rule.words}")
 
 
 def file_name() -> Rule:
-    """A name for files, without a folder."""
+    """A file name without a folder."""
     return Rule(lambda value: value == Path(value).name != "", "a file name without a folder")
 
 
@@ -81,38 +81,38 @@ TRAIN = {
     "train.profile_steps": window(),
     "train.tensorboard": flag(),
 }
-"""The fields that `run.loop.Schedule.of` takes, and the seed."""
+"""The seed, and the fields of `run.loop.Schedule`."""
 
 
 Relation = Callable[[ConfigDict], str | None]
-"""What is wrong between fields, as a sentence; None where nothing is."""
+"""Checks a condition on several fields. Returns the error message, or None if the condition holds."""
 
 
 def warmup(config: ConfigDict) -> str | None:
-    """The warm-up must leave steps for the decay of the learning rate."""
+    """The warm-up must end before the last step."""
     steps, last = config.optimizer.warmup_steps, config.train.num_steps
     return None if steps < last else f"optimizer.warmup_steps ({steps}) must be below train.num_steps ({last})"
 
 
 def check(config: ConfigDict, rules: dict[str, Rule], *relations: Relation) -> None:
-    """Check all fields, and name each that is wrong.
+    """Check all fields of a config.
 
     Args:
         config: the experiment.
-        rules: by the dotted name of a field; `section.*` means all fields of a section.
-        relations: what else must hold, once each field by itself is what it may be.
+        rules: rules by dotted field name; `section.*` stands for all fields of a section.
+        relations: conditions on several fields, checked if each field by itself is valid.
 
     Raises:
-        ValueError: a field is missing or not what it may be, or fields do not go together.
+        ValueError: fields are missing, invalid or contradict each other; the message names all of them.
     """
-    faults = [fault for name, rule in rules.items() for fault in _faults(config, name, rule)]
-    if not faults:
-        faults = [fault for relation in relations if (fault := relation(config)) is not None]
-    if faults:
-        raise ValueError(faults[0] if len(faults) == 1 else "the config is invalid:\n  " + "\n  ".join(faults))
+    errors = [error for name, rule in rules.items() for error in _field_errors(config, name, rule)]
+    if not errors:
+        errors = [error for relation in relations if (error := relation(config)) is not None]
+    if errors:
+        raise ValueError(errors[0] if len(errors) == 1 else "the config is invalid:\n  " + "\n  ".join(errors))
 
 
-def _faults(config: ConfigDict, name: str, rule: Rule) -> Iterable[str]:
+def _field_errors(config: ConfigDict, name: str, rule: Rule) -> Iterable[str]:
     value: Any = config
     *sections, last = name.split(".")
     for section in sections:

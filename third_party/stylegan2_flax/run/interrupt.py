@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish that the training loop can grant between two steps."""
+"""Handling of SIGINT and SIGTERM: the training loop finishes its step and saves a checkpoint before it exits."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from jax.experimental import multihost_utils
 
 
 class Stopped(SystemExit):
-    """A signal stopped the program at a place where it could be stopped.
+    """Training stopped because of a signal, after a checkpoint was saved.
 
     Attributes:
         signal: the number of the signal.
@@ -20,10 +20,10 @@ class Stopped(SystemExit):
 
 
 class Interrupt:
-    """A context manager that notes the first SIGINT or SIGTERM in `name` instead of dying of it; a second acts as ever.
+    """A context manager that records the first SIGINT or SIGTERM in `name`; a second one terminates the process.
 
-    Python delivers signals to the main thread only: in any other thread this notes nothing. Of several processes each
-    gets a signal of its own, at its own time: there JAX takes SIGTERM and finds a step at which all can stop.
+    Python delivers signals to the main thread only, so in other threads nothing is recorded. With several processes
+    JAX handles SIGTERM, and finds a step after which all of them can stop.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -39,11 +39,11 @@ class Interrupt:
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._previous.items():
-            # A handler that is not Python's own cannot be put back.
+            # A handler that was not installed from Python cannot be restored.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def after(self, step: int) -> str | None:
-        """Name of the signal that asks all processes to stop after this step. To be asked after each step."""
+        """The name of the signal to stop for after this step, or None. Must be called after every step."""
         if jax.process_count() > 1 and multihost_utils.reached_preemption_sync_point(step):
             self.name = signal.SIGTERM.name
         return self.name

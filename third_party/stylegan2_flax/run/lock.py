@@ -1,4 +1,4 @@
-"""Who owns a workdir: one process, or one group of joined processes, at a time."""
+"""A lock on a workdir, so that only one run writes into it at a time."""
 
 import fcntl
 import json
@@ -14,37 +14,37 @@ from typing import Any
 import jax
 
 NAME = ".lock"
-_BEAT = 20.0  # seconds between signs of life
-_STALE = 120.0  # seconds without one, after which the owner on another host counts as dead
+_HEARTBEAT = 20.0  # seconds between updates of the lock file
+_STALE = 120.0  # seconds without an update after which an owner on another host counts as dead
 
 
 @contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Own a folder while the body runs, so that no other process writes into it; it is made if missing.
+def locked(folder: Path) -> Iterator[None]:
+    """Lock a folder while the body runs; the folder is created if it is missing, and removed if it stays empty.
 
-    The file `.lock` in it names the owner. What a dead process left is taken over: on this host at once, as the system
-    frees the lock of a process that dies; of another host after two minutes without a sign of life. Of several joined
-    processes the first owns for all. A folder that the body left empty is removed.
+    The file `.lock` in the folder names the owner. The lock of a dead process is taken over: immediately on the same
+    host, where the system releases it, and after two minutes without a heartbeat from another host. With several
+    processes in one run, process 0 holds the lock for all.
 
     Raises:
-        OSError: another process owns the folder, or nothing can be written there.
+        OSError: another process has locked the folder, or it cannot be written.
     """
     if jax.process_index() > 0:
         yield
         return
-    made = not folder.exists()
+    is_new = not folder.exists()
     descriptor = _acquire(folder)
     done = threading.Event()
-    beat = threading.Thread(target=_beat, args=(descriptor, done), daemon=True)
-    beat.start()
+    heartbeat = threading.Thread(target=_keep_fresh, args=(descriptor, done), daemon=True)
+    heartbeat.start()
     try:
         yield
     finally:
         done.set()
-        beat.join()
+        heartbeat.join()
         (folder / NAME).unlink(missing_ok=True)
         os.close(descriptor)
-        if made:
+        if is_new:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
 
@@ -64,24 +64,24 @@ def _acquire(folder: Path) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its owner removed it in the meantime
+        os.close(descriptor)  # its owner has removed the file in the meantime
 
 
 def _take(descriptor: int, folder: Path) -> None:
-    """Lock the file and write this process's name into it, or raise the error that names the owner."""
+    """Lock the file and write this process into it. Raises BlockingIOError, which names the owner, if it is locked."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise BlockingIOError(
-            f"{_told(_read(descriptor), folder)}. Wait for it, stop it, or give another folder"
+            f"{_describe(_read(descriptor), folder)}. Wait for it, stop it, or give another folder"
         ) from None
     except OSError:
-        pass  # a file system without locks: what is written in the file must do
+        pass  # the file system has no locks: rely on the content of the file
     owner, age = _read(descriptor), time.time() - os.fstat(descriptor).st_mtime
     if owner and owner.get("host") != platform.node() and age < _STALE:
         raise BlockingIOError(
-            f"{_told(owner, folder)} and gave a sign of life {max(0, age):.0f} s ago. Stop it, or give another folder; "
-            f"if it is dead, try again in {_STALE - max(0, age):.0f} s"
+            f"{_describe(owner, folder)} and gave a sign of life {max(0, age):.0f} s ago. Stop it, or give another "
+            f"folder; if it is dead, try again in {_STALE - max(0, age):.0f} s"
         )
     me = {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     text = json.dumps(me).encode()
@@ -89,7 +89,7 @@ def _take(descriptor: int, folder: Path) -> None:
     os.truncate(descriptor, len(text))
 
 
-def _told(owner: dict[str, Any], folder: Path) -> str:
+def _describe(owner: dict[str, Any], folder: Path) -> str:
     if not owner:
         return f"another process is at work in {folder}"
     return f"process {owner.get('pid')} on {owner.get('host')} is at work in {folder} since {owner.get('since')}"
@@ -110,7 +110,7 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _beat(descriptor: int, done: threading.Event) -> None:
-    while not done.wait(_BEAT):
+def _keep_fresh(descriptor: int, done: threading.Event) -> None:
+    while not done.wait(_HEARTBEAT):
         with suppress(OSError):
             os.utime(descriptor)

@@ -1,13 +1,11 @@
-"""The training loop: everything here that is trained goes through it.
+"""The training loop of all trainers.
 
-    restore, or start afresh
-    between two steps: act, log, save what is due
-    a step
-    ...
+    restore the newest checkpoint, or initialize the state
+    repeat: run actions, log and save if they are due; make a step
     wait for the last checkpoint
 
-A trainer supplies its step and its state; the schedule says what is due when. The state after n steps depends on the
-trainer alone, not on how often the run was stopped.
+A `Trainer` supplies the state and the step, a `Schedule` says how often to log and save. The state after n steps
+depends only on the trainer, not on how often the run was interrupted.
 """
 
 import time
@@ -21,32 +19,32 @@ from jax.experimental import multihost_utils
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from stylegan2_flax.run.arrays import abstract
 from stylegan2_flax.run.checkpoints import Checkpoints, warn
 from stylegan2_flax.run.interrupt import Interrupt, Stopped
 from stylegan2_flax.run.profiler import Profiler
 from stylegan2_flax.run.recorder import NotFiniteError, Recorder
-from stylegan2_flax.run.reproduction import leave_reproduction
+from stylegan2_flax.run.reproduction import write_reproduction
+from stylegan2_flax.run.trees import abstract
 
 State = TypeVar("State", bound=tuple)
-"""A NamedTuple of trees of arrays, one of them `step`: the number of steps made, int32 []."""
+"""A NamedTuple of trees of arrays. Its field `step`, int32 [], is the number of steps made."""
 
-Values = dict[str, Float[Array, ""]]
-"""Figures of one step, on the devices."""
+Metrics = dict[str, Float[Array, ""]]
+"""Scalars of one step by name, still on the devices."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """What is due when, in steps.
+    """How long to train, and how often to log and save.
 
     Attributes:
-        num_steps: steps to make in all.
-        log_every: between lines of metrics.jsonl.
-        checkpoint_every: between checkpoints.
-        keep_checkpoints: how many of the latest to keep.
-        profile_steps: first and last step to trace; (0, 0) traces none.
-        tensorboard: whether TensorBoard gets the figures too.
-        max_minutes: stop, with a checkpoint, after so many; 0: no such bound.
+        num_steps: total number of steps.
+        log_every: steps between lines of metrics.jsonl.
+        checkpoint_every: steps between checkpoints.
+        keep_checkpoints: number of latest checkpoints to keep.
+        profile_steps: first and last step to profile; (0, 0) for none.
+        tensorboard: whether to write metrics for TensorBoard too.
+        max_minutes: stop after this time, with a checkpoint; 0 for no limit.
     """
 
     num_steps: int
@@ -59,18 +57,18 @@ class Schedule:
 
     @classmethod
     def of(cls, config: ConfigDict) -> "Schedule":
-        """The schedule of a section that has these fields, and perhaps others: `config.train`."""
+        """The schedule of `config.train`, which may have other fields as well."""
         return cls(**{name: config[name] for name in cls.__dataclass_fields__ if name in config})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Action(Generic[State]):
-    """What a trainer does with its state now and then, such as scoring it.
+    """Something to do with the state at regular intervals, such as an evaluation.
 
     Attributes:
-        every: steps from one time to the next; it is done after the last step as well.
-        run: (step, state) -> figures for the log, or none. It must not change the state.
-        at_start: whether it is done before the first step too.
+        every: steps between calls; there is a call after the last step as well.
+        run: (step, state) -> metrics for the log, possibly none. It must not change the state.
+        at_start: whether to call it before the first step too.
     """
 
     every: int
@@ -83,47 +81,46 @@ class Action(Generic[State]):
 
 @dataclass(frozen=True, kw_only=True)
 class Trainer(Generic[State]):
-    """What is trained, and how.
+    """What the loop trains.
 
     Attributes:
-        init: gives the state before the first step, on the devices; `jax.eval_shape` must be able to trace it.
-        sharding: of every array of the state.
-        advance: (state, number of the step, from 1) -> state, figures of this step. It may give up (donate) its state,
-            and depends on nothing but its arguments, so that steps can be made again.
-        actions: what else is done between steps, in this order.
-        line: (state, figures of the last step) -> what the log gets. By default the figures.
-        after_line: (state) -> the state to go on with after a line, such as one whose totals begin anew.
-        shown: names of figures for the progress bar.
-        advice: what may help when a figure is not finite.
+        init: returns the initial state, on the devices. `jax.eval_shape` must be able to trace it.
+        sharding: the sharding of every array of the state.
+        advance: (state, number of the step, from 1) -> (state, metrics). It may donate its state, and must depend on
+            its arguments only, so that steps can be repeated.
+        actions: what to do between steps, in this order.
+        log_metrics: (state, metrics of the last step) -> metrics for the log. By default those of the last step.
+        after_log: state -> state, called after each line of the log, for example to reset running totals.
+        progress_metrics: names of the metrics to show in the progress bar.
+        advice: a hint for the user if a metric is not finite.
     """
 
     init: Callable[[], State]
     sharding: jax.sharding.Sharding
-    advance: Callable[[State, int], tuple[State, Values]]
+    advance: Callable[[State, int], tuple[State, Metrics]]
     actions: Sequence[Action[State]] = ()
-    line: Callable[[State, dict[str, float]], dict[str, float]] = field(default=lambda state, values: values)
-    after_line: Callable[[State], State] = field(default=lambda state: state)
-    shown: tuple[str, ...] = ("loss",)
+    log_metrics: Callable[[State, dict[str, float]], dict[str, float]] = field(default=lambda state, metrics: metrics)
+    after_log: Callable[[State], State] = field(default=lambda state: state)
+    progress_metrics: tuple[str, ...] = ("loss",)
     advice: str = "Try a lower learning rate."
 
 
 def train(trainer: Trainer[State], schedule: Schedule, workdir: Path) -> State:
-    """Train, from the workdir's newest checkpoint or afresh.
+    """Train, starting from the newest checkpoint in the workdir if there is one.
 
     Args:
-        trainer: what is trained.
-        schedule: what is due when.
-        workdir: where `checkpoints/` and `metrics.jsonl` are written and looked for; of several processes, on a disk
-            that all of them see.
+        trainer: the state and the step.
+        schedule: how long to train, and how often to log and save.
+        workdir: folder of `checkpoints/` and `metrics.jsonl`. Several processes need one that all of them see.
 
     Returns:
-        The state after the last step, or where `schedule.max_minutes` ended it.
+        The state after the last step, or after `schedule.max_minutes`.
 
     Raises:
-        FloatingPointError: a figure is not finite; nothing is saved from then on but what reproduces it.
-        OSError: there is no room for checkpoints, or the last one could not be written.
-        Stopped: SIGINT or SIGTERM came; a checkpoint was saved first.
-        Exception: whatever the trainer raises; a checkpoint is saved first.
+        FloatingPointError: a metric is not finite. The state before that step is saved in workdir/nan.
+        OSError: the disk has no space for checkpoints, or the last one could not be written.
+        Stopped: SIGINT or SIGTERM was received. A checkpoint was saved first.
+        Exception: the trainer raised it. A checkpoint was saved first.
     """
     last, clock = schedule.num_steps, _Clock(schedule)
     with Checkpoints(workdir / "checkpoints", schedule.keep_checkpoints) as checkpoints, Interrupt() as interrupt:
@@ -135,7 +132,7 @@ def train(trainer: Trainer[State], schedule: Schedule, workdir: Path) -> State:
         state = restore()
         start = step = _step_of(state)
         is_new, stop = checkpoints.latest_step is None, None
-        recorder = Recorder(workdir, None if is_new else start, last, trainer.shown, schedule.tensorboard)
+        recorder = Recorder(workdir, None if is_new else start, last, trainer.progress_metrics, schedule.tensorboard)
         with recorder, Profiler(workdir / "profile", schedule.profile_steps) as profiler:
             try:
                 while True:
@@ -143,12 +140,12 @@ def train(trainer: Trainer[State], schedule: Schedule, workdir: Path) -> State:
                         state = _between_steps(trainer, schedule, recorder, checkpoints, step, state, stop)
                     if stop or step >= last:
                         break
-                    state, values = profiler.run(step + 1, trainer.advance, state, step + 1)
+                    state, metrics = profiler.run(step + 1, trainer.advance, state, step + 1)
                     step += 1
-                    recorder.add(step, values)
+                    recorder.add(step, metrics)
                     stop = interrupt.after(step) or clock.after(step)
             except NotFiniteError as error:
-                advice = leave_reproduction(workdir, error.step, restore, trainer.advance)
+                advice = write_reproduction(workdir, error.step, restore, trainer.advance)
                 raise FloatingPointError(f"{error}. {advice} {trainer.advice}") from error
             except Exception:
                 if step > start:
@@ -177,43 +174,43 @@ def _between_steps(
     state: State,
     stop: str | None,
 ) -> State:
-    """Do what is due after this step. Only what is due waits for the devices."""
+    """Run actions, log and save if they are due after this step. Only then does the host wait for the devices."""
     last = schedule.num_steps
     actions = [action for action in trainer.actions if action.is_due(step, last)]
     log = step > 0 and (step % schedule.log_every == 0 or step == last)
     save = step > 0 and (step % schedule.checkpoint_every == 0 or step == last or stop is not None)
     if actions or log or save:
-        recorder.look()
-    figures: dict[str, float] = {}
+        recorder.fetch()
+    metrics: dict[str, float] = {}
     for action in actions:
-        figures |= action.run(step, state)
-    if log or figures:
-        recorder.write(step, trainer.line(state, recorder.values) | figures)
-        state = trainer.after_line(state)
+        metrics |= action.run(step, state)
+    if log or metrics:
+        recorder.write(step, trainer.log_metrics(state, recorder.values) | metrics)
+        state = trainer.after_log(state)
     if save:
         checkpoints.save(step, state)
     return state
 
 
 def _rescue(checkpoints: Checkpoints, recorder: Recorder, step: int, state: Any) -> None:
-    """Save the state before an error ends the run, if it is whole.
+    """Save the state before an error ends the run, unless its arrays were donated.
 
-    Of several processes one cannot save alone, and the others know nothing of its error.
+    One of several processes cannot save alone, and the others do not know of its error.
     """
     if jax.process_count() > 1 or any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):
         return
     try:
-        recorder.look()
+        recorder.fetch()
         checkpoints.save(step, state)
         checkpoints.finish(step)
-    except Exception as error:  # the one that ends the run is told, this one beside it
+    except Exception as error:  # the error that ended the run is the one to raise
         warn(f"step {step} could not be saved either ({error})")
     else:
         warn(f"an error ends the run after step {step}, which is saved: the same command goes on from there")
 
 
 class _Clock:
-    """Wishes to stop when the minutes are over; of several processes the first one's clock counts."""
+    """Stops training after `max_minutes`. With several processes, the clock of process 0 decides."""
 
     def __init__(self, schedule: Schedule):
         self._began, self._schedule = time.monotonic(), schedule

@@ -1,7 +1,6 @@
 """metrics.jsonl: one JSON object a line, `step` first.
 
-It holds what the run computed and no clock times, so that the file of a resumed run equals that of an uninterrupted
-one.
+No clock times are written, so the file of a resumed run equals that of an uninterrupted one.
 """
 
 import errno
@@ -12,22 +11,22 @@ from stylegan2_flax.files import atomic
 
 
 def append(path: Path, step: int, values: dict[str, float]) -> None:
-    """Add one line; or nothing, if there is no room for it: that raises an OSError."""
+    """Append one line. Raises OSError, and writes nothing, if the disk is full."""
     line = (json.dumps({"step": step, **values}) + "\n").encode()
     with path.open("ab", buffering=0) as file:
         end = file.tell()
         if file.write(line) < len(line):
             file.truncate(end)
-            raise OSError(errno.ENOSPC, f"no room for a line in {path}")
+            raise OSError(errno.ENOSPC, f"no space left for a line in {path}")
 
 
 def read(path: Path) -> list[dict[str, int | float]]:
-    """All whole lines. One that a kill cut short, or a power failure damaged, is left out; no file gives none."""
+    """Read all complete lines. Lines that are cut short or damaged are skipped; a missing file has none."""
     return [line for line in map(_parse, _lines(path)) if line is not None]
 
 
 def count_damaged(path: Path) -> int:
-    """The number of lines that `read` leaves out."""
+    """The number of damaged lines, which `read` skips."""
     return sum(_parse(line) is None for line in _lines(path))
 
 
@@ -48,7 +47,7 @@ def _parse(text: str) -> dict[str, int | float] | None:
 
 
 def rewind(path: Path, step: int) -> None:
-    """Drop what was written after `step`: those steps will run again."""
+    """Remove the lines after `step`, since those steps will run again."""
     if path.exists():
         kept = [line for line in read(path) if line["step"] <= step]
         with atomic(path) as temporary:

@@ -1,4 +1,4 @@
-"""A window of steps whose trace shows where their time goes."""
+"""Profiling of a range of training steps."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,16 +10,16 @@ Result = TypeVar("Result")
 
 
 class Profiler:
-    """Traces the steps from the first to the last of a window into a folder; a context manager.
+    """A context manager that traces a range of steps.
 
-    `tensorboard --logdir=FOLDER` with the plug-in xprof shows the trace, and so does Perfetto.
+    View the trace with `tensorboard --logdir=FOLDER` (plug-in xprof) or with Perfetto.
 
     Args:
         folder: where the trace is written.
-        window: first and last step; (0, 0) traces nothing.
+        window: first and last step to trace; (0, 0) traces nothing.
 
     Raises:
-        ValueError: the last step comes before the first.
+        ValueError: the first step is after the last.
     """
 
     def __init__(self, folder: Path, window: tuple[int, int]):
@@ -36,7 +36,7 @@ class Profiler:
             jax.profiler.stop_trace()
 
     def run(self, step: int, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call the function that makes this step."""
+        """Run `function(*arguments)`, which makes this step; trace it if it is in the range."""
         if step == self._first:
             jax.profiler.start_trace(self._folder)
             self._running = True
@@ -45,6 +45,6 @@ class Profiler:
         with jax.profiler.StepTraceAnnotation("train", step_num=step):
             result = function(*arguments)
         if step == self._last:
-            jax.block_until_ready(result)  # until then the devices are not done
+            jax.block_until_ready(result)  # the trace must include the work on the devices
             self.__exit__()
         return result

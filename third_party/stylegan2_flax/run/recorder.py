@@ -1,4 +1,4 @@
-"""What a run tells as it goes: metrics.jsonl, TensorBoard, a progress bar, and the first number that is not finite."""
+"""Recording of metrics: metrics.jsonl, TensorBoard, a progress bar, and a check that all of them are finite."""
 
 import math
 import sys
@@ -18,7 +18,7 @@ class NotFiniteError(FloatingPointError):
 
     Attributes:
         step: the first such step.
-        names: of the metrics.
+        names: the names of these metrics.
     """
 
     def __init__(self, step: int, names: list[str]):
@@ -27,34 +27,43 @@ class NotFiniteError(FloatingPointError):
 
 
 class Recorder:
-    """Takes the metrics of each step as they leave the devices' queue; only `look` waits for them. A context manager.
+    """Collects the metrics of each step without waiting for the devices; only `fetch` waits. A context manager.
 
-    Of several processes the first alone writes and shows.
+    With several processes only process 0 writes files and shows the progress bar.
 
     Args:
-        workdir: of the run: holds metrics.jsonl, and tensorboard/ if that is asked for. What metrics.jsonl holds from
-            beyond `start` is dropped, for those steps run again.
-        start: steps made already; None if no run was begun, and all of metrics.jsonl is dropped.
-        last: steps to make in all.
-        shown: names of the metrics that the progress bar shows.
-        tensorboard: whether to write for TensorBoard too.
+        workdir: where metrics.jsonl and, if enabled, tensorboard/ are written. Lines of metrics.jsonl after step
+            `start` are removed, since those steps run again.
+        start: number of steps already made; None for a new run, which removes all lines.
+        last: total number of steps.
+        progress_metrics: names of the metrics to show in the progress bar.
+        tensorboard: whether to write TensorBoard files too.
 
     Raises:
-        ImportError: TensorBoard is asked for, but tensorboardX is not installed.
+        ImportError: `tensorboard` is set, but tensorboardX is not installed.
     """
 
     def __init__(
-        self, workdir: Path, start: int | None, last: int, shown: Sequence[str] = ("loss",), tensorboard: bool = False
+        self,
+        workdir: Path,
+        start: int | None,
+        last: int,
+        progress_metrics: Sequence[str] = ("loss",),
+        tensorboard: bool = False,
     ):
-        self._path, self._shown, self._writes = workdir / "metrics.jsonl", shown, jax.process_index() == 0
+        self._path = workdir / "metrics.jsonl"
+        self._progress_metrics = progress_metrics
+        self._writes = jax.process_index() == 0
         self._pending: dict[int, dict[str, Float[Array, ""]]] = {}
         self._unwritten: list[tuple[int, dict[str, float]]] = []
-        self.values: dict[str, float] = {}  # of the last step that was looked at
-        check_board(tensorboard)
-        self._board = _open_board(workdir / "tensorboard", start or 0) if tensorboard and self._writes else None
+        self.values: dict[str, float] = {}  # of the last step that was fetched
+        check_tensorboard(tensorboard)
+        self._tensorboard = (
+            _open_tensorboard(workdir / "tensorboard", start or 0) if tensorboard and self._writes else None
+        )
         if self._writes:
             metrics.rewind(self._path, -1 if start is None else start)
-        # A log file gets a line now and then, a terminal a bar that moves.
+        # Update a terminal often, and a log file rarely.
         interval = 0.2 if sys.stderr.isatty() else 20
         self._bar = tqdm(total=last, initial=start or 0, unit="step", mininterval=interval, disable=not self._writes)
         self._bar.set_description("compiling", refresh=sys.stderr.isatty())
@@ -65,39 +74,39 @@ class Recorder:
     def __exit__(self, *exception: object) -> None:
         self._write()
         self._bar.close()
-        if self._board is not None:
-            self._board.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
 
     def add(self, step: int, values: dict[str, Float[Array, ""]]) -> None:
-        """Take the metrics of a step, which may not be there yet."""
+        """Add the metrics of a step, which may not be computed yet."""
         self._pending[step] = values
-        self._bar.set_description(refresh=False)  # it is compiled
+        self._bar.set_description(refresh=False)  # compilation is done
         self._bar.update()
 
-    def look(self) -> None:
-        """Wait for the metrics of all steps so far.
+    def fetch(self) -> None:
+        """Wait for the metrics of all steps so far, and check them.
 
         Raises:
             NotFiniteError: some are not finite.
         """
         for step, fetched in jax.device_get(self._pending).items():
             self.values = {name: float(value) for name, value in fetched.items()}
-            broken = [name for name, value in self.values.items() if not math.isfinite(value)]
-            if broken:
-                raise NotFiniteError(step, broken)
+            not_finite = [name for name, value in self.values.items() if not math.isfinite(value)]
+            if not_finite:
+                raise NotFiniteError(step, not_finite)
         self._pending.clear()
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Add a line. One for which there is no room waits for the next."""
+        """Write a line of the log. If the disk is full, the line is kept and written with the next one."""
         if not self._writes:
             return
         self._unwritten.append((step, values))
         self._write()
-        if self._board is not None:
+        if self._tensorboard is not None:
             for name, value in values.items():
-                self._board.add_scalar(name, value, step)
-        shown = {name.split("/", 1)[-1]: f"{values[name]:.3f}" for name in self._shown if name in values}
-        self._bar.set_postfix(shown, refresh=False)
+                self._tensorboard.add_scalar(name, value, step)
+        postfix = {name.split("/", 1)[-1]: f"{values[name]:.3f}" for name in self._progress_metrics if name in values}
+        self._bar.set_postfix(postfix, refresh=False)
 
     def _write(self) -> None:
         try:
@@ -108,9 +117,9 @@ class Recorder:
             tqdm.write(f"warning: {len(self._unwritten)} lines could not be written ({error})", file=sys.stderr)
 
 
-def check_board(wanted: bool) -> None:
-    """Raise ImportError if TensorBoard is wanted, but tensorboardX is not installed."""
-    if not wanted:
+def check_tensorboard(enabled: bool) -> None:
+    """Raise ImportError if TensorBoard is enabled, but tensorboardX is not installed."""
+    if not enabled:
         return
     try:
         import tensorboardX  # noqa: F401
@@ -121,8 +130,8 @@ def check_board(wanted: bool) -> None:
         ) from error
 
 
-def _open_board(folder: Path, start: int) -> Any:
-    """A tensorboardX.SummaryWriter that goes on after `start` steps."""
+def _open_tensorboard(folder: Path, start: int) -> Any:
+    """A tensorboardX.SummaryWriter that continues after `start` steps."""
     from tensorboardX import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=start + 1)

@@ -1,4 +1,4 @@
-"""What a run leaves behind that broke: a workdir of its own, in which the next step is the one that broke."""
+"""Reproduction of a step whose loss is not finite: a workdir that holds the state before that step."""
 
 import shutil
 from collections.abc import Callable
@@ -8,27 +8,27 @@ from typing import Any
 import jax
 from tqdm import tqdm
 
-from stylegan2_flax.run import devices as parallel
+from stylegan2_flax.run import parallel
 from stylegan2_flax.run.checkpoints import Checkpoints
 
 FOLDER = "nan"
 
 
-def leave_reproduction(workdir: Path, step: int, restore: Callable[[], Any], advance: Callable[[Any, int], Any]) -> str:
-    """Write the state before `step` into workdir/nan, beside the config, and say what to do with it.
+def write_reproduction(workdir: Path, step: int, restore: Callable[[], Any], advance: Callable[[Any, int], Any]) -> str:
+    """Save the state before `step` in workdir/nan, with the config. Returns instructions for the user.
 
-    A step depends on its state and its number alone, so the state is made anew from the last checkpoint.
+    A step depends only on its state and its number, so the state is computed again from the last checkpoint.
 
     Args:
         workdir: of the run.
-        step: the one that broke, from 1.
-        restore: gives the run's last checkpoint, or its start.
-        advance: makes a step.
+        step: the number of the failed step, from 1.
+        restore: returns the state of the last checkpoint, or the initial state.
+        advance: makes a step; see `run.loop.Trainer`.
     """
     state, folder = restore(), workdir / FOLDER
     if int(state.step) == step - 1:
         return "The same command meets it again at once: the newest checkpoint is of the step before."
-    for number in tqdm(range(int(state.step) + 1, step), desc="making the state before it anew", unit="step"):
+    for number in tqdm(range(int(state.step) + 1, step), desc="computing the state before it again", unit="step"):
         state, _ = advance(state, number)
     with parallel.first_process_first("nan"):
         if jax.process_index() == 0:

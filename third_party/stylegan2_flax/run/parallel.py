@@ -1,7 +1,7 @@
-"""Devices: one mesh with one axis, over which the examples of a batch are spread; everything else is replicated.
+"""Data parallelism: a mesh with one axis, over which a batch is sharded; everything else is replicated.
 
-The step is plain `jax.jit` over these shardings: XLA puts in the collectives, and the losses see the global batch. With
-several processes the mesh spans the devices of all: each process computes its part of the batch.
+Train steps are plain `jax.jit` functions with these shardings: XLA inserts the collectives, and losses see the global
+batch. With several processes the mesh spans the devices of all of them.
 """
 
 import os
@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import jax
-from jax._src import distributed  # where it says what it waits for
+from jax._src import distributed  # holds the coordinator's address while JAX waits for it
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 PATIENCE = 150
-"""Seconds in which all processes must have joined."""
+"""Seconds within which all processes must have joined."""
 
-_SOON = 2.0  # seconds, after which a process says what it waits for
+_SOON = 2.0  # seconds, after which a process prints what it is waiting for
 
 
 def join(
@@ -27,16 +27,17 @@ def join(
     num_processes: int | None = None,
     process_id: int | None = None,
 ) -> None:
-    """Make this process one of several, before JAX computes anything.
+    """Initialize `jax.distributed`. Call it before JAX computes anything.
 
     Args:
-        distributed: True asks for a cluster (Cloud TPU, Slurm, Open MPI, Kubernetes) and fails where there is none;
-            None takes one if there is one; False leaves this process alone.
-        coordinator: HOST:PORT of process 0, where no cluster tells.
-        num_processes, process_id: likewise, how many there are and which this is, from 0.
+        distributed: True requires a cluster (Cloud TPU, Slurm, Open MPI, Kubernetes), None uses one if JAX detects it,
+            False runs this process alone.
+        coordinator: HOST:PORT of process 0, if there is no cluster manager.
+        num_processes: number of processes, if there is no cluster manager.
+        process_id: index of this process from 0, if there is no cluster manager.
 
     Raises:
-        ValueError: a cluster is asked for and there is none, or only a part of the last three is given.
+        ValueError: a cluster is required and there is none, or only some of the last three arguments are given.
     """
     by_hand = (coordinator, num_processes, process_id)
     given = [value is not None for value in by_hand]
@@ -64,9 +65,9 @@ def join(
 
 @contextmanager
 def _announced() -> Iterator[None]:
-    """Say what is waited for while the processes join; exit with one line if they do not come.
+    """Print what this process is waiting for; exit with a one-line error after `PATIENCE` seconds.
 
-    JAX itself waits in silence, and then aborts the process from C++.
+    JAX itself waits silently, and then aborts the process from C++.
     """
 
     def give_up() -> None:
@@ -99,26 +100,30 @@ def _waiting() -> str:
 
 @contextmanager
 def first_process_first(what: str) -> Iterator[None]:
-    """Run the body in process 0, then in the others, which find on the shared disk what it wrote.
+    """Run the body in process 0, and then in the others, which can read what process 0 wrote to the shared disk.
 
     Args:
-        what: a name of the body, the same in all processes.
+        what: a name for this synchronization point, the same in all processes.
     """
     several, first = jax.process_count() > 1, jax.process_index() == 0
     if several and not first:
         multihost_utils.sync_global_devices(what)
     try:
         yield
-    finally:  # what it met, the others will meet: they must not wait for it
+    finally:  # after an error too, or the other processes would wait forever
         if several and first:
             multihost_utils.sync_global_devices(what)
 
 
 def make_mesh(batch_size: int, parts: int = 1) -> Mesh:
-    """A mesh of all devices for batches of `batch_size`, treated in `parts` one after the other.
+    """A mesh of all devices.
+
+    Args:
+        batch_size: examples in a batch.
+        parts: number of parts of a batch that are computed one after the other (gradient accumulation).
 
     Raises:
-        ValueError: the batch does not spread evenly.
+        ValueError: the devices do not divide the parts of the batch evenly.
     """
     devices = jax.device_count()
     if batch_size % (devices * parts):
@@ -131,15 +136,15 @@ def make_mesh(batch_size: int, parts: int = 1) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device."""
+    """The sharding of an array that every device holds as a whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def over_batch(mesh: Mesh) -> NamedSharding:
-    """The leading axis, that of the batch, spread over the devices."""
+    """The sharding of an array whose leading axis, that of the batch, is split over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def spread(mesh: Mesh, size: int) -> NamedSharding:
-    """`over_batch` for a leading axis of this size, or `replicated` where the size does not spread evenly."""
+    """`over_batch` if the devices divide the leading axis, of this size, evenly; otherwise `replicated`."""
     return replicated(mesh) if size % mesh.size else over_batch(mesh)
