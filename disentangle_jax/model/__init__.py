@@ -1,4 +1,4 @@
-"""The autoencoder that splits latent codes into appearance and structure, and the losses that make it do so."""
+"""The autoencoder, which splits latents into appearance and structure, and its losses."""
 
 from disentangle_jax.model.autoencoder import Autoencoder, Codes
 

@@ -1,7 +1,7 @@
-"""The autoencoder: latent codes in, appearance and structure out, and back.
+"""The autoencoder: an encoder from latents to an appearance and a structure code, and a decoder back to latents.
 
-Axes: l latent layers, d latent width, a appearance dim, s structure dim, c width of a trunk, i and o inputs and
-outputs.
+Axes: l latent layers, d latent width, a appearance dim, s structure dim, c width of a trunk, i and o inputs and outputs
+of a layer.
 """
 
 import math
@@ -15,14 +15,14 @@ from stylegan2_flax.layers import Buffer
 
 
 class Codes(NamedTuple):
-    """What the encoder makes of a latent code: who it is, and what it does."""
+    """The two codes of a latent: appearance (identity, colours) and structure (pose, expression)."""
 
     appearance: Float[Array, "*n a"]
     structure: Float[Array, "*n s"]
 
 
 class Dense(nnx.Linear):
-    """A dense layer whose product is taken in `dtype`: parameters, what comes in and what goes out keep their own."""
+    """A dense layer that computes in `dtype`. Parameters, inputs and outputs keep their own dtypes."""
 
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]: it takes no sharding
         self, x: Float[Array, "*n i"]
@@ -31,7 +31,7 @@ class Dense(nnx.Linear):
 
 
 class LayerDense(nnx.Module):
-    """A dense layer of its own for each latent layer: [..., l, i] -> [..., l, o]."""
+    """A separate dense layer for each latent layer: [..., l, i] -> [..., l, o]."""
 
     def __init__(self, layers: int, inputs: int, outputs: int, *, rngs: nnx.Rngs, kernel_init: nnx.Initializer):
         self.kernel = nnx.Param(kernel_init(rngs.params(), (layers, inputs, outputs)))
@@ -43,7 +43,7 @@ class LayerDense(nnx.Module):
 
 
 class Sizes(NamedTuple):
-    """Everything that shapes an autoencoder; see `Autoencoder`."""
+    """Sizes of an autoencoder; see `Autoencoder`."""
 
     layers: int
     w_dim: int
@@ -68,7 +68,7 @@ class Block(nnx.Module):
 
 
 class Trunk(nnx.Module):
-    """A dense layer to the working width, residual blocks, a last normalisation."""
+    """A dense layer to the width of the trunk, residual blocks, and a final layer norm."""
 
     def __init__(self, inputs: int, sizes: Sizes, *, rngs: nnx.Rngs):
         self.dense = Dense(inputs, sizes.width, dtype=sizes.dtype, rngs=rngs)
@@ -83,9 +83,9 @@ class Trunk(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """Standardised latents -> both codes: every layer embedded on its own, one trunk, two heads.
+    """Standardized latents -> both codes: an embedding of each latent layer, a trunk, and two linear heads.
 
-    Each head also has a linear view of the latents, since much of what moves in W+ moves along straight lines.
+    The heads also take the latents themselves as inputs, since many factors are nearly linear in W+.
     """
 
     def __init__(self, sizes: Sizes, *, rngs: nnx.Rngs):
@@ -96,15 +96,15 @@ class Encoder(nnx.Module):
         self.structure = nnx.Linear(inputs, sizes.structure_dim, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*n l d"]) -> Codes:
-        embedded = _flat(nnx.gelu(self.embed(x)))
-        seen = jnp.concatenate([self.trunk(embedded), _flat(x)], axis=-1)
-        return Codes(self.appearance(seen), self.structure(seen))
+        embedded = _flatten(nnx.gelu(self.embed(x)))
+        features = jnp.concatenate([self.trunk(embedded), _flatten(x)], axis=-1)
+        return Codes(self.appearance(features), self.structure(features))
 
 
 class Decoder(nnx.Module):
-    """Both codes -> standardised latents, by a trunk and by a linear path beside it.
+    """Both codes -> standardized latents: the sum of a trunk and of a linear map.
 
-    The last kernels start at zero, so an untrained decoder gives the mean.
+    The last kernels are initialized with zeros, so an untrained decoder returns the mean latent.
     """
 
     def __init__(self, sizes: Sizes, *, rngs: nnx.Rngs):
@@ -118,26 +118,29 @@ class Decoder(nnx.Module):
         )
 
     def __call__(self, codes: Codes) -> Float[Array, "*n l d"]:
-        both = jnp.concatenate(codes, axis=-1)
-        x = self.spread(self.trunk(both))
-        curved = self.unembed(nnx.gelu(x).reshape(*x.shape[:-1], self.layers, x.shape[-1] // self.layers))
-        return curved + self.linear(both).reshape(curved.shape)
+        concatenated = jnp.concatenate(codes, axis=-1)
+        x = self.spread(self.trunk(concatenated))
+        nonlinear = self.unembed(nnx.gelu(x).reshape(*x.shape[:-1], self.layers, x.shape[-1] // self.layers))
+        return nonlinear + self.linear(concatenated).reshape(nonlinear.shape)
 
 
 class Autoencoder(nnx.Module):
-    """Splits latents of W+ into an appearance and a structure code and rebuilds latents from any pair of the two.
+    """Encodes latents of W+ into an appearance and a structure code, and decodes any pair of codes into latents.
 
-    It works on standardised latents, (ws - mean) / std, so that every layer and channel weighs the same. The statistics
-    are buffers of the module: whoever has its arrays can use it without the generator.
+    It works on standardized latents, (ws - mean) / std, in which all layers and channels have the same weight. The
+    statistics are buffers of the module, so that it can be used without the generator.
 
     Args:
         mean, std: mean and standard deviation of the generator's latents.
-        appearance_dim, structure_dim: sizes of the two codes. A narrow structure code keeps appearance out of it.
-        embed_dim: what each latent layer is embedded to before the layers meet.
-        width, num_blocks: size of the trunk of the encoder, and of the decoder's.
-        dtype: in which the trunks take their products; everything else is float32.
-        learn_temperature: train the temperatures of both contrasts too, `log_temperature` [2] being the logarithms of
-            what multiplies those of the config: the appearance's, the structure's.
+        appearance_dim: size of the appearance code.
+        structure_dim: size of the structure code. A small one leaves no room for appearance.
+        embed_dim: size of the embedding of each latent layer.
+        width: width of the trunks of encoder and decoder.
+        num_blocks: residual blocks in each trunk.
+        dtype: dtype in which the trunks compute; everything else is float32.
+        learn_temperature: whether to train the temperatures of both contrasts. The parameter `log_temperature` [2] is
+            the logarithm of a factor on the config's temperatures of appearance and structure.
+        rngs: random keys for the initialization.
     """
 
     def __init__(
@@ -163,20 +166,20 @@ class Autoencoder(nnx.Module):
         self.log_temperature = nnx.Param(jnp.zeros((2,))) if learn_temperature else None
 
     def encode(self, ws: Float[Array, "*n l d"]) -> Codes:
-        """Split latents of any leading shape into their codes, [..., a] and [..., s]."""
+        """Encode latents [..., l, d] into codes [..., a] and [..., s]."""
         mean, std = (jnp.broadcast_to(x[...], ws.shape) for x in (self.mean, self.std))
         return self.encoder((ws - mean) / std)
 
     def decode(self, appearance: Float[Array, "*n a"], structure: Float[Array, "*n s"]) -> Float[Array, "*n l d"]:
-        """Rebuild latents from codes of one leading shape: mean + std * what the decoder adds."""
+        """Decode codes [..., a] and [..., s], with the same leading shape, into latents [..., l, d]."""
         x = self.decoder(Codes(appearance, structure))
         mean, std = (jnp.broadcast_to(b[...], x.shape) for b in (self.mean, self.std))
         return mean + std * x
 
 
-def _flat(x: Float[Array, "*n l i"]) -> Float[Array, "*n li"]:
+def _flatten(x: Float[Array, "*n l i"]) -> Float[Array, "*n li"]:
     return x.reshape(*x.shape[:-2], math.prod(x.shape[-2:]))
 
 
-# The layer axis counts as a batch, so that a kernel's scale depends on its own layer's inputs alone.
+# With the layer axis as a batch axis, the scale of a kernel depends only on the number of its inputs.
 _PER_LAYER = nnx.initializers.lecun_normal(batch_axis=0)

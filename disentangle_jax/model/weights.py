@@ -1,4 +1,4 @@
-"""An autoencoder's arrays as one safetensors file, under readable names such as `encoder/trunk/blocks/0/up/kernel`."""
+"""Saving and loading of an autoencoder as a safetensors file, with names such as `encoder/trunk/blocks/0/up/kernel`."""
 
 from pathlib import Path
 
@@ -12,16 +12,20 @@ from stylegan2_flax.run.trees import check_shapes, leaves_by_path
 
 
 def save(autoencoder: Autoencoder, path: Path) -> None:
-    """Write all arrays, parameters and statistics of the latents."""
+    """Write all parameters, and the statistics of the latents."""
     tree = nnx.to_pure_dict(nnx.state(autoencoder))
     arrays.save(path, {name: np.asarray(array) for name, array in leaves_by_path(tree).items()})
 
 
 def load(abstract: Autoencoder, path: Path) -> Autoencoder:
-    """Read a file of `save` into the form of `abstract` (an autoencoder from `nnx.eval_shape`).
+    """Read a file that `save` wrote.
+
+    Args:
+        abstract: an autoencoder from `nnx.eval_shape`, which gives the names and shapes.
+        path: the file.
 
     Raises:
-        ValueError: the file is broken, or of an autoencoder of another form.
+        ValueError: the file is damaged, or has other names or shapes.
     """
     graphdef, state = nnx.split(abstract)
     target = nnx.to_pure_dict(state)

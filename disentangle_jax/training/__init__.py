@@ -1,1 +1,1 @@
-"""Training: state, optimiser, step and loop; checkpoints are stylegan2_flax's. `loop.train` is the way in."""
+"""Training of the autoencoder: objective, train step, optimizer and state. `experiment.run` trains from a config."""

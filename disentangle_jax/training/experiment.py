@@ -1,4 +1,4 @@
-"""A whole experiment: from a config and a workdir to a trained model."""
+"""Training of an autoencoder from a config, in a workdir."""
 
 from pathlib import Path
 
@@ -31,22 +31,22 @@ MAY_CHANGE = (
     "data.prefetch",
     "evaluation.",
 )
-"""What a resumed run may set anew: how long it goes on (the learning rate's cosine then ends at the new num_steps),
-what it writes and keeps, how it reads, how it is judged, and where its generator lies, as long as `generator_digest`
-is the same. Anything else would make the run one that its config does not describe."""
+"""The fields that a resumed run may change: the number of steps (the learning rate then decays to zero at the new one),
+what to write and keep, how to read data, the evaluation, and the location of the generator, as long as its digest is
+the same."""
 
 
 def run(config: ConfigDict, workdir: str | Path) -> TrainState:
-    """Train what the config describes, or go on where the workdir stands; see `run.loop.train`.
+    """Train an autoencoder, or resume the run in the workdir; see `run.loop.train`.
 
     Raises:
-        ValueError: the config is invalid, or is not the one that the workdir's run began with.
-        FileNotFoundError: there is no such generator.
-        ImportError: what the config asks for needs a package that is not installed.
-        OSError: another process is at work in the workdir.
+        ValueError: the config is invalid, or differs from the config of the run in the workdir.
+        FileNotFoundError: the generator does not exist.
+        ImportError: the config needs a package that is not installed.
+        OSError: another process is training in the workdir.
     """
     workdir = Path(workdir)
-    # An invalid config is refused before anything is written.
+    # Everything is validated before anything is written.
     rules.check(config)
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
     generator = _load_generator(config, workdir)
@@ -54,7 +54,7 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
     check_tensorboard(config.train.tensorboard)
     check_data(config, (generator.num_ws, generator.w_dim))
     load_judged_domain(config.generator, config.evaluation.judge, generator.img_resolution)
-    config = _recorded(config, generator)
+    config = _with_generator_digest(config, generator)
     with locked(workdir):
         with undo_on_error(workdir):
             with parallel.first_process_first("workdir"):
@@ -67,7 +67,7 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
 
 
 def _load_generator(config: ConfigDict, workdir: Path) -> sg2.Generator:
-    """That of the config, or the workdir's own copy where the config's file is gone."""
+    """The generator of the config, or the workdir's copy if the config's file does not exist."""
     own = workdir / "generator.safetensors"
     try:
         return load_generator(config.generator)
@@ -77,8 +77,8 @@ def _load_generator(config: ConfigDict, workdir: Path) -> sg2.Generator:
         return load_generator(own)
 
 
-def _recorded(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:
-    """The config as the workdir records it: its generator by an absolute path, and by a digest of its weights."""
+def _with_generator_digest(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:
+    """The config with an absolute path and the digest of its generator, as the workdir records it."""
     config = config.copy_and_resolve_references()
     with config.unlocked():
         config.generator, config.generator_digest = absolute(config.generator), digest(generator)

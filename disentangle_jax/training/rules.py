@@ -1,4 +1,4 @@
-"""What the fields of an experiment's config may be, as far as it can be said without its generator."""
+"""Validation of the config of an experiment, as far as possible without its generator."""
 
 import math
 from functools import partial
@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.clips.config import COORDINATES, LAYERS
 from disentangle_jax.clips.streams import SOURCES
-from disentangle_jax.model.contrast import FORMS
+from disentangle_jax.model.contrast_forms import FORMS
 from disentangle_jax.model.losses import NEGATIVES
 from disentangle_jax.training.objective import CONTRASTS
 from stylegan2_flax.run import config_rules
@@ -88,7 +88,7 @@ RULES = config_rules.TRAIN | {
 }
 
 
-def _block(contrast: str, config: ConfigDict) -> str | None:
+def _check_block_size(contrast: str, config: ConfigDict) -> str | None:
     size = config.loss[contrast].block_size
     frames = config.train.batch_size // config.train.accumulate * config.clips.num_frames
     embeddings = frames if contrast == "appearance_contrast" else 2 * frames
@@ -97,7 +97,7 @@ def _block(contrast: str, config: ConfigDict) -> str | None:
     return f"loss.{contrast}.block_size ({size}) must divide the {embeddings} embeddings of a (part of a) batch"
 
 
-def _probe_split(config: ConfigDict) -> str | None:
+def _check_probe_split(config: ConfigDict) -> str | None:
     """The probes need at least two faces to fit to and two to be tested on; the linear readout as well."""
     share = config.evaluation.probes.test_share
     for name, count in (
@@ -113,23 +113,23 @@ def _probe_split(config: ConfigDict) -> str | None:
     return None
 
 
-BLOCKS = tuple(partial(_block, contrast) for contrast in CONTRASTS)
+BLOCKS = tuple(partial(_check_block_size, contrast) for contrast in CONTRASTS)
 
 
 def check(config: ConfigDict) -> None:
-    """Check all fields at once.
+    """Check all fields.
 
     Raises:
-        ValueError: fields are missing, are not what they may be, or do not go together; each is named.
+        ValueError: fields are missing, invalid or contradict each other; the message names all of them.
     """
-    config_rules.check(config, RULES, config_rules.warmup, *BLOCKS, _probe_split)
+    config_rules.check(config, RULES, config_rules.warmup, *BLOCKS, _check_probe_split)
 
 
 def check_evaluation(config: ConfigDict) -> None:
-    """Check the section `evaluation` alone.
+    """Check the section `evaluation` only.
 
     Raises:
-        ValueError: as `check`.
+        ValueError: see `check`.
     """
     own = {name: rule for name, rule in RULES.items() if name.startswith("evaluation.")}
-    config_rules.check(config, own, _probe_split)
+    config_rules.check(config, own, _check_probe_split)

@@ -1,4 +1,4 @@
-"""The train state: plain data, all of it, so that a checkpoint is the state and nothing else."""
+"""The train state, which consists of arrays only, so that a checkpoint is the state and nothing else."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,14 +14,14 @@ from stylegan2_flax.layers import Buffer
 
 
 class TrainState(NamedTuple):
-    """Everything that changes in training or that the trained model needs. Randomness is a function of seed and step.
+    """Everything that changes in training or that inference needs. Randomness is a function of the seed and the step.
 
     Attributes:
-        step: updates made so far.
-        params: parameters of the autoencoder, nested dicts of arrays.
-        ema_params: their running average, which is what users of the model get.
-        buffers: the autoencoder's constants (mean and spread of the latents).
-        opt_state: the optimiser's memory.
+        step: number of steps made.
+        params: parameters of the autoencoder, as nested dicts of arrays.
+        ema_params: moving average of the parameters, which inference uses.
+        buffers: constants of the autoencoder: mean and standard deviation of the latents.
+        opt_state: the optimizer state.
     """
 
     step: Int[Array, ""]
@@ -32,19 +32,19 @@ class TrainState(NamedTuple):
 
 
 class RandomStreams(NamedTuple):
-    """The independent random streams of a run."""
+    """Independent random keys for the parts of a run."""
 
     init: Key[Array, ""]
     clips: Key[Array, ""]
 
 
 def random_streams(seed: int) -> RandomStreams:
-    """Name the streams of a seed. Clip i of a run is made from fold_in(clips, i)."""
+    """Split the key of a seed. Clip i of a run is sampled with fold_in(clips, i)."""
     return RandomStreams(*jax.random.split(jax.random.key(seed)))
 
 
 def init_state(create: Callable[[], Autoencoder], optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step. Jit it, or `jax.eval_shape` it for shapes alone."""
+    """The initial state. Can be jitted, or traced with `jax.eval_shape` for shapes."""
     _, params, buffers = nnx.split(create(), nnx.Param, Buffer)
     params = nnx.to_pure_dict(params)
     return TrainState(
@@ -57,5 +57,5 @@ def init_state(create: Callable[[], Autoencoder], optimizer: optax.GradientTrans
 
 
 def graphdef(create: Callable[[], Autoencoder]) -> nnx.GraphDef:
-    """The autoencoder without its arrays: `nnx.merge(graphdef, params, buffers)` gives it back."""
+    """The graphdef of the autoencoder, for `nnx.merge(graphdef, params, buffers)`."""
     return nnx.split(nnx.eval_shape(create), nnx.Param, Buffer)[0]

@@ -1,4 +1,4 @@
-"""One step of training: clips, gradient, update. One jitted function of plain data."""
+"""The train step of the autoencoder: clips, loss, gradient and update in one jitted function."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 from ml_collections import ConfigDict
 
@@ -19,41 +19,47 @@ from disentangle_jax.training.state import TrainState
 from stylegan2_flax.run import parallel
 
 Metrics = dict[str, Float[Array, ""]]
-Loss = tuple[Float[Array, ""], Metrics]
+LossAndMetrics = tuple[Float[Array, ""], Metrics]
 
 
 def make_loss(
     config: ConfigDict, graphdef: nnx.GraphDef
-) -> Callable[[PyTree, PyTree, Int[Array, ""], nnx.Module | None, Clip], Loss]:
+) -> Callable[[PyTree, PyTree, Int[Array, ""], nnx.Module | None, Clip], LossAndMetrics]:
     """The loss as a function of (params, buffers, step, synthesis network or None, clips)."""
 
     def loss(params, buffers, step, synthesis, clips):
-        frames = clips.ws.shape[1]
-        if frames < 2:
-            raise ValueError(f"swapping needs clips of at least 2 frames; these have {frames}")
+        num_frames = clips.ws.shape[1]
+        if num_frames < 2:
+            raise ValueError(f"swapping needs clips of at least 2 frames; these have {num_frames}")
         autoencoder = nnx.merge(graphdef, params, buffers)
-        # Swaps run through all distances between two frames of a clip as the steps go by.
-        shift = 1 + step % (frames - 1)
+        # Over the steps, swaps use all distances between two frames of a clip.
+        shift = 1 + step % (num_frames - 1)
         return objective(autoencoder, clips.ws, clips.augmented, clips.coefficients, shift, config.loss, synthesis)
 
     return loss
 
 
-def make_gradient(
-    config: ConfigDict, graphdef: nnx.GraphDef, stream: ClipStream, mesh: Mesh
-) -> Callable[[PyTree, PyTree, Int[Array, ""], PyTree, nnx.Module | None], tuple[Loss, PyTree]]:
-    """The loss and its gradient as a function of (params, buffers, step, what was fetched, synthesis network or None).
+def make_value_and_grad(
+    config: ConfigDict, graphdef: nnx.GraphDef, stream: ClipStream
+) -> Callable[[PyTree, PyTree, Int[Array, ""], PyTree, nnx.Module | None], tuple[LossAndMetrics, PyTree]]:
+    """The loss and its gradient as a function of (params, buffers, step, fetched, synthesis network or None).
 
-    With `config.train.accumulate` = m > 1 both are means over m parts of the batch, treated one after the other.
+    `fetched` is what `stream.fetch` returned for the step. With `config.train.accumulate` > 1, loss and gradient are
+    means over that many parts of the batch, which are computed one after the other. A part is every
+    `accumulate`-th clip, so that each device has its share of every part.
     """
-    loss, parts = jax.value_and_grad(make_loss(config, graphdef), has_aux=True), config.train.accumulate
+    value_and_grad = jax.value_and_grad(make_loss(config, graphdef), has_aux=True)
+    part_size = config.train.batch_size // config.train.accumulate
 
-    def gradient(params, buffers, step, fetched, synthesis):
+    def loss_and_gradient(params, buffers, step, fetched, synthesis):
         clips = stream.clips(fetched, step)
-        of_clips = partial(loss, params, buffers, step, synthesis)
-        return of_clips(clips) if parts == 1 else _mean_over_parts(of_clips, clips, parts, mesh)
+        of_clips = partial(value_and_grad, params, buffers, step, synthesis)
+        if config.train.accumulate == 1:
+            return of_clips(clips)
+        mean = optax.microbatching.AccumulationType.MEAN
+        return optax.microbatch(of_clips, argnums=0, microbatch_size=part_size, accumulator=mean)(clips)
 
-    return gradient
+    return loss_and_gradient
 
 
 def make_train_step(
@@ -64,14 +70,14 @@ def make_train_step(
     stream: ClipStream,
     mesh: Mesh,
 ) -> jax.stages.Wrapped:
-    """The jitted train step: (state, what the stream fetched, synthesis) -> (state, metrics).
+    """The jitted train step: (state, what the stream fetched, synthesis network) -> (state, metrics).
 
-    The state that goes in is given up (donated).
+    The state is donated.
     """
-    gradient = make_gradient(config, graphdef, stream, mesh)
+    value_and_grad = make_value_and_grad(config, graphdef, stream)
 
     def train_step(state: TrainState, fetched: PyTree, synthesis: nnx.Module | None) -> tuple[TrainState, Metrics]:
-        (value, parts), grads = gradient(state.params, state.buffers, state.step, fetched, synthesis)
+        (loss, metrics), grads = value_and_grad(state.params, state.buffers, state.step, fetched, synthesis)
         with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts and floats
             rate = jnp.asarray(schedule(state.step))
             updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -83,16 +89,16 @@ def make_train_step(
             buffers=state.buffers,
             opt_state=opt_state,
         )
-        return new, {"loss": value, **parts, "gradient_norm": optax.tree.norm(grads), "learning_rate": rate}
+        return new, {"loss": loss, **metrics, "gradient_norm": optax.tree.norm(grads), "learning_rate": rate}
 
     return jax.jit(train_step, donate_argnums=0, out_shardings=parallel.replicated(mesh))
 
 
 class Advance:
-    """The train step as a loop calls it: (state, number of the step, from 1) -> (state, metrics).
+    """The train step as the loop calls it: (state, number of the step, from 1) -> (state, metrics).
 
-    It is compiled once, for what the first step is given, and refuses anything else; while it runs, nothing may slip
-    from the host to the devices or back unasked. Either would make every step wait.
+    It is compiled once, for the shapes of the first call, and raises TypeError for other shapes. Implicit transfers
+    between host and devices are errors too. Both would slow down every step.
     """
 
     def __init__(
@@ -101,7 +107,9 @@ class Advance:
         stream: ClipStream,
         synthesis: nnx.Module | None,
     ):
-        self._train_step, self._stream, self._synthesis = train_step, stream, synthesis
+        self._train_step = train_step
+        self._stream = stream
+        self._synthesis = synthesis
         self._compiled = None
 
     def __call__(self, state: TrainState, step: int) -> tuple[TrainState, Metrics]:
@@ -110,23 +118,3 @@ class Advance:
             self._compiled = self._train_step.lower(state, fetched, self._synthesis).compile()
         with jax.transfer_guard("disallow"):
             return self._compiled(state, fetched, self._synthesis)
-
-
-def _mean_over_parts(function: Callable[[Clip], PyTree], clips: Clip, parts: int, mesh: Mesh) -> PyTree:
-    """The mean of `function` over parts of the clips: the k-th, the (k + parts)-th, ... Each device has its share of
-    every part.
-    """
-    sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
-
-    def split(x: Array) -> Array:
-        x = x.reshape(len(x) // parts, parts, *x.shape[1:]).swapaxes(0, 1)
-        return jax.lax.with_sharding_constraint(x, sharding)
-
-    def add(total: PyTree, part: Clip) -> tuple[PyTree, None]:
-        return jax.tree.map(jnp.add, total, function(part)), None
-
-    split_clips = jax.tree.map(split, clips)
-    shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], split_clips))
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    total, _ = jax.lax.scan(add, zeros, split_clips)
-    return jax.tree.map(lambda x: x / parts, total)

@@ -1,4 +1,4 @@
-"""What the training loop trains: the autoencoder, on a stream of clips."""
+"""The trainer of the autoencoder, for the training loop."""
 
 from functools import partial
 
@@ -27,13 +27,13 @@ def make_trainer(
     std: Float[Array, "l d"],
     synthesis: nnx.Module | None = None,
 ) -> Trainer[TrainState]:
-    """The trainer of an autoencoder on synthetic clips, on all devices.
+    """Create the trainer of an autoencoder on synthetic clips, on all devices.
 
     Args:
         config: the experiment.
         stream: the clips of each step.
-        mean, std: of the latents.
-        synthesis: the frozen synthesis network, for the image loss.
+        mean, std: mean and standard deviation of the latents.
+        synthesis: the frozen synthesis network, for the image loss; None for no image loss.
     """
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
     replicated = parallel.replicated(mesh)

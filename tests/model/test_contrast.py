@@ -1,7 +1,5 @@
 """Every form of contrast against plain loops and Optax; in blocks and on eight devices against itself."""
 
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +7,6 @@ import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from disentangle_jax.model import contrast as module
 from disentangle_jax.model.contrast import FORMS, contrast
 
 N, WIDTH = 24, 5
@@ -61,12 +58,6 @@ def by_hand(x, positives, negatives, temperature, form):
     rows = zip(np.exp(x @ x.T / temperature), np.asarray(positives), np.asarray(negatives), strict=True)
     seen = [(s[p], s[n]) for s, p, n in rows if p.any() and (n.any() or form not in ("decoupled", "triplet"))]
     return np.mean([np.mean(np.log(RATIOS[form](p, n))) for p, n in seen])
-
-
-def test_examples():
-    test = doctest.DocTestFinder(recurse=False).find(contrast, globs=dict(vars(module)))[0]
-    assert test.examples
-    assert doctest.DocTestRunner().run(test).failed == 0
 
 
 @pytest.mark.parametrize("pairs", [by_class, irregular])

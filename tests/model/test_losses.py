@@ -1,6 +1,5 @@
 """The losses against closed forms, Optax, a plain loop, and themselves on eight devices and in blocks."""
 
-import doctest
 from functools import partial
 
 import jax
@@ -28,13 +27,6 @@ def views():
     """Structure codes, those of the augmented frames, coefficients."""
     structure = normal(0, B, T, 5)
     return structure, structure + 0.5 * normal(1, B, T, 5), normal(2, B, T, K)
-
-
-@pytest.mark.parametrize("loss", [losses.reconstruction, losses.appearance_ratio])
-def test_examples(loss):
-    test = doctest.DocTestFinder(recurse=False).find(loss, globs=dict(vars(losses)))[0]
-    assert test.examples
-    assert doctest.DocTestRunner().run(test).failed == 0
 
 
 def test_reconstruction_is_one_for_the_mean_and_zero_for_the_truth():

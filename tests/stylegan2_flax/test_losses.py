@@ -1,14 +1,11 @@
 """The losses against the goldens, with the gradients that they send to every parameter."""
 
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from stylegan2_flax import losses
 from stylegan2_flax.losses import (
     discriminator_loss,
     generator_loss,
@@ -19,13 +16,6 @@ from stylegan2_flax.losses import (
 )
 
 slow = pytest.mark.slow  # each network once in every run, all combinations on demand
-
-
-@pytest.mark.parametrize("function", [generator_loss, discriminator_loss, r1_penalty])
-def test_examples(function):
-    test = doctest.DocTestFinder(recurse=False).find(function, globs=dict(vars(losses)))[0]
-    assert test.examples
-    assert doctest.DocTestRunner().run(test).failed == 0
 
 
 def nhwc(images):

@@ -12,11 +12,13 @@ from disentangle_jax.configs import faces64
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.optimizer import make_optimizer
 from disentangle_jax.training.state import graphdef, init_state, random_streams
-from disentangle_jax.training.step import make_gradient
+from disentangle_jax.training.step import make_value_and_grad
 from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.loop import Schedule
 from stylegan2_flax.run.loop import train as train_loop
+
+collect_ignore_glob = ["*worker.py"]  # programs: importing them for doctests would run them
 
 LAYERS, W_DIM, DIRECTIONS, FRAMES = 4, 8, 2, 3
 
@@ -76,7 +78,7 @@ def gradient_of_world(mesh, config, world):
         state.params["decoder"]["unembed"]["kernel"] = jax.random.normal(jax.random.key(5), kernel.shape)
         return state.params, state.buffers, state.step
 
-    gradient = make_gradient(config, graphdef(create), stream, mesh)
+    gradient = make_value_and_grad(config, graphdef(create), stream)
     start = jax.jit(init, out_shardings=replicated)()
     (value, _), grads = jax.jit(gradient, out_shardings=replicated)(*start, stream.fetch(0), None)
     return value, grads

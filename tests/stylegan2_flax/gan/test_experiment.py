@@ -70,7 +70,7 @@ def test_a_discriminator_is_loaded_with_its_own_form(config, tmp_path):
 
 def test_arguments_of_networks_that_there_are_not_are_named(config):
     config.generator.width = 3
-    with pytest.raises(ValueError, match=r"arguments of Generator are not its own: .*'width'"):
+    with pytest.raises(ValueError, match=r"config has wrong arguments for Generator: .*'width'"):
         make_generator(config)
 
 

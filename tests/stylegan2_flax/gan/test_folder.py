@@ -73,7 +73,7 @@ def test_files_whose_headers_cannot_be_read_are_all_named_at_the_start(tmp_path)
     lines = str(caught.value).split("\n")
     assert lines[1] == f"  {tmp_path}/3.png: not an image file"
     assert "7.png: [Errno 2] No such file" in lines[2]
-    assert lines[3] == "Mend or remove them, or leave them out with --config.data.unreadable=skip."
+    assert lines[3] == "Repair or remove them, or leave them out with --config.data.unreadable=skip."
 
 
 def test_of_many_bad_files_some_are_named_and_all_counted(tmp_path):
