@@ -83,7 +83,16 @@ class DiscriminatorBlock(nnx.Module):
         *,
         dtype: DTypeLike = jnp.float32,
     ) -> tuple[Float[Array, "b h2 w2 o"], Float[Array, "b h2 w2 c"] | None]:
-        """x: the previous block's; img: the image at this resolution, returned at half of it if anyone needs it."""
+        """Apply the block.
+
+        Args:
+            x: activations of the previous block; None for the first block.
+            img: the image at this resolution; None if no layer needs it.
+            dtype: dtype of the activations.
+
+        Returns:
+            Activations and image at half the resolution; the image is None if no later layer needs it.
+        """
         x = None if x is None else x.astype(dtype)
         if self.has_fromrgb:
             assert img is not None
@@ -102,7 +111,19 @@ class DiscriminatorBlock(nnx.Module):
 
 
 class DiscriminatorEpilogue(nnx.Module):
-    """The last layers, at 4×4: minibatch standard deviation, conv, fc, out; always float32."""
+    """The last layers, at 4×4: minibatch standard deviation, conv, fc, out. Always float32.
+
+    Args:
+        channels: number of channels.
+        cmap_dim: size of the embedded labels; 0 for an unconditional network.
+        img_channels: number of image channels.
+        has_fromrgb: whether the image is an input.
+        conv_clamp: bound of the activations; None for none.
+        mbstd_group_size: group size of `ops.minibatch_stddev`; None for the whole batch.
+        mbstd_num_channels: channels that it adds; 0 for none.
+        activation: see `ops.bias_act`.
+        rngs: random keys for the initialization.
+    """
 
     def __init__(
         self,
@@ -117,10 +138,6 @@ class DiscriminatorEpilogue(nnx.Module):
         activation: str = "lrelu",
         rngs: nnx.Rngs,
     ):
-        """mbstd_group_size: samples compared with each other; None: the whole batch. mbstd_num_channels 0: not at all.
-
-        cmap_dim: size of embedded labels; 0: unconditional.
-        """
         check_sizes(0, mbstd_num_channels=mbstd_num_channels)
         check_sizes(mbstd_group_size=1 if mbstd_group_size is None else mbstd_group_size)
         if mbstd_num_channels and channels % mbstd_num_channels:
@@ -149,7 +166,7 @@ class DiscriminatorEpilogue(nnx.Module):
         assert x is not None
         x = self._with_deviation(x.astype(jnp.float32))
         x = self.conv(x)
-        # Flattened as the weights expect it: channels first.
+        # The weights expect channels first.
         x = self.fc(x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1))
         x = self.out(x)
         return x if cmap is None else jnp.sum(x * cmap, axis=1, keepdims=True) / math.sqrt(self.cmap_dim)
@@ -163,7 +180,26 @@ class DiscriminatorEpilogue(nnx.Module):
 
 
 class Discriminator(nnx.Module):
-    """Images, and labels of a conditional network -> logits; the arguments are those of the ADA constructors."""
+    """Maps images, and labels if the network is conditional, to logits. The arguments are named as in StyleGAN2-ADA.
+
+    Args:
+        c_dim: number of classes of one-hot labels; 0 for an unconditional network.
+        img_resolution: height and width of the images in pixels, a power of two.
+        img_channels: number of image channels.
+        architecture: "skip", "resnet" or "orig".
+        channel_base: channels times resolution.
+        channel_max: upper bound of the channels of a layer.
+        num_fp16_res: number of highest resolutions that compute in half precision if a call selects it; 0 for four.
+        conv_clamp: bound of the activations; None for none.
+        cmap_dim: size of the embedded labels; None for the number of channels at 4 px.
+        block_kwargs: keyword arguments `activation` and `resample_filter` of the blocks.
+        mapping_kwargs: keyword arguments of the `MappingNetwork` that embeds labels, except w_avg_beta.
+        epilogue_kwargs: keyword arguments of `DiscriminatorEpilogue`.
+        rngs: random keys for the initialization.
+
+    Raises:
+        ValueError: an argument is unknown or invalid.
+    """
 
     kind = "discriminator"
 
@@ -184,12 +220,6 @@ class Discriminator(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        """c_dim, cmap_dim: size of one-hot labels (0: unconditional), and of embedded ones (None: channels at 4 px).
-
-        num_fp16_res: how many of the highest resolutions run in half precision where a call asks for it; 0: four.
-        block_kwargs: activation, resample_filter. epilogue_kwargs: mbstd_group_size, mbstd_num_channels, activation.
-        mapping_kwargs: those of `MappingNetwork`, which embeds the labels, without w_avg_beta.
-        """
         check_choice("architecture", architecture, ARCHITECTURES)
         check_sizes(img_channels=img_channels)
         check_sizes(0, c_dim=c_dim, num_fp16_res=num_fp16_res)
@@ -202,7 +232,7 @@ class Discriminator(nnx.Module):
         for name in ("block_kwargs", "epilogue_kwargs"):
             ops.activation_gain(kwargs[name].get("activation", "lrelu"))
         channels = channels_of_resolutions(img_resolution, channel_base, channel_max)
-        self._init_kwargs_json = json.dumps(  # as text: a module's static attributes must be hashable
+        self._init_kwargs_json = json.dumps(  # as JSON, since static attributes of a module must be hashable
             {
                 "c_dim": c_dim,
                 "img_resolution": img_resolution,
@@ -248,20 +278,26 @@ class Discriminator(nnx.Module):
 
     @property
     def init_kwargs(self) -> dict[str, Any]:
-        """The arguments that build this discriminator anew; plain data."""
+        """The arguments of the constructor, as plain data."""
         return json.loads(self._init_kwargs_json)
 
     def __call__(
         self,
-        images: Shaped[Array | np.ndarray, "..."],
-        c: Float[Array | np.ndarray, "..."] | None = None,
+        images: Shaped[Array | np.ndarray, "*_b _h _w _channels"],
+        c: Float[Array | np.ndarray, "*_b _c"] | None = None,
         dtype: DTypeLike = jnp.float32,
         remat: bool = False,
     ) -> Float[Array, "b 1"]:
-        """images [b, h, w, c] in about [-1, 1], labels c [b, c_dim] -> logits [b, 1]: the larger, the more real.
+        """Map images [b, h, w, c] in about [-1, 1] to logits [b, 1], which are larger for more realistic images.
 
-        b must be a multiple of mbstd_group_size, or less than it.
-        dtype, remat: as `SynthesisNetwork` has them; the last layers are float32 always.
+        Args:
+            images: b must be a multiple of mbstd_group_size, or less than it.
+            c: one-hot labels [b, c_dim]; None if the network is unconditional.
+            dtype: dtype of the num_fp16_res highest resolutions; the last layers are always float32.
+            remat: whether gradients recompute the activations of every block, to save memory.
+
+        Raises:
+            ValueError: an input is missing or has a wrong shape or dtype.
         """
         if jnp.issubdtype(images.dtype, jnp.integer):
             raise ValueError(f"images must be floating point numbers in about [-1, 1], got {images.dtype}")

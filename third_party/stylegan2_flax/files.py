@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and paths as a command line gives them."""
+"""Atomic writing of files, and paths from command lines."""
 
 import os
 import secrets
@@ -9,23 +9,23 @@ from pathlib import Path
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name beside `path` (same suffix, parents made); rename it to `path` if the body succeeds.
+    """Yield a temporary path next to `path`, with the same suffix, and rename it to `path` if the body succeeds.
 
-    A reader never meets half a file, and a failure leaves what was there before.
+    Parent folders are created. A reader never sees a partial file, and an error leaves an existing file unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
-        temporary.chmod(0o644)  # safetensors writes for the owner alone
+        temporary.chmod(0o644)  # safetensors creates files that only the owner can read
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write UTF-8 text, atomically."""
+    """Write a text file in UTF-8, atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -36,14 +36,14 @@ def is_url(path: str | os.PathLike[str]) -> bool:
 
 
 def local_path(path: str | os.PathLike[str], flag: str) -> Path:
-    """The path that a flag names, with `~` expanded.
+    """The path that a flag gives, with `~` expanded.
 
     Args:
-        path: as the user typed it.
-        flag: its name, for the error message: "--workdir".
+        path: the value of the flag.
+        flag: name of the flag for the error message, such as "--workdir".
 
     Raises:
-        ValueError: the path is a URL, from which the file system would make a folder called "gs:".
+        ValueError: the path is a URL, which would otherwise become a local folder called "gs:".
     """
     if is_url(path):
         raise ValueError(

@@ -1,10 +1,10 @@
-"""How far two sets of pictures are apart, judged by a network's features [n, f] of them.
+"""Distances between two sets of images, computed from features [n, f] of a network.
 
     real, fake = FeatureStatistics(2048), FeatureStatistics(2048)
-    real.add(features); ...          # batch by batch; merge() joins what several processes counted
+    real.add(features); ...          # in batches; merge() adds the statistics of other processes
     frechet_distance(real, fake)     # the FID, where the features are those of `inception`
 
-A distance depends on the number of pictures (fewer: larger), so compare only distances of equal counts.
+A distance is larger for fewer images: compare distances of equal numbers of images only.
 """
 
 import os
@@ -18,28 +18,31 @@ from stylegan2_flax.files import atomic
 
 
 class FeatureStatistics:
-    """Count, mean and covariance of features, gathered in float64 and in one pass."""
+    """Count, mean and covariance of features, accumulated in float64 in one pass.
+
+    Args:
+        size: number of features f of an image.
+    """
 
     def __init__(self, size: int):
-        """size: the number of features f of one picture."""
         self.count = 0
         self.mean: Float64[np.ndarray, " f"] = np.zeros(size)
         self._scatter = np.zeros((size, size))  # sum of outer products of the deviations from the mean
 
     @property
     def size(self) -> int:
-        """The number of features f."""
+        """The number of features f of an image."""
         return len(self.mean)
 
     @property
     def covariance(self) -> Float64[np.ndarray, "f f"]:
-        """The unbiased covariance, over count - 1. Raises ValueError for fewer than two samples."""
+        """The unbiased covariance. Raises ValueError if there are fewer than two samples."""
         if self.count < 2:
             raise ValueError(f"a covariance needs at least 2 samples, and there are {self.count}")
         return self._scatter / (self.count - 1)
 
     def add(self, features: Float[Array | np.ndarray, "n f"]) -> None:
-        """Take in the features of n more pictures. Raises ValueError for another size f, NaN or infinity."""
+        """Add the features of n images. Raises ValueError if their size differs, or if they are not finite."""
         values = np.asarray(features, np.float64)
         if values.shape[1] != self.size:
             raise ValueError(f"these statistics are of {self.size} features, got {values.shape[1]}")
@@ -52,22 +55,22 @@ class FeatureStatistics:
         self._join(len(values), mean, centred.T @ centred)
 
     def merge(self, other: "FeatureStatistics") -> None:
-        """Take in what another has counted. Raises ValueError for another size."""
+        """Add the statistics of another. Raises ValueError if their sizes differ."""
         _require_same_size(self, other)
         if other.count:
             self._join(other.count, other.mean, other._scatter)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an .npz with `mu`, `sigma` (the names other FID programs use) and `count`."""
+        """Write an .npz file with `mu`, `sigma` (the names that other FID programs use) and `count`."""
         arrays = {"mu": self.mean, "sigma": self.covariance, "count": np.asarray(self.count)}
         with atomic(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "FeatureStatistics":
-        """Read what `save` wrote. Raises ValueError for any other file."""
+        """Read a file that `save` wrote. Raises ValueError for other files."""
         try:
-            with open(path, "rb") as file:  # by hand: np.load leaves a damaged file open
+            with open(path, "rb") as file:  # np.load would leave a damaged file open
                 arrays = np.load(file, allow_pickle=False)
                 mean, covariance = (np.asarray(arrays[name], np.float64) for name in ("mu", "sigma"))
                 count = int(arrays["count"])
@@ -85,7 +88,7 @@ class FeatureStatistics:
 
     def _join(
         self, count: int, mean: Float64[np.ndarray, " f"], scatter: Float64[np.ndarray, "f f"]
-    ) -> None:  # Chan et al. 1979: exact, and stable where a sum of squares would cancel
+    ) -> None:  # Chan et al. 1979: exact, and numerically stable
         total = self.count + count
         step = mean - self.mean
         self._scatter = self._scatter + scatter + np.outer(step, step) * (self.count * count / total)
@@ -97,14 +100,14 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     """The squared Fréchet distance of two Gaussians (Heusel et al. 2017, arXiv:1706.08500, equation 6).
 
     |mean_a - mean_b|^2 + trace(A + B - 2 (A B)^(1/2)), A and B the covariances. With A = F F' and B = G G', the last
-    trace is the sum of the singular values of F' G; the factors come from eigenvectors, so singular covariances (fewer
-    samples than features) need no care. Raises ValueError for different sizes or fewer than two samples.
+    trace is the sum of the singular values of F' G. The factors come from eigenvectors, so singular covariances (fewer
+    samples than features) are allowed. Raises ValueError for different sizes or fewer than two samples.
     """
     _require_same_size(a, b)
     shift = float(np.sum((a.mean - b.mean) ** 2))
     shared = np.linalg.svd(_factor(a.covariance).T @ _factor(b.covariance), compute_uv=False).sum()
     spread = float(np.trace(a.covariance) + np.trace(b.covariance) - 2 * shared)
-    return max(shift + spread, 0.0)  # rounding alone can take it below
+    return max(shift + spread, 0.0)  # rounding can make it negative
 
 
 def kernel_distance(
@@ -115,11 +118,19 @@ def kernel_distance(
     subset_size: int = 1000,
     seed: int = 0,
 ) -> float:
-    """The kernel distance KID (Bińkowski et al. 2018, arXiv:1801.01401): unbiased whatever the number of pictures.
+    """The kernel distance KID (Bińkowski et al. 2018, arXiv:1801.01401), unbiased for any number of images.
 
-    The squared maximum mean discrepancy under the kernel (x.y / f + 1)^3, averaged over random subsets of each side;
-    about zero for two samples of one distribution, so it may be negative. Raises ValueError for different numbers of
-    features, NaN, infinity, or fewer samples than subset_size.
+    The squared maximum mean discrepancy with the kernel (x.y / f + 1)^3, averaged over random subsets. It is about zero
+    for two samples of one distribution, so it may be negative.
+
+    Args:
+        a, b: features of the two sets of images.
+        subsets: number of subsets.
+        subset_size: samples in a subset, of each set.
+        seed: of the subsets.
+
+    Raises:
+        ValueError: numbers of features differ, features are not finite, or there are fewer samples than subset_size.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape[1] != b.shape[1]:
@@ -134,7 +145,7 @@ def kernel_distance(
 
 
 def _squared_mmd(a: Float64[np.ndarray, "n f"], b: Float64[np.ndarray, "n f"]) -> float:
-    """The unbiased estimate: no picture is compared with itself."""
+    """The unbiased estimate, in which no image is compared with itself."""
 
     def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return (x @ y.T / x.shape[1] + 1) ** 3
@@ -149,7 +160,7 @@ def _squared_mmd(a: Float64[np.ndarray, "n f"], b: Float64[np.ndarray, "n f"]) -
 def _factor(covariance: Float64[np.ndarray, "f f"]) -> Float64[np.ndarray, "f f"]:
     """F with F F' = covariance."""
     values, vectors = np.linalg.eigh(covariance)
-    noise = values[-1] * len(values) * np.finfo(values.dtype).eps  # zeros to rounding, whose roots would be large
+    noise = values[-1] * len(values) * np.finfo(values.dtype).eps  # eigenvalues that are zero but for rounding
     return vectors * np.sqrt(np.where(values > noise, values, 0.0))
 
 

@@ -17,7 +17,21 @@ from stylegan2_flax.synthesis import SynthesisNetwork
 
 
 class Generator(nnx.Module):
-    """Mapping and synthesis; the arguments are those of the ADA constructors, under the same names."""
+    """The generator: a mapping and a synthesis network. The arguments are named as in StyleGAN2-ADA.
+
+    Args:
+        z_dim: size of the random vectors z.
+        c_dim: number of classes of one-hot labels; 0 for an unconditional network.
+        w_dim: size of the latents w.
+        img_resolution: height and width of the images in pixels, a power of two.
+        img_channels: number of image channels.
+        mapping_kwargs: keyword arguments of `MappingNetwork`.
+        synthesis_kwargs: keyword arguments of `SynthesisNetwork`.
+        rngs: random keys for the initialization.
+
+    Raises:
+        ValueError: an argument is unknown or invalid.
+    """
 
     kind = "generator"
 
@@ -33,17 +47,12 @@ class Generator(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        """z_dim, c_dim, w_dim: sizes of random vectors, one-hot labels (0: unconditional) and latents.
-
-        mapping_kwargs, synthesis_kwargs: the keyword arguments of `MappingNetwork` and `SynthesisNetwork`; others are
-        refused.
-        """
         check_sizes(z_dim=z_dim)
         mapping_kwargs = checked_keywords(MappingNetwork, "mapping_kwargs", mapping_kwargs)
         synthesis_kwargs = checked_keywords(SynthesisNetwork, "synthesis_kwargs", synthesis_kwargs)
         self.z_dim, self.c_dim, self.w_dim = z_dim, c_dim, w_dim
         self.img_resolution, self.img_channels = img_resolution, img_channels
-        # As text: a module's static attributes must be hashable.
+        # As JSON, since static attributes of a module must be hashable.
         self._kwargs_json = json.dumps({"mapping_kwargs": mapping_kwargs, "synthesis_kwargs": synthesis_kwargs})
         self.synthesis = SynthesisNetwork(w_dim, img_resolution, img_channels, **synthesis_kwargs, rngs=rngs)
         self.num_ws = self.synthesis.num_ws
@@ -51,7 +60,7 @@ class Generator(nnx.Module):
 
     @property
     def init_kwargs(self) -> dict[str, Any]:
-        """The arguments that build this generator anew; plain data."""
+        """The arguments of the constructor, as plain data."""
         return {
             "z_dim": self.z_dim,
             "c_dim": self.c_dim,
@@ -63,8 +72,8 @@ class Generator(nnx.Module):
 
     def __call__(
         self,
-        z: Float[Array | np.ndarray, "..."],
-        c: Float[Array | np.ndarray, "..."] | None = None,
+        z: Float[Array | np.ndarray, "*_b _z"],
+        c: Float[Array | np.ndarray, "*_b _c"] | None = None,
         truncation_psi: Number | Float[Array, ""] = 1.0,
         truncation_cutoff: int | None = None,
         noise_mode: str = "const",
@@ -72,6 +81,9 @@ class Generator(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         remat: bool = False,
     ) -> Float[Array, "b h w c"]:
-        """z [b, z_dim], c [b, c_dim] -> images [b, h, w, c]: `mapping`, then `synthesis`."""
+        """Map z [b, z_dim] and labels c [b, c_dim] to images [b, h, w, c] in about [-1, 1].
+
+        For the arguments see `MappingNetwork.__call__` and `SynthesisNetwork.__call__`.
+        """
         ws = self.mapping(z, c, truncation_psi, truncation_cutoff)
         return self.synthesis(ws, noise_mode, key, dtype, remat)

@@ -29,11 +29,11 @@ from stylegan2_flax.checkpoints.network_data import CheckpointError
 FEATURES = 2048
 RESOLUTION = 299
 
-_EPSILON = 1e-3  # of the batch normalisations
+_EPSILON = 1e-3  # of the batch normalizations
 
 
 class _Conv(NamedTuple):
-    """Convolution, batch normalisation, relu."""
+    """Convolution, batch normalization, relu."""
 
     name: str
     inputs: int
@@ -155,7 +155,7 @@ _NETWORK: tuple[_Step, ...] = (
 
 
 def _convolutions(steps: Sequence[_Step], prefix: str = "") -> Iterator[tuple[str, _Conv]]:
-    """Every convolution with its full name."""
+    """Yield every convolution with its full name."""
     for step in steps:
         if isinstance(step, _Conv):
             yield prefix + step.name, step
@@ -167,13 +167,13 @@ def _convolutions(steps: Sequence[_Step], prefix: str = "") -> Iterator[tuple[st
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Inception:
-    """The network as a pytree: hand it to jitted functions as an argument, or its weights become constants."""
+    """The network as a pytree. Pass it to jitted functions as an argument, or its weights become constants."""
 
     layers: dict[str, tuple[Any, Any]]
-    """Kernel [h, w, i, o] and bias [o] of each convolution, its batch normalisation folded in."""
+    """Kernel [h, w, i, o] and bias [o] of each convolution, with its batch normalization folded in."""
 
     def __call__(self, images: Float[Array | np.ndarray, "b h w c"]) -> Float[Array, "b 2048"]:
-        """Images in [-1, 1], of any size, 3 channels or 1 -> features, in float32 whatever the device's default."""
+        """Map images in [-1, 1], of any size and with 3 channels or 1, to features. Always computes in float32."""
         x = prepare(jnp.asarray(images, jnp.float32))
         return jnp.mean(self._run(_NETWORK, x), axis=(1, 2))
 
@@ -210,9 +210,14 @@ def _pool(x: Float[Array, "b h w i"], step: _Pool) -> Float[Array, "b h2 w2 i"]:
 
 
 def load(path: str | os.PathLike[str]) -> Inception:
-    """Read the weights from a .pth or .pt state dict of PyTorch, or an .npz or .safetensors file of the same names.
+    """Load the network.
 
-    Raises FileNotFoundError, or CheckpointError for a damaged file or other weights.
+    Args:
+        path: a state dict of PyTorch (.pth, .pt), or an .npz or .safetensors file with the same names.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is damaged or holds other weights.
     """
     path = Path(path)
     if not path.is_file():
@@ -224,10 +229,10 @@ def load(path: str | os.PathLike[str]) -> Inception:
 
 
 def from_state_dict(arrays: Mapping[str, Any]) -> Inception:
-    """The network of a state dict's arrays in torch's layout: `Mixed_5b.branch1x1.conv.weight`, `...bn.running_var`.
+    """Create the network from the arrays of a state dict, such as `Mixed_5b.branch1x1.conv.weight`, in torch's layout.
 
-    The classifier `fc` and `num_batches_tracked` are ignored. Raises CheckpointError for missing, further or misshapen
-    arrays, and for torchvision's own weights, which give other features.
+    The classifier `fc` and `num_batches_tracked` are ignored. Raises CheckpointError if arrays are missing, unknown or
+    of a wrong shape, and for torchvision's own weights, whose features differ.
     """
     if any(name.startswith("AuxLogits.") for name in arrays) or np.shape(arrays.get("fc.weight", ()))[:1] == (1000,):
         raise CheckpointError(
@@ -249,14 +254,14 @@ def from_state_dict(arrays: Mapping[str, Any]) -> Inception:
 
 
 def _shapes(step: _Conv) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The arrays of one convolution in a state dict."""
+    """Names and shapes of the arrays of one convolution in a state dict."""
     yield "conv.weight", (step.outputs, step.inputs, *step.kernel)
     for part in ("weight", "bias", "running_mean", "running_var"):
         yield f"bn.{part}", (step.outputs,)
 
 
 def _fold(arrays: Mapping[str, Any], name: str) -> tuple[Array, Array]:
-    """Kernel [h, w, i, o] and bias [o] of a convolution and the normalisation after it."""
+    """Kernel [h, w, i, o] and bias [o] of a convolution with its batch normalization folded in."""
     weight, gain, offset, mean, variance = (
         np.asarray(arrays[f"{name}.{part}"], np.float64)
         for part in ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
@@ -267,7 +272,7 @@ def _fold(arrays: Mapping[str, Any], name: str) -> tuple[Array, Array]:
 
 
 def _read(data: bytes) -> dict[str, np.ndarray]:
-    """The arrays of a file, whose format its content tells."""
+    """Read the arrays of a file. The format is detected from the content."""
     if data[8:9] == b"{":
         try:
             return safetensors.numpy.load(data)
@@ -280,9 +285,9 @@ def _read(data: bytes) -> dict[str, np.ndarray]:
 
 
 def prepare(images: Float[Array, "b h w c"]) -> Float[Array, "b 299 299 3"]:
-    """Images in [-1, 1] as the graph feeds them to its first layer: 256 levels, resized, about [-1, 1] again.
+    """Preprocess images in [-1, 1] as the graph does: quantize to 256 levels, resize, and scale to about [-1, 1].
 
-    Raises ValueError for other than 3 channels or 1, which is shown as grey.
+    Images of 1 channel are repeated to 3. Raises ValueError for other numbers of channels.
     """
     channels = images.shape[-1]
     if channels not in (1, 3):
@@ -295,7 +300,7 @@ def prepare(images: Float[Array, "b h w c"]) -> Float[Array, "b 299 299 3"]:
 
 
 def _resize_matrix(size: int) -> Float[np.ndarray, "299 size"]:
-    """TensorFlow 1's bilinear resize of one axis, as a matrix."""
+    """The bilinear resize of TensorFlow 1 along one axis, as a matrix."""
     position = np.arange(RESOLUTION) * (size / RESOLUTION)
     below = position.astype(int)
     part = position - below

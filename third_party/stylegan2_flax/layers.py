@@ -1,6 +1,6 @@
-"""The layers of StyleGAN2. Attribute names are those of published checkpoints; arrays keep torch's layout.
+"""The layers of StyleGAN2. Attribute names are those of published checkpoints, and arrays have torch's layout.
 
-Weights and styles are float32; a layer computes in the dtype of the activations it is given.
+Weights and styles are float32; a layer computes in the dtype of its input activations.
 """
 
 import math
@@ -18,15 +18,15 @@ from stylegan2_flax import ops
 from stylegan2_flax.resample import Number, separable_taps
 
 FILTER = (1, 3, 3, 1)
-"""The published networks' resampling filter. Layers that do not resample hold it too, unused, as in ADA's files."""
+"""The resampling filter of published networks. Layers that do not resample have it too, as in StyleGAN2-ADA's files."""
 
 
 class Buffer(nnx.Variable):
-    """State that is not trained: the mean latent, noise images, filters."""
+    """A variable that is not trained: the mean latent, noise images, filters."""
 
 
 class FullyConnectedLayer(nnx.Module):
-    """Linear layer with equalised learning rate (Karras et al. 2018, arXiv:1710.10196)."""
+    """Linear layer with equalized learning rate (Karras et al. 2018, arXiv:1710.10196)."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class FullyConnectedLayer(nnx.Module):
 
 
 class Conv2dLayer(nnx.Module):
-    """Convolution with equalised learning rate, up- or downsampling, bias and activation."""
+    """Convolution with equalized learning rate, up- or downsampling, bias and activation."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Conv2dLayer(nnx.Module):
         self.resample_filter = filter_buffer(resample_filter)
 
     def __call__(self, x: Float[Array, "b h w i"], gain: Number = 1.0) -> Float[Array, "b h2 w2 o"]:
-        """gain multiplies the result and its clamp."""
+        """Apply the layer; `gain` is a factor on the result and on its clamp."""
         weight = self.weight[...]
         x = ops.conv2d_resample(
             x,
@@ -119,7 +119,7 @@ class SynthesisLayer(nnx.Module):
         key: PRNGKeyArray | None = None,
         gain: Number = 1.0,
     ) -> Float[Array, "b h2 w2 o"]:
-        """styles: the affine layer's output for this layer's w. gain multiplies the result and its clamp."""
+        """Apply the layer to x with styles from `affine`; `gain` is a factor on the result and on its clamp."""
         weight, noise = self.weight[...], self._noise(x, noise_mode, key)
         if x.dtype == jnp.float16:
             weight, styles = ops.normalize_for_float16(weight, styles)
@@ -170,14 +170,14 @@ class ToRGBLayer(nnx.Module):
 
 
 def filter_buffer(taps: Sequence[Number] | None) -> Buffer:
-    """The filter of a layer: 2-D, as NVIDIA's checkpoints hold it, but always the outer product of its taps."""
+    """The filter of a layer as a buffer: 2-D as in NVIDIA's checkpoints, the outer product of 1-D taps."""
     if taps is not None and np.ndim(taps) > 1:
         raise ValueError(f"resample_filter is given by its taps along one axis, got {np.ndim(taps)} dimensions")
     return Buffer(ops.setup_filter(taps))
 
 
 def call_block(block: nnx.Module, remat: bool, *arrays: Any, **options: Any) -> Any:
-    """block(*arrays, **options). remat: the block's activations are not kept for the gradient but computed again."""
+    """Call `block(*arrays, **options)`. With `remat`, gradients recompute the activations of the block."""
     if not remat:
         return block(*arrays, **options)  # pyright: ignore[reportCallIssue]
     graphdef, state = nnx.split(block)
@@ -185,7 +185,7 @@ def call_block(block: nnx.Module, remat: bool, *arrays: Any, **options: Any) -> 
 
 
 def half_precision_from(img_resolution: int, num_fp16_res: int) -> int:
-    """The lowest resolution that may run in half precision: so that num_fp16_res do (0: 4), but none below 8 px."""
+    """The lowest of the num_fp16_res (0: four) resolutions that may use half precision; at least 8 px."""
     return max(2 * img_resolution >> (num_fp16_res or 4), 8)
 
 

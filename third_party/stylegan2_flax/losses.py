@@ -1,7 +1,7 @@
-"""The losses of StyleGAN2: pure functions of arrays, and of the networks as functions of arrays.
+"""The losses of StyleGAN2: pure functions of arrays and of networks as functions.
 
-Weights are the caller's. A step of StyleGAN2's training takes the mean of a penalty over the batch, times its weight
-(gamma / 2 for R1, 2 for path lengths), times the number of main steps for which it stands in.
+Penalties are unweighted. A train step takes the mean of a penalty over the batch, times its weight (gamma / 2 for R1,
+2 for path lengths), times the number of main steps between two regularization steps.
 
 Axes: b samples, l layers (num_ws), d w_dim, h w c image.
 """
@@ -16,11 +16,17 @@ from jaxtyping import Float, PRNGKeyArray
 from stylegan2_flax.resample import Number
 
 Images = Float[Array, "b h w c"]
-Latents = Float[Array, "b l d"]
+Ws = Float[Array, "b l d"]
 
 
 def generator_loss(fake_logits: Float[Array, "b 1"]) -> Float[Array, ""]:
-    """What the generator minimises: mean(softplus(-D(G(z)))), the non-saturating logistic loss.
+    """The non-saturating loss of the generator: mean(softplus(-D(G(z)))).
+
+    Args:
+        fake_logits: logits D(G(z)) of generated images.
+
+    Returns:
+        The loss, a scalar.
 
     Source: Goodfellow et al. 2014, arXiv:1406.2661, section 3 (maximise log D(G(z))).
 
@@ -31,9 +37,16 @@ def generator_loss(fake_logits: Float[Array, "b 1"]) -> Float[Array, ""]:
 
 
 def discriminator_loss(real_logits: Float[Array, "b 1"], fake_logits: Float[Array, "b2 1"]) -> Float[Array, ""]:
-    """What the discriminator minimises: mean(softplus(-D(x))) + mean(softplus(D(G(z)))).
+    """The logistic loss of the discriminator: mean(softplus(-D(x))) + mean(softplus(D(G(z)))).
 
-    Source: Goodfellow et al. 2014, arXiv:1406.2661, equation 1, with D's sigmoid taken into the loss.
+    Args:
+        real_logits: logits D(x) of real images.
+        fake_logits: logits D(G(z)) of generated images.
+
+    Returns:
+        The loss, a scalar.
+
+    Source: Goodfellow et al. 2014, arXiv:1406.2661, equation 1, with the sigmoid of D as part of the loss.
 
     >>> round(float(discriminator_loss(jnp.full((2, 1), 9.0), jnp.full((2, 1), -9.0))), 4)
     0.0002
@@ -42,10 +55,16 @@ def discriminator_loss(real_logits: Float[Array, "b 1"], fake_logits: Float[Arra
 
 
 def r1_penalty(discriminate: Callable[[Images], Float[Array, "b 1"]], images: Images) -> Float[Array, " b"]:
-    """The squared gradient of the logits to each real image, summed over its values: |d sum(D(x)) / d x_b|^2.
+    """The R1 penalty of each image: |d sum(D(x)) / d x_b|^2, the squared norm of the gradient by the image.
 
-    The loss is gamma / 2 times its mean. Pass the augmented discriminator where training augments: the gradient goes
-    to the images before augmentation.
+    The loss is gamma / 2 times its mean.
+
+    Args:
+        discriminate: images -> logits. With augmentation, it should augment too: the gradient is by the images before.
+        images: real images.
+
+    Returns:
+        The penalty of each image.
 
     Source: Mescheder et al. 2018, arXiv:1801.04406, equation 9.
 
@@ -56,12 +75,23 @@ def r1_penalty(discriminate: Callable[[Images], Float[Array, "b 1"]], images: Im
     return jnp.sum(jnp.square(gradients), axis=(1, 2, 3))
 
 
-def path_lengths(synthesize: Callable[[Latents], Images], ws: Latents, noise: Images) -> Float[Array, " b"]:
-    """How far an image moves for a step of its latents: sqrt(mean_l sum_d (d sum(G(ws) * y) / d ws)^2).
+def path_lengths(synthesize: Callable[[Ws], Images], ws: Ws, noise: Images) -> Float[Array, " b"]:
+    """The path length of each image: sqrt(mean_l sum_d (d sum(G(ws) * y) / d ws)^2), with y = noise / sqrt(h * w).
 
-    noise: standard normal, of the images' shape; y is noise / sqrt(h * w), so that lengths do not grow with resolution.
+    Args:
+        synthesize: ws -> images.
+        ws: latents.
+        noise: standard normal noise of the shape of the images. Its scale makes lengths independent of the resolution.
+
+    Returns:
+        The path length of each image.
 
     Source: Karras et al. 2020, arXiv:1912.04958, section 3.2, equation 4 (|J^T y|), and appendix B for the scale of y.
+
+    >>> def synthesize(ws):  # a single pixel that shows 3 w
+    ...     return 3 * ws[:, :, :, None]
+    >>> path_lengths(synthesize, jnp.zeros((2, 1, 1)), jnp.ones((2, 1, 1, 1))).tolist()
+    [3.0, 3.0]
     """
     images, pullback = jax.vjp(synthesize, ws)
     _, h, w, _ = images.shape
@@ -70,31 +100,56 @@ def path_lengths(synthesize: Callable[[Latents], Images], ws: Latents, noise: Im
 
 
 def path_length_penalty(
-    synthesize: Callable[[Latents], Images],
-    ws: Latents,
+    synthesize: Callable[[Ws], Images],
+    ws: Ws,
     noise: Images,
     mean: Float[Array, ""],
     decay: Number = 0.01,
 ) -> tuple[Float[Array, " b"], Float[Array, ""]]:
-    """(length - mean)^2 of each sample, and the running mean of the lengths after this batch.
+    """The path length penalty of each sample: (length - mean)^2, with mean the updated moving average of path lengths.
 
-    mean: the running mean before it, 0 at first. It moves by `decay` of the way to the mean of this batch; the penalty
-    is taken against the new mean, and its gradient goes through that too. ws, noise: as `path_lengths` takes them.
-    The loss is 2 times the mean of the penalty; half the batch is enough (arXiv:1912.04958, appendix B).
+    The loss is 2 times its mean; half of the batch is enough (arXiv:1912.04958, appendix B).
+
+    Args:
+        synthesize, ws, noise: see `path_lengths`.
+        mean: the moving average before this batch, at first 0.
+        decay: weight of this batch in the moving average. The gradient goes through the new average, too.
+
+    Returns:
+        The penalty of each sample, and the new moving average.
 
     Source: Karras et al. 2020, arXiv:1912.04958, section 3.2, equation 4.
+
+    >>> def synthesize(ws):  # a single pixel that shows 3 w
+    ...     return 3 * ws[:, :, :, None]
+    >>> ws, noise = jnp.zeros((2, 1, 1)), jnp.ones((2, 1, 1, 1))
+    >>> penalty, mean = path_length_penalty(synthesize, ws, noise, jnp.zeros(()), decay=0.5)
+    >>> penalty.tolist(), float(mean)  # (3 - 1.5)^2
+    ([2.25, 2.25], 1.5)
     """
     lengths = path_lengths(synthesize, ws, noise)
     mean = mean + decay * (jnp.mean(lengths) - mean)
     return jnp.square(lengths - mean), mean
 
 
-def mix_styles(key: PRNGKeyArray, ws: Latents, ws_other: Latents, probability: Number = 0.9) -> Latents:
-    """The first layers of `ws` and the rest of `ws_other`, with this probability; else `ws` as it is.
+def mix_styles(key: PRNGKeyArray, ws: Ws, ws_other: Ws, probability: Number = 0.9) -> Ws:
+    """Style mixing: with this probability, replace the layers of `ws` from a random cut on by those of `ws_other`.
 
-    The whole batch shares one draw and one cut, which is uniform over 1 ... num_ws - 1.
+    The whole batch shares one decision and one cut, which is uniform over 1 ... num_ws - 1.
+
+    Args:
+        key: random key.
+        ws, ws_other: latents.
+        probability: probability of mixing.
+
+    Returns:
+        The mixed latents.
 
     Source: Karras et al. 2019, arXiv:1812.04948, section 3.1.
+
+    >>> ws, ws_other = jnp.zeros((1, 2, 1)), jnp.ones((1, 2, 1))
+    >>> mix_styles(jax.random.key(0), ws, ws_other, probability=1.0).ravel().tolist()  # two layers: one possible cut
+    [0.0, 1.0]
     """
     mix_key, cut_key = jax.random.split(key)
     num_ws = ws.shape[1]

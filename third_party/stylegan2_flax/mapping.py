@@ -1,4 +1,4 @@
-"""The mapping network: random vectors and labels to latents."""
+"""The mapping network: random vectors and labels -> latents."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,14 +11,32 @@ from stylegan2_flax.checks import check_positive, check_sizes, checked_array
 from stylegan2_flax.layers import Buffer, FullyConnectedLayer
 from stylegan2_flax.resample import Number
 
-_MAX_LAYERS = 64  # so that a damaged file does not build for ever
+_MAX_LAYERS = 64  # a bound for damaged files
 _INPUT_NORMS = ("separate", "joint")
 
 
 class MappingNetwork(nnx.Module):
-    """z, and a label c of a conditional network -> w, repeated for every layer of the synthesis network.
+    """Maps z, and a label c if the network is conditional, to w, repeated for every layer of the synthesis network.
 
-    The discriminator has one too, for labels only: z_dim is 0, num_ws None, and w is not repeated.
+    A conditional discriminator embeds its labels with one too: there z_dim is 0 and num_ws None.
+
+    Args:
+        z_dim: size of z; 0 for labels only.
+        c_dim: number of classes; 0 for an unconditional network.
+        w_dim: size of w.
+        num_ws: how often w is repeated; None returns w [b, d].
+        num_layers: number of fully connected layers.
+        embed_features: size of the embedded label; None for w_dim.
+        layer_features: width of the hidden layers; None for w_dim.
+        activation: of all layers; see `ops.bias_act`.
+        lr_multiplier: learning rate multiplier of all layers.
+        w_avg_beta: decay of the mean latent in `update_w_avg`; None for no mean latent, and so no truncation.
+        input_norm: "separate" normalizes z and the embedded label separately, as StyleGAN2-ADA does; "joint" normalizes
+            their concatenation, as the original StyleGAN2 does. Without labels both are the same.
+        rngs: random keys for the initialization.
+
+    Raises:
+        ValueError: an argument is invalid.
     """
 
     def __init__(
@@ -37,11 +55,6 @@ class MappingNetwork(nnx.Module):
         input_norm: str = "separate",
         rngs: nnx.Rngs,
     ):
-        """w_avg_beta: how slowly `update_w_avg` moves the mean latent; None leaves it, and truncation, out.
-
-        input_norm: "separate" normalises z and the embedded label each alone, as ADA does; "joint" both together, as
-        the original StyleGAN2 does. Without labels they are the same.
-        """
         embed_features = w_dim if embed_features is None else embed_features
         hidden = w_dim if layer_features is None else layer_features
         check_sizes(0, z_dim=z_dim, c_dim=c_dim)
@@ -72,15 +85,21 @@ class MappingNetwork(nnx.Module):
 
     def __call__(
         self,
-        z: Float[Array | np.ndarray, "..."] | None,
-        c: Float[Array | np.ndarray, "..."] | None = None,
+        z: Float[Array | np.ndarray, "*_b _z"] | None,
+        c: Float[Array | np.ndarray, "*_b _c"] | None = None,
         truncation_psi: Number | Float[Array, ""] = 1.0,
         truncation_cutoff: int | None = None,
     ) -> Float[Array, "b l d"] | Float[Array, "b d"]:
-        """z [b, z_dim], c [b, c_dim] -> ws [b, num_ws, w_dim], or w [b, w_dim] of a network without num_ws.
+        """Map z [b, z_dim] and labels c [b, c_dim] to ws [b, num_ws, w_dim], or to w [b, w_dim] if num_ws is None.
 
-        truncation_psi pulls the first truncation_cutoff layers (None: all) towards the mean latent w_avg: 1 leaves them
-        as they are, 0 gives the mean.
+        Args:
+            z: random vectors; None if z_dim is 0.
+            c: one-hot labels; None if the network is unconditional.
+            truncation_psi: interpolates between the mean latent (0) and the latents (1).
+            truncation_cutoff: number of layers to truncate; None for all.
+
+        Raises:
+            ValueError: an input is missing or has a wrong shape, or there is no mean latent to truncate to.
         """
         x = self._input(z, c)
         for i in range(self.num_layers):
@@ -101,9 +120,13 @@ class MappingNetwork(nnx.Module):
         return jnp.concatenate([truncated[:, :truncation_cutoff], ws[:, truncation_cutoff:]], axis=1)
 
     def update_w_avg(self, ws: Float[Array, "b l d"] | Float[Array, "b d"]) -> None:
-        """Moves the mean latent to beta * w_avg + (1 - beta) * mean of these latents over b, without a gradient.
+        """Update the mean latent: w_avg = beta * w_avg + (1 - beta) * mean of ws over the batch, without a gradient.
 
-        ws: what this network made without truncation; their first layer counts. Training does it once in every step.
+        Args:
+            ws: outputs of this network without truncation; the first layer is used.
+
+        Raises:
+            ValueError: the network has no mean latent.
         """
         if self.w_avg_beta is None:
             raise ValueError("this mapping network has no mean latent (w_avg_beta is None)")
@@ -111,7 +134,7 @@ class MappingNetwork(nnx.Module):
         self.w_avg[...] += (1 - self.w_avg_beta) * (lax.stop_gradient(mean) - self.w_avg[...])
 
     def _input(self, z: Array | np.ndarray | None, c: Array | np.ndarray | None) -> Array:
-        """z and the embedded label side by side, normalised as `input_norm` says."""
+        """z and the embedded label, normalized and concatenated."""
         parts = []
         if self.z_dim > 0:
             if z is None:

@@ -1,4 +1,4 @@
-"""The operations of StyleGAN2 (Karras et al. 2020, arXiv:1912.04958): pure functions on NHWC activations.
+"""The operations of StyleGAN2 (Karras et al. 2020, arXiv:1912.04958), as pure functions of NHWC activations.
 
 Weights keep torch's layout: convolutions OIHW, fully connected layers [out, in].
 """
@@ -11,6 +11,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from stylegan2_flax.resample import (
+    Filter,
     Ints,
     Number,
     conv2d_resample,
@@ -45,17 +46,28 @@ def modulated_conv2d(
     noise: Float[Array, "#n h2 w2 1"] | None = None,
     up: int = 1,
     padding: Ints = 0,
-    resample_filter: Float[Array, "..."] | None = None,
+    resample_filter: Filter | None = None,
     demodulate: bool = True,
     flip_weight: bool = True,
 ) -> Float[Array, "n h2 w2 o"]:
-    """Convolution with input channels scaled by each sample's styles, outputs scaled back to unit size; plus noise.
+    """Modulated convolution: input channels are scaled by styles, and outputs normalized to unit variance.
 
-    Section 2.2 of the paper scales the weights. Scaling the activations before and after one shared convolution gives
-    the same numbers, and needs no kernel per sample. The result has the dtype of x; weight and styles are float32.
+    Section 2.2 of the paper scales the weights. Scaling the activations before and after a shared convolution is
+    equivalent, and needs no kernel for each sample. The result has the dtype of x; weight and styles are float32.
+
+    Args:
+        x: activations.
+        weight: kernel.
+        styles: scales of the input channels, for each sample.
+        noise: added to the result.
+        up: upsampling factor before the convolution.
+        padding: as in `upfirdn2d`.
+        resample_filter: filter for the upsampling.
+        demodulate: whether to normalize the outputs.
+        flip_weight: True correlates, False convolves.
     """
     if weight.shape[2:] == (1, 1) and up == 1 and padding == 0:
-        # To images: a kernel per sample is tiny and needs no scaled copy of x. A fifth of the time on CPU at 256 px.
+        # To RGB: kernels for each sample are small, and x needs no scaled copy. A fifth of the time on CPU at 256 px.
         kernels = (weight[None, :, :, 0, 0] * styles[:, None, :]).astype(x.dtype)
         x = jnp.einsum("nhwi,noi->nhwo", x, kernels, precision="highest")
     else:
@@ -70,11 +82,11 @@ def modulated_conv2d(
 def normalize_for_float16(
     weight: Float[Array, "o i kh kw"], styles: Float[Array, "n i"]
 ) -> tuple[Float[Array, "o i kh kw"], Float[Array, "n i"]]:
-    """Weight and styles of a demodulated convolution, scaled so that it stays within the range of float16.
+    """Scale the weight and the styles of a demodulated convolution so that it does not overflow in float16.
 
-    Demodulation undoes any factor of an output channel's weights and of a sample's styles, so the factors need no
-    gradient. The largest weight of each output channel becomes 1 / sqrt(i kh kw), the largest style of each sample 1:
-    no sum exceeds sqrt(i kh kw) max|x|. NVIDIA's networks do the same (Karras et al. 2020, arXiv:2006.06676).
+    Demodulation cancels a factor on the weights of an output channel and on the styles of a sample, so the factors need
+    no gradient. The largest weight of each output channel becomes 1 / sqrt(i kh kw), and the largest style of each
+    sample 1: no sum exceeds sqrt(i kh kw) max|x|. NVIDIA's networks do the same (Karras et al. 2020, arXiv:2006.06676).
     """
     fan_in = weight.shape[1] * weight.shape[2] * weight.shape[3]
     largest_weight = lax.stop_gradient(jnp.max(jnp.abs(weight), axis=(1, 2, 3), keepdims=True))
@@ -98,22 +110,22 @@ _ACTIVATIONS: dict[str, tuple[Callable[[Array, float], Array], float, float]] = 
 
 
 def activation_gain(act: str) -> float:
-    """The default gain of an activation of `bias_act`; ValueError for an unknown name."""
+    """The default gain of an activation of `bias_act`. Raises ValueError if there is no such activation."""
     if act not in _ACTIVATIONS:
         raise ValueError(f"unknown activation {act!r}: choose one of {', '.join(_ACTIVATIONS)}")
     return _ACTIVATIONS[act][2]
 
 
 def bias_act(
-    x: Float[Array, "..."],
+    x: Float[Array, "*shape"],
     b: Float[Array, " c"] | None = None,
     dim: int = -1,
     act: str = "linear",
     alpha: Number | None = None,
     gain: Number | None = None,
     clamp: Number | None = None,
-) -> Float[Array, "..."]:
-    """Adds a bias along axis `dim`, applies an activation, multiplies by a gain, clips to ±clamp: in this order."""
+) -> Float[Array, "*shape"]:
+    """Add a bias along axis `dim`, apply an activation, multiply by a gain, and clip to [-clamp, clamp]."""
     default_gain = activation_gain(act)
     function, default_alpha, _ = _ACTIVATIONS[act]
     if b is not None:
@@ -131,23 +143,31 @@ def fully_connected(
     act: str = "linear",
     lr_multiplier: Number = 1.0,
 ) -> Float[Array, "n o"]:
-    """Linear layer with equalised learning rate: weight * lr_multiplier / sqrt(in), bias * lr_multiplier."""
+    """Linear layer with equalized learning rate: weight * lr_multiplier / sqrt(in), bias * lr_multiplier."""
     weight = weight * (lr_multiplier / weight.shape[1] ** 0.5)
     return bias_act(jnp.matmul(x, weight.T, precision="highest"), None if b is None else b * lr_multiplier, act=act)
 
 
-def normalize_2nd_moment(x: Float[Array, "..."], axis: int = -1) -> Float[Array, "..."]:
-    """Scales x to a mean square of one along an axis."""
+def normalize_2nd_moment(x: Float[Array, "*shape"], axis: int = -1) -> Float[Array, "*shape"]:
+    """Scale x to a mean square of one along an axis."""
     return x * lax.rsqrt(jnp.mean(jnp.square(x), axis=axis, keepdims=True) + 1e-8)
 
 
 def minibatch_stddev(
     x: Float[Array, "n h w c"], group_size: int | None = 4, num_channels: int = 1
 ) -> Float[Array, "n {num_channels}"]:
-    """How much the samples of a group differ: one number per sample and feature group, to be tiled over the image.
+    """Standard deviation over groups of samples, averaged over pixels and channels.
 
-    A group is every (n / group_size)-th sample; None takes the whole batch, and so does a size above n. Otherwise n
-    must be a multiple of group_size, and c of num_channels: ValueError if not.
+    Source: Karras et al. 2018, arXiv:1710.10196, section 3.
+
+    Args:
+        x: activations.
+        group_size: samples in a group, which is every (n / group_size)-th sample. None, or a size above n, takes the
+            whole batch as one group.
+        num_channels: number of channel groups that are averaged separately.
+
+    Raises:
+        ValueError: n is not a multiple of the group size, or c not of num_channels.
     """
     n, h, w, c = x.shape
     size = n if group_size is None else min(group_size, n)

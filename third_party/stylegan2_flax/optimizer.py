@@ -1,4 +1,4 @@
-"""Adam under lazy regularisation, and how slowly the running average of the generator follows."""
+"""Adam with lazy regularization, and the decay of the generator's moving average."""
 
 import jax
 import jax.numpy as jnp
@@ -12,18 +12,25 @@ from stylegan2_flax.resample import Number
 def lazy_adam(
     learning_rate: Number, b1: Number = 0.0, b2: Number = 0.99, eps: Number = 1e-8, *, interval: int | None = None
 ) -> optax.GradientTransformation:
-    """Adam for a loss whose regulariser is a step of its own, taken at every `interval`-th step of the main loss.
+    """Adam for a loss whose regularizer has a step of its own after every `interval` steps of the main loss.
 
-    The k main steps and the one regularising step then move the weights as k steps of plain Adam would: with
-    ratio = k / (k + 1), the learning rate is multiplied by it and both betas are raised to it. None: no regularising
-    steps, plain Adam. Both kinds of step update the same state, the regularising one with its loss times `interval`.
+    With k = interval and ratio = k / (k + 1), the learning rate is multiplied by ratio, and both betas are raised to
+    it, so that k main steps and one regularization step together act like k steps of Adam. Both kinds of steps update
+    the same optimizer state. The loss of the regularization step must be multiplied by `interval`.
 
-    Gradients that are not numbers count as 0, infinite ones as ±1e5: one bad batch does not end a run.
+    NaN gradients are replaced by 0 and infinite ones by ±1e5, so that one bad batch does not end training.
+
+    Args:
+        learning_rate, b1, b2, eps: of Adam, without regularization steps.
+        interval: main steps for each regularization step; None for none.
+
+    Raises:
+        ValueError: the interval is below 1.
 
     Source: Karras et al. 2020, arXiv:1912.04958, appendix B, "Lazy regularization".
     """
     if interval is not None and interval < 1:
-        raise ValueError(f"a regularising step comes every 1, 2, ... steps or never (None), got interval={interval}")
+        raise ValueError(f"a regularization step comes every 1, 2, ... main steps or never (None), got interval={interval}")
     ratio = 1.0 if interval is None else interval / (interval + 1)
     adam = optax.adam(learning_rate * ratio, b1**ratio, b2**ratio, eps)
 
@@ -38,10 +45,13 @@ def lazy_adam(
 def ema_decay(
     batch_size: int, ema_kimg: Number, ramp: Number | None, cur_nimg: Number | Int[Array, ""] | Float[Array, ""]
 ) -> Float[Array, ""]:
-    """How much of the running average stays in one step: 0.5 ** (batch_size / half-life in images).
+    """The decay of the moving average in one step: 0.5 ** (batch_size / half-life in images).
 
-    ema_kimg: the half-life, in thousands of images. ramp: the half-life is at most this share of the images seen
-    (None: no ramp-up). cur_nimg: images seen before this step; at 0 a ramp makes the average a copy of the weights.
+    Args:
+        batch_size: images in a step.
+        ema_kimg: the half-life, in thousands of images.
+        ramp: upper bound of the half-life as a fraction of the images seen; None for none.
+        cur_nimg: images seen before this step. At 0, a ramp gives a decay of 0.
 
     Source: Karras et al. 2018, arXiv:1710.10196, for averaging; StyleGAN2-ADA for the half-life and its ramp-up.
     """

@@ -1,6 +1,6 @@
-"""Resampling of NHWC images with FIR filters, alone or together with a convolution, as StyleGAN2 does it.
+"""Resampling of NHWC images with FIR filters, alone or combined with a convolution, as in StyleGAN2.
 
-Convolution weights are OIHW, as in torch. A filter is a small array of one dimension (applied along each axis) or two.
+Convolution weights are OIHW, as in torch. A filter has one dimension, and is then applied along each axis, or two.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from stylegan2_flax.strided import strided_conv
 
 Ints = int | Sequence[int]
 Number = float | int
+Filter = Float[Array, " taps"] | Float[Array, "fh fw"]
 
 
 def setup_filter(
@@ -22,11 +23,18 @@ def setup_filter(
     flip_filter: bool = False,
     gain: Number = 1.0,
     separable: bool | None = None,
-) -> Float[Array, "..."]:
-    """Makes a FIR filter for `upfirdn2d`: [1, 3, 3, 1] gives its outer product over 64.
+) -> Filter:
+    """Make a FIR filter for `upfirdn2d`. [1, 3, 3, 1] gives its outer product divided by 64.
 
-    taps: 1-D or 2-D, or None for the identity. normalize: the filter sums to one. gain: per pixel of two dimensions.
-    separable: keep a 1-D filter 1-D, to be applied along each axis; by default from 8 taps on.
+    Args:
+        taps: 1-D or 2-D; None for the identity.
+        normalize: whether to scale the filter to a sum of one.
+        flip_filter: whether to flip the filter.
+        gain: factor on the filter; a 1-D filter gets its square root, since it is applied twice.
+        separable: whether to keep a 1-D filter 1-D; by default if it has 8 taps or more.
+
+    Raises:
+        ValueError: the filter has more than two dimensions or no taps, or a 2-D filter is to be separable.
     """
     f = np.asarray(1.0 if taps is None else taps, np.float32)
     if f.ndim > 2 or f.size == 0:
@@ -47,18 +55,23 @@ def setup_filter(
 
 def upfirdn2d(
     x: Float[Array, "n h w c"],
-    f: Float[Array, "..."] | None,
+    f: Filter | None,
     up: Ints = 1,
     down: Ints = 1,
     padding: Ints = 0,
     flip_filter: bool = False,
     gain: Number = 1.0,
 ) -> Float[Array, "n h2 w2 c"]:
-    """Zero-inserts (trailing zeros too), pads or crops, filters, subsamples.
+    """Upsample by inserting zeros, pad or crop, apply a filter, and subsample.
 
-    up, down: one factor, or (x, y).
-    padding: one number, (x, y) or (left, right, top, bottom), in pixels of the upsampled image; negative crops.
-    The filter is convolved; flip_filter=True correlates instead.
+    Args:
+        x: images.
+        f: the filter; None for the identity.
+        up: upsampling factor, or factors (x, y).
+        down: subsampling factor, or factors (x, y).
+        padding: one number, (x, y) or (left, right, top, bottom), in pixels of the upsampled image. Negative crops.
+        flip_filter: False convolves, True correlates.
+        gain: factor on the result.
     """
     up_x, up_y = _pair(up, "up")
     down_x, down_y = _pair(down, "down")
@@ -79,13 +92,13 @@ def upfirdn2d(
 
 def upsample2d(
     x: Float[Array, "n h w c"],
-    f: Float[Array, "..."] | None,
+    f: Filter | None,
     up: Ints = 2,
     padding: Ints = 0,
     flip_filter: bool = False,
     gain: Number = 1.0,
 ) -> Float[Array, "n h2 w2 c"]:
-    """Enlarges images by `up`, aligned as StyleGAN2 aligns them; keeps their brightness."""
+    """Upsample images by `up`, aligned as in StyleGAN2, without changing their mean. See `upfirdn2d`."""
     up_x, up_y = _pair(up, "up")
     pads = _resample_padding(_padding(padding), f, (up_x, up_y), (1, 1))
     return upfirdn2d(x, f, up=(up_x, up_y), padding=pads, flip_filter=flip_filter, gain=gain * up_x * up_y)
@@ -93,13 +106,13 @@ def upsample2d(
 
 def downsample2d(
     x: Float[Array, "n h w c"],
-    f: Float[Array, "..."] | None,
+    f: Filter | None,
     down: Ints = 2,
     padding: Ints = 0,
     flip_filter: bool = False,
     gain: Number = 1.0,
 ) -> Float[Array, "n h2 w2 c"]:
-    """Shrinks images by `down`."""
+    """Downsample images by `down`. See `upfirdn2d`."""
     factors = _pair(down, "down")
     pads = _resample_padding(_padding(padding), f, (1, 1), factors)
     return upfirdn2d(x, f, down=factors, padding=pads, flip_filter=flip_filter, gain=gain)
@@ -107,12 +120,12 @@ def downsample2d(
 
 def filter2d(
     x: Float[Array, "n h w c"],
-    f: Float[Array, "..."] | None,
+    f: Filter | None,
     padding: Ints = 0,
     flip_filter: bool = False,
     gain: Number = 1.0,
 ) -> Float[Array, "n h2 w2 c"]:
-    """Filters images and keeps their size."""
+    """Filter images without changing their size. See `upfirdn2d`."""
     fw, fh = _filter_size(f)
     left, right, top, bottom = _padding(padding)
     pads = (left + fw // 2, right + (fw - 1) // 2, top + fh // 2, bottom + (fh - 1) // 2)
@@ -122,25 +135,34 @@ def filter2d(
 def conv2d_resample(
     x: Float[Array, "n h w i"],
     weight: Float[Array, "o i kh kw"],
-    f: Float[Array, "..."] | None = None,
+    f: Filter | None = None,
     up: int = 1,
     down: int = 1,
     padding: Ints = 0,
     flip_weight: bool = True,
     flip_filter: bool = False,
 ) -> Float[Array, "n h2 w2 o"]:
-    """Convolution of an upsampled image, or downsampled convolution of an image; f is the filter of either.
+    """Convolve images after upsampling, or before downsampling.
 
-    flip_weight=True correlates, as torch's and JAX's convolutions do; False is a true convolution.
-    padding: as `upfirdn2d`'s, in pixels of the upsampled input.
+    Args:
+        x: images.
+        weight: kernel.
+        f: filter for the resampling; None for the identity.
+        up, down: resampling factors, at most one of them above 1.
+        padding: as in `upfirdn2d`, in pixels of the upsampled images.
+        flip_weight: True correlates, as the convolutions of torch and JAX do; False convolves.
+        flip_filter: as in `upfirdn2d`.
+
+    Raises:
+        ValueError: both factors are above 1.
     """
     if up > 1 and down > 1:
         raise ValueError(f"conv2d_resample resamples one way at a time, got up={up} and down={down}")
     kernel = weight if flip_weight else jnp.flip(weight, (2, 3))
     left, right, top, bottom = pads = _resample_padding(_padding(padding), f, (up, up), (down, down))
-    if up > 1 and weight.shape[2:] == (1, 1):  # commutes with the filter: cheaper on the small image
+    if up > 1 and weight.shape[2:] == (1, 1):  # commutes with the filter, so it runs on the small image
         return upfirdn2d(_conv(x, kernel), f, up=up, padding=pads, flip_filter=flip_filter, gain=float(up**2))
-    if up > 1:  # the filter after the convolution, which then multiplies no inserted zeros
+    if up > 1:  # filter after the convolution, which then need not multiply inserted zeros
         kh, kw = kernel.shape[2:]
         pads = (left - kw + 1, right - kw + up, top - kh + 1, bottom - kh + up)
         x = _transposed_conv(x, kernel, up)
@@ -153,11 +175,11 @@ def conv2d_resample(
     return _conv(x, kernel, ((top, bottom), (left, right)))
 
 
-def separable_taps(f: Float[Array, "..."]) -> Float[Array, " t"]:
-    """The 1-D taps of which a filter made by `setup_filter` from such taps is the outer product; 1-D as it is.
+def separable_taps(f: Filter) -> Float[Array, " t"]:
+    """The 1-D taps of a filter that `setup_filter` made from 1-D taps. A 1-D filter is returned as it is.
 
-    Applied along one axis and then the other they give the same numbers in half the operations, and their gradient
-    in a quarter of the time.
+    Applying the taps along both axes takes half the operations of the 2-D filter, and the gradient a quarter of the
+    time.
     """
     return f if f.ndim == 1 else jnp.sum(f, axis=0) / jnp.sqrt(jnp.sum(f))
 
@@ -199,7 +221,7 @@ def _resample_padding(
 
 
 def _correlate(x: Array, f: Array, strides: tuple[int, int]) -> Array:
-    """Every channel with one small 2-D kernel, as shifted sums: XLA fuses them. (A depthwise one took 50x on CPU.)"""
+    """Correlate every channel with a small kernel, as shifted sums. (A depthwise convolution is 50x slower on CPU.)"""
     n, h, w, c = x.shape
     last_y, last_x = h - f.shape[0] + 1, w - f.shape[1] + 1
     total = jnp.zeros((), x.dtype)
@@ -221,11 +243,11 @@ def _conv(x: Array, kernel: Array, padding: Sequence[tuple[int, int]] = ((0, 0),
 
 
 def _transposed_conv(x: Array, kernel: Array, up: int) -> Array:
-    """The zero-inserted image, correlated with the kernel as far as it touches a pixel: one matrix product.
+    """A transposed convolution as one matrix product.
 
-    It multiplies each pixel with every tap of the kernel; each product is then added to the pixel where it lands.
-    XLA on CPU is fast at this and at its derivatives of every order; the gradient to the kernel of a convolution with
-    lhs_dilation takes it 25 times as long.
+    Each pixel is multiplied with every tap of the kernel, and the products are added to the output pixels. On CPU this
+    is fast, and so are its derivatives of every order; the kernel gradient of a convolution with lhs_dilation takes 25
+    times as long.
     """
     n, h, w, in_ = x.shape
     out, _, kh, kw = kernel.shape

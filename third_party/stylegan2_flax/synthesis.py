@@ -1,4 +1,4 @@
-"""The synthesis network: latents to images.
+"""The synthesis network: latents -> images.
 
 Attribute paths are the names in published checkpoints (`b8.conv0.affine.weight`) and arrays keep torch's layout, so a
 state dict loads as it is. Activations are [b, h, w, c].
@@ -70,20 +70,22 @@ class SynthesisBlock(nnx.Module):
                 rngs=rngs,
             )
 
-        convolutions, last = ("conv1",) if resolution == 4 else ("conv0", "conv1"), ()
+        convolutions = ("conv1",) if resolution == 4 else ("conv0", "conv1")
+        torgb = ()
         if resolution == 4:
             self.const = nnx.Param(jax.random.normal(rngs.params(), (out_channels, 4, 4)))
         else:
             self.conv0 = layer(in_channels, up=2)
         self.conv1 = layer(out_channels, up=1)
         if is_last or architecture == "skip":
-            last = ("torgb",)
+            torgb = ("torgb",)
             self.torgb = ToRGBLayer(out_channels, img_channels, w_dim, conv_clamp=conv_clamp, rngs=rngs)
         if resolution > 4 and architecture == "resnet":
             self.skip = Conv2dLayer(
                 in_channels, out_channels, 1, bias=False, up=2, resample_filter=resample_filter, rngs=rngs
             )
-        self.num_conv, self.styled = len(convolutions), convolutions + last
+        self.num_conv = len(convolutions)
+        self.styled = convolutions + torgb
 
     def __call__(
         self,
@@ -95,7 +97,16 @@ class SynthesisBlock(nnx.Module):
         noise_mode: str = "const",
         dtype: DTypeLike = jnp.float32,
     ) -> tuple[Float[Array, "b h2 w2 o"], Float[Array, "b h2 w2 c"] | None]:
-        """styles: those of this block's layers, by their names. dtype: of x; the image is always float32."""
+        """Apply the block.
+
+        Args:
+            x: activations of the previous block; None for the first block.
+            img: image of the previous block; None if there is none.
+            styles: styles of this block's layers by name.
+            key: random key for noise_mode "random".
+            noise_mode: see `SynthesisNetwork.__call__`.
+            dtype: dtype of the activations; the image is always float32.
+        """
         keys = [None, None] if key is None else [jax.random.fold_in(key, i) for i in range(2)]
         if x is None:  # the first block starts from its constant
             const = jnp.transpose(self.const[...].astype(dtype), (1, 2, 0))[None]
@@ -117,7 +128,26 @@ class SynthesisBlock(nnx.Module):
 
 
 class SynthesisNetwork(nnx.Module):
-    """ws -> images: blocks b4, b8, ... up to the resolution."""
+    """Maps ws to images, with blocks b4, b8, ... up to the image resolution. Arguments are named as in StyleGAN2-ADA.
+
+    Args:
+        w_dim: size of w.
+        img_resolution: height and width of the images in pixels, a power of two.
+        img_channels: number of image channels.
+        channel_base: channels times resolution.
+        channel_max: upper bound of the channels of a layer.
+        num_fp16_res: number of highest resolutions that compute in half precision if a call selects it; 0 for four.
+        architecture: "skip", "resnet" or "orig".
+        resample_filter: taps of the resampling filter; None for the identity.
+        conv_clamp: bound of the activations; None for none.
+        kernel_size: of the convolutions, odd.
+        use_noise: whether layers add noise.
+        activation: of the convolutions; see `ops.bias_act`.
+        rngs: random keys for the initialization.
+
+    Raises:
+        ValueError: an argument is invalid.
+    """
 
     def __init__(
         self,
@@ -136,7 +166,6 @@ class SynthesisNetwork(nnx.Module):
         activation: str = "lrelu",
         rngs: nnx.Rngs,
     ):
-        """num_fp16_res: how many of the highest resolutions run in half precision where a call asks for it; 0: four."""
         check_choice("architecture", architecture, ARCHITECTURES)
         check_sizes(w_dim=w_dim, img_channels=img_channels, kernel_size=kernel_size)
         check_sizes(0, num_fp16_res=num_fp16_res)
@@ -169,39 +198,45 @@ class SynthesisNetwork(nnx.Module):
 
     def __call__(
         self,
-        ws: Float[Array | np.ndarray, "..."],
+        ws: Float[Array | np.ndarray, "*_b _l _d"],
         noise_mode: str = "const",
         key: PRNGKeyArray | None = None,
         dtype: DTypeLike = jnp.float32,
         remat: bool = False,
     ) -> Float[Array, "b h w c"]:
-        """ws [b, num_ws, w_dim] -> images [b, h, w, c], float32, about [-1, 1].
+        """Map ws [b, num_ws, w_dim] to float32 images [b, h, w, c] in about [-1, 1].
 
-        noise_mode: "const" adds the stored noise images, "none" nothing, "random" fresh noise in every layer, from key.
-        dtype: what the num_fp16_res highest resolutions compute in: float32, bfloat16 or float16. On the networks that
-        the tests hold, errors against float32 stay below 2 % of the largest value in bfloat16, 0.3 % in float16; both
-        are made for networks with a conv_clamp (published ones: 256).
-        remat: gradients compute every block's activations again instead of keeping them.
+        Args:
+            ws: latents.
+            noise_mode: "const" adds the constant noise images, "random" new noise in every layer, "none" no noise.
+            key: random key for noise_mode "random".
+            dtype: dtype of the num_fp16_res highest resolutions: float32, bfloat16 or float16. On the networks of the
+                tests, errors stay below 2 % of the largest value in bfloat16, and 0.3 % in float16. Half precision is
+                meant for networks with a conv_clamp; published ones have 256.
+            remat: whether gradients recompute the activations of every block, to save memory.
+
+        Raises:
+            ValueError: ws have a wrong shape, or an argument is invalid.
         """
         return self.from_styles(self.styles(ws), noise_mode, key, dtype, remat)
 
-    def styles(self, ws: Float[Array | np.ndarray, "..."]) -> dict[str, Float[Array, "b _"]]:
-        """ws [b, num_ws, w_dim] -> each layer's styles [b, channels], by its name: "b4.conv1", "b4.torgb", "b8.conv0".
+    def styles(self, ws: Float[Array | np.ndarray, "*_b _l _d"]) -> dict[str, Float[Array, "b _"]]:
+        """Map ws [b, num_ws, w_dim] to styles [b, channels] of each layer by name: "b4.conv1", "b4.torgb", "b8.conv0".
 
-        They scale the input channels of a layer: the StyleSpace of Wu et al. 2021 (arXiv:2011.12799).
+        Styles scale the input channels of a layer. They are the StyleSpace of Wu et al. 2021 (arXiv:2011.12799).
         """
         ws = checked_array(ws, "ws", ("b", self.num_ws, self.w_dim))
         return {name: layer.affine(ws[:, row]) for name, row, layer in self.styled_layers()}
 
     def from_styles(
         self,
-        styles: Mapping[str, Float[Array | np.ndarray, "..."]],
+        styles: Mapping[str, Float[Array | np.ndarray, "*_b _"]],
         noise_mode: str = "const",
         key: PRNGKeyArray | None = None,
         dtype: DTypeLike = jnp.float32,
         remat: bool = False,
     ) -> Float[Array, "b h w c"]:
-        """Images from styles as `styles` returns them, perhaps edited; the other arguments are those of a call."""
+        """Map styles, as `styles` returns them, to images. For the other arguments see `__call__`."""
         check_choice("noise_mode", noise_mode, NOISE_MODES)
         if noise_mode == "random" and key is None:
             raise ValueError('noise_mode="random" needs a key: pass key=jax.random.key(...)')
@@ -223,9 +258,9 @@ class SynthesisNetwork(nnx.Module):
         return img
 
     def styled_layers(self) -> Iterator[tuple[str, int, SynthesisLayer | ToRGBLayer]]:
-        """The name, the row of ws and the layer itself of each layer that takes styles, in the order of the rows.
+        """Yield (name, row of ws, layer) for each layer that takes styles, ordered by row.
 
-        A block's torgb shares its row with the next block's first convolution, which comes after it.
+        The torgb of a block uses the same row as the first convolution of the next block, which comes after it.
         """
         row = 0
         for resolution in self.resolutions:
@@ -247,7 +282,7 @@ class SynthesisNetwork(nnx.Module):
 
 
 def channels_of_resolutions(img_resolution: int, channel_base: int, channel_max: int) -> dict[int, int]:
-    """The number of channels at 4, 8, ... up to img_resolution pixels; ValueError where there is none."""
+    """The number of channels at each resolution from 4 to img_resolution. Raises ValueError if one would be 0."""
     check_sizes(img_resolution=img_resolution, channel_base=channel_base, channel_max=channel_max)
     if img_resolution < 4 or img_resolution & (img_resolution - 1):
         raise ValueError(f"img_resolution must be a power of two from 4 on, got {img_resolution}")
