@@ -1,20 +1,19 @@
-"""How pure clips and augmentations are: what changes that should not, in the eyes of a judge that has no part in them.
+"""Purity of clips and augmentations: unwanted changes, as a judge reads them that is not used to make the clips.
 
     python experiments/purity.py --out=runs/purity                 prints the table, writes purity.json and purity.png
-    python experiments/purity.py --out=runs/purity --clips=8 --num-samples=1024       a quick look
+    python experiments/purity.py --out=runs/purity --clips=8 --num_samples=1024       a quick look
 
-Within a clip appearance should stay and structure move; between a frame and its augmented version, the other way round.
-A change is told in units of a random pair's: the root mean square over factors of the differences judged, each over the
-factor's standard deviation in the population, and over sqrt(2). The judge's own error is part of it: even exact
-pictures of one face in many poses seem to drift. That floor is measured too, and `net` is what a drift has beyond it:
+Within a clip, appearance should stay and structure change; between a frame and its augmented version, the reverse. A
+change is the root mean square over factors of the differences of the readings, each divided by sqrt(2) times the
+factor's standard deviation in the population, so that a random pair has 1. It includes the judge's error: readings of
+exact images of one face in many poses drift too. This floor is measured, and `net` is the drift without it:
 sqrt(drift^2 - floor^2).
 """
 
-import argparse
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
+from absl import flags
 from flax import nnx
 from jaxtyping import Float
 from matplotlib.figure import Figure
@@ -36,9 +36,9 @@ from disentangle_jax.faces import APPEARANCE, Factors, Judge
 from disentangle_jax.generators import load_generator
 from disentangle_jax.latents import sample_mixed_ws
 from disentangle_jax.scores import in_batches
-from stylegan2_flax import files
+from stylegan2_flax import command, files
 
-BATCH = 8  # clips whose pictures are in memory at a time
+BATCH = 8  # clips whose images are in memory at a time
 CHANGES = ("clip_appearance", "clip_structure", "augmented_structure", "augmented_appearance")
 _ONLY = {"clips.change_face": 0.0, "clips.mix_layers": 0.0, "clips.noise": 0.0, "clips.appearance": 0.0}
 
@@ -68,50 +68,57 @@ SETTINGS = (
 )
 
 
-def main(argv: list[str] | None = None) -> None:
-    arguments = parse(argv)
-    base = faces64.get_config()
-    base.directions.num_samples = arguments.num_samples
-    generator, judge = load_generator(base.generator), Judge.load(base.evaluation.judge)
-    reader = Reader(generator.synthesis, judge)
-    chosen = [setting for setting in SETTINGS if setting.directions in arguments.directions]
-    rows = []
-    spread = None
-    for setting in tqdm(chosen, desc="measuring", unit=" settings"):
-        config = base.copy_and_resolve_references()
-        config.update_from_flattened_dict(setting.change)
-        source = build_clip_source(config, generator, arguments.out / setting.directions)
-        if spread is None:
-            spread = population_spread(reader, source, config)
-            rows.append({"name": "exact pictures", **measure(*exact_readings(judge, config, arguments.clips), spread)})
-        rows.append({"name": setting.name, **measure(*readings(reader, source, config, arguments.clips), spread)})
-    for row in rows:
-        row |= {f"{name}_net": _net(row[name], rows[0][name]) for name in ("clip_appearance", "augmented_structure")}
-    about = {"command": " ".join(sys.argv), "judge": base.evaluation.judge, "scorer": base.directions.scorer}
-    about |= {"seed": base.evaluation.seed, "clips": arguments.clips, "frames": base.clips.num_frames}
-    files.write_text(arguments.out / "purity.json", json.dumps(about | {"settings": rows}, indent=1))
-    draw(rows, arguments.out / "purity.png")
+FLAGS = flags.FlagValues()
+OUT = flags.DEFINE_string(
+    "out", None, "folder for the results, and for the directions that are found", required=True, flag_values=FLAGS
+)
+CLIPS = flags.DEFINE_integer("clips", 64, f"clips of each setting, a multiple of {BATCH}", 1, flag_values=FLAGS)
+flags.register_validator("clips", lambda n: n % BATCH == 0, f"must be a multiple of {BATCH}", flag_values=FLAGS)
+NUM_SAMPLES = flags.DEFINE_integer("num_samples", 8192, "faces to find directions with", 1, flag_values=FLAGS)
+DIRECTIONS = flags.DEFINE_multi_enum(
+    "directions",
+    sorted({setting.directions for setting in SETTINGS}),
+    sorted({setting.directions for setting in SETTINGS}),
+    "settings with these directions only; may be repeated",
+    flag_values=FLAGS,
+)
+
+
+def main() -> None:
+    settings = [setting for setting in SETTINGS if setting.directions in DIRECTIONS.value]
+    rows = compare(settings, CLIPS.value, NUM_SAMPLES.value, files.local_path(OUT.value, "--out"))
     print(table(rows))
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="How pure clips and augmentations are.")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results, and of directions once found")
-    parser.add_argument("--clips", type=int, default=64, help="clips of each setting")
-    parser.add_argument("--num-samples", type=int, default=8192, help="faces that are read to find directions")
-    every = sorted({setting.directions for setting in SETTINGS})
-    parser.add_argument("--directions", nargs="+", choices=every, default=every, help="settings of these alone")
-    arguments = parser.parse_args(argv)
-    if arguments.clips < 1 or arguments.clips % BATCH:
-        parser.error(f"--clips={arguments.clips} must be a multiple of {BATCH}")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    return arguments
+def compare(settings: Sequence[Setting], num_clips: int, num_samples: int, folder: Path) -> list[dict[str, Any]]:
+    """Measure all settings, and write purity.json and purity.png into the folder."""
+    base = faces64.get_config()
+    base.directions.num_samples = num_samples
+    generator, judge = load_generator(base.generator), Judge.load(base.evaluation.judge)
+    reader = Reader(generator.synthesis, judge)
+    rows = []
+    spread = None
+    for setting in tqdm(settings, desc="measuring", unit=" settings"):
+        config = base.copy_and_resolve_references()
+        config.update_from_flattened_dict(setting.change)
+        source = build_clip_source(config, generator, folder / setting.directions)
+        if spread is None:
+            spread = population_spread(reader, source, config)
+            rows.append({"name": "exact pictures", **measure(*exact_readings(judge, config, num_clips), spread)})
+        rows.append({"name": setting.name, **measure(*readings(reader, source, config, num_clips), spread)})
+    for row in rows:
+        row |= {f"{name}_net": _net(row[name], rows[0][name]) for name in ("clip_appearance", "augmented_structure")}
+    about = {"command": " ".join(sys.argv), "judge": base.evaluation.judge, "scorer": base.directions.scorer}
+    about |= {"seed": base.evaluation.seed, "clips": num_clips, "frames": base.clips.num_frames}
+    files.write_text(folder / "purity.json", json.dumps(about | {"settings": rows}, indent=1))
+    draw(rows, folder / "purity.png")
+    return rows
 
 
 def readings(
     reader: Reader, source: ClipSource, config: ConfigDict, n: int
 ) -> tuple[Float[np.ndarray, "n t f"], Float[np.ndarray, "n t f"]]:
-    """What the judge reads in the frames of n clips, and in their augmented versions."""
+    """Readings of the frames of n clips, and of their augmented versions."""
     call = jax.jit(_read_clips)
     keys = jax.random.split(_key(config), n)
     parts = [jax.device_get(call(reader, source, keys[i : i + BATCH])) for i in range(0, n, BATCH)]
@@ -130,7 +137,7 @@ def _read_clips(reader: Reader, source: ClipSource, keys: jax.Array) -> tuple[ja
 def exact_readings(
     judge: Judge, config: ConfigDict, n: int
 ) -> tuple[Float[np.ndarray, "n t f"], Float[np.ndarray, "n t f"]]:
-    """The same of exact pictures: n faces in t poses, and other faces in these poses."""
+    """Readings of exact images: n faces in t poses, and other faces in the same poses."""
     t = config.clips.num_frames
 
     @jax.jit
@@ -147,7 +154,7 @@ def exact_readings(
 
 
 def population_spread(reader: Reader, source: ClipSource, config: ConfigDict) -> Float[np.ndarray, "f"]:
-    """Standard deviation of each factor that the judge reads, over random faces."""
+    """Standard deviation of the readings of each factor, over random faces."""
     clips = config.clips
     mapping = nnx.merge(source.graphdef, source.mapping)
     options = (512, clips.truncation_psi, clips.style_mixing, tuple(clips.classes))
@@ -158,7 +165,7 @@ def population_spread(reader: Reader, source: ClipSource, config: ConfigDict) ->
 def measure(
     frames: Float[np.ndarray, "n t f"], augmented: Float[np.ndarray, "n t f"], spread: Float[np.ndarray, "f"]
 ) -> dict[str, float]:
-    """All `CHANGES`: between the frames of each clip, and between each frame and its augmented version."""
+    """All `CHANGES`, from readings of frames and of their augmented versions."""
     one, other = np.triu_indices(frames.shape[1], 1)
     within, between = ((x / spread / math.sqrt(2)) for x in (frames[:, one] - frames[:, other], frames - augmented))
     a = len(APPEARANCE)
@@ -167,7 +174,7 @@ def measure(
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: unwanted changes first, each with what it has beyond the floor."""
+    """A Markdown table of all changes, with the unwanted ones also net of the floor."""
     lines = [
         "| clips | appearance drift in a clip | net | its motion | structure drift of augmentation | net | its look |",
         "|---|---|---|---|---|---|---|",
@@ -179,7 +186,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Unwanted changes as bars, the floor as a line."""
+    """Draw the unwanted changes as bars, and the floor as a line."""
     with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(11, 0.42 * len(rows) + 1.2), layout="constrained")
         titles = {"clip_appearance": "appearance within a clip", "augmented_structure": "structure of augmented frames"}
@@ -202,4 +209,4 @@ def _key(config: ConfigDict) -> jax.Array:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, FLAGS)

@@ -1,24 +1,29 @@
-"""Forms of StyleGAN2's two expensive operations, timed side by side: the record of what was tried.
+"""Timings of several implementations of StyleGAN2's two expensive operations.
 
-    python experiments/benchmarks/forms.py                          at the sizes of config F at 256 px, batch 4; on two
-                                                                    cores long, as some gradients take half a minute
+    python experiments/benchmarks/forms.py                          the sizes of config F at 256 px, batch 4; slow on
+                                                                    two cores: some gradients take half a minute
     python experiments/benchmarks/forms.py --scale=4 --batch=8      a quarter of the channels
 
-Columns: milliseconds of the value, of the gradient to image and kernel, and of the gradient to the kernel of the
-squared norm of the gradient to the image (what R1 and path length penalties ask for); megabytes of temporaries.
-README.md says what came out.
+Columns: milliseconds of the value, of the gradient by image and kernel, and of the gradient by the kernel of the
+squared norm of the gradient by the image (as in R1 and path length penalties); megabytes of temporaries. Results are
+in README.md.
 """
 
-import argparse
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import flags
 from jax import Array, lax
 from stylegan2 import timed
 
-from stylegan2_flax import resample
+from stylegan2_flax import command, resample
+
+FLAGS = flags.FlagValues()
+BATCH = flags.DEFINE_integer("batch", 4, "images in a batch", lower_bound=1, flag_values=FLAGS)
+SCALE = flags.DEFINE_integer("scale", 1, "divisor of the channels of config F", lower_bound=1, flag_values=FLAGS)
+ROUNDS = flags.DEFINE_integer("rounds", 3, "timed calls, of which the fastest counts", lower_bound=1, flag_values=FLAGS)
 
 Form = Callable[[Array, Array], Array]
 """(image [n, h, w, i], kernel [o, i, 3, 3]) -> image."""
@@ -27,22 +32,23 @@ TAPS = resample.separable_taps(resample.setup_filter((1, 3, 3, 1)))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--scale", type=int, default=1, help="divides the channels of config F")
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
+    compare_all(BATCH.value, SCALE.value, ROUNDS.value)
+
+
+def compare_all(batch: int, scale: int, rounds: int) -> None:
+    """Time all forms at the sizes of config F at 256 px."""
     for title, forms, sizes in (
         ("up-convolution and its filter", UP, ((32, 512, 512), (64, 512, 256), (128, 256, 128))),
         ("convolution", PLAIN, ((64, 512, 512), (128, 256, 256), (256, 128, 128))),
     ):
-        for side, into, out in sizes:
-            into, out = into // arguments.scale, out // arguments.scale
-            print(f"{title}, {side} px, {into} -> {out} channels")
-            compare(forms, (arguments.batch, side, side, into), (out, into, 3, 3), arguments.rounds)
+        for side, full_inputs, full_outputs in sizes:
+            inputs, outputs = full_inputs // scale, full_outputs // scale
+            print(f"{title}, {side} px, {inputs} -> {outputs} channels")
+            compare(forms, (batch, side, side, inputs), (outputs, inputs, 3, 3), rounds)
 
 
 def compare(forms: dict[str, Form], image: tuple[int, ...], kernel: tuple[int, ...], rounds: int) -> None:
+    """Print a row for each form, at these shapes of image and kernel. The forms must agree."""
     x, k = jax.random.normal(jax.random.key(0), image), jax.random.normal(jax.random.key(1), kernel) / 50
     expected = None
     for name, form in forms.items():
@@ -157,4 +163,4 @@ PLAIN = {"convolution": convolution, "one product of nine shifts": columns, "Win
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, FLAGS)

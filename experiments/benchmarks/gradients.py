@@ -1,15 +1,15 @@
-"""Where float32 gradients of a discriminator differ from float64, and why.
+"""Differences between float32 and float64 gradients of a discriminator, and their cause.
 
-    python experiments/benchmarks/gradients.py --resolution=1024                    a minute a seed on two cores
+    python experiments/benchmarks/gradients.py                                      a minute for each seed on two cores
+    python experiments/benchmarks/gradients.py --resolution=64 --seeds=0            a few seconds
 
-A unit whose input is within rounding of zero may take the other slope of the leaky ReLU in float32: a flip. Each row is
-one way to compute the gradient of the logit to the image: as the package does; with two-dimensional filters instead of
-separable ones; with the channels in another order, which changes the order of every sum and nothing else; and with the
-slopes that float64 chose. Columns: largest error and root mean square, relative to the largest value of the gradient;
-the share of values that are off by more than 1e-4 of it; the flips. README.md says what came out.
+A unit whose input is zero within rounding may have the other slope of the leaky ReLU in float32: a flip. Each row
+computes the gradient of the logit by the image in another way: as the package does; with two-dimensional filters
+instead of separable ones; with the channels in another order, which changes only the order of every sum; and with the
+slopes of float64. Columns: largest and root mean square error, relative to the largest value of the gradient; the
+percentage of values with an error above 1e-4 of it; the number of flips. Results are in the README of the package.
 """
 
-import argparse
 from collections.abc import Sequence
 from typing import Any
 from unittest import mock
@@ -17,27 +17,31 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import flags
 from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
-from stylegan2_flax import layers, ops
+from stylegan2_flax import command, layers, ops
 from stylegan2_flax.discriminator import Discriminator
 
+FLAGS = flags.FlagValues()
+RESOLUTION = flags.DEFINE_integer("resolution", 1024, "resolution of the discriminator", 8, flag_values=FLAGS)
+CHANNELS = flags.DEFINE_integer("channels", 16, "channels at every resolution", 1, flag_values=FLAGS)
+SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3"], "seeds of weights and image", flag_values=FLAGS)
+flags.register_validator(
+    "seeds", lambda seeds: all(map(str.isdecimal, seeds)), "must be numbers, such as 0,1", flag_values=FLAGS
+)
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resolution", type=int, default=1024)
-    parser.add_argument("--channels", type=int, default=16, help="at every resolution")
-    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2, 3), help="of weights and image")
-    arguments = parser.parse_args(argv)
+
+def main() -> None:
     with jax.enable_x64(True):
-        for seed in arguments.seeds:
-            compare(arguments.resolution, arguments.channels, seed)
+        for seed in map(int, SEEDS.value):
+            compare(RESOLUTION.value, CHANNELS.value, seed)
 
 
 def compare(resolution: int, channels: int, seed: int) -> None:
-    """Prints the rows of one random discriminator and image."""
+    """Print the rows for a random discriminator and a random image."""
     random = np.random.default_rng(seed)
     image = random.uniform(-1, 1, (1, resolution, resolution, 3)).astype(np.float32)
     network = Discriminator(
@@ -69,9 +73,9 @@ def gradient(
     separable: bool = True,
     slopes: Sequence[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The gradient of the logit to the image, and for each leaky ReLU where its input is positive.
+    """The gradient of the logit by the image, and for each leaky ReLU a mask of positive inputs.
 
-    slopes: which units count as positive, instead of those that are.
+    `slopes` replaces these masks in the computation.
     """
 
     def logit(image: Array, state: Any, slopes: Sequence[Array] | None) -> tuple[Array, list[Array]]:
@@ -98,7 +102,7 @@ def gradient(
 
 
 def logits(network: Discriminator, image: Array) -> Array:
-    """The network's value in the image's dtype: its own call computes in float32 at most."""
+    """The logits, computed in the dtype of the image; `Discriminator.__call__` does not support float64."""
     x: Array | None = None
     img: Array | None = image
     for resolution in network.resolutions[:-1]:
@@ -109,7 +113,7 @@ def logits(network: Discriminator, image: Array) -> Array:
 
 
 def in_order(graphdef: Any, state: Any, order: np.ndarray) -> Any:
-    """The state of the same function with the channels of every layer in another order."""
+    """The state of an equal network with the channels of every layer in another order."""
     network = nnx.merge(graphdef, jax.tree.map(jnp.copy, state))
     for _, layer in nnx.iter_graph(network):
         if not isinstance(layer, layers.Conv2dLayer):
@@ -127,4 +131,4 @@ def in_order(graphdef: Any, state: Any, order: np.ndarray) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, FLAGS)

@@ -1,42 +1,78 @@
-"""How fast StyleGAN2's synthesis runs, beside a peer in the same run and beside what the machine could do.
+"""Speed of StyleGAN2's synthesis network, compared with flaxmodels and with the limits of the machine.
 
-    python experiments/benchmarks/stylegan2.py                                     the whole table; on two cores, hours
-    python experiments/benchmarks/stylegan2.py --resolutions 256 --batches 4 --dtypes float32 --peer peer/bin/python
+    python experiments/benchmarks/stylegan2.py                                     the whole table; hours on two cores
+    python experiments/benchmarks/stylegan2.py --resolutions=256 --batches=4 --dtypes=float32 --peer=peer/bin/python
 
 `--peer` is the Python of an environment with flaxmodels, which needs an older jax:
 
     python -m venv peer && peer/bin/pip install flaxmodels jax==0.4.35 jaxlib==0.4.35 flax==0.10.2
 
-Rounds alternate, ours and the peer's, and each is timed from call to finished image; the table gives the fastest
-round (images/s) and the median of the rounds' ratios. The floor is the larger of two times: the network's
-multiply-adds over the rate of a large matrix product, and its bytes (weights, and every layer's input and output,
-once) over the rate of a large copy; both rates are measured here and now. What needs more memory than is free is
-left out. README.md has the figures that were measured, and the forms of the operations that were tried.
+Calls of ours and of flaxmodels alternate, and each is timed until the images are computed. The table has the fastest
+call (images/s) and the median of the ratios. The floor is the larger of two times: the network's multiply-adds divided
+by the rate of a large matrix product, and its bytes (weights, and inputs and outputs of every layer) divided by the
+rate of a large copy; both rates are measured in the same run. Cases that need more than the free memory are left out.
+Results are in README.md.
 """
 
-import argparse
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from absl import flags
 from flax import nnx
 
 import stylegan2_flax as sg2
+from stylegan2_flax import command
 
-PEER = Path(__file__).with_name("flaxmodels_worker.py")
+FLAGS = flags.FlagValues()
+RESOLUTIONS = flags.DEFINE_list("resolutions", ["64", "128", "256", "512", "1024"], "pixels", flag_values=FLAGS)
+BATCHES = flags.DEFINE_list("batches", ["1", "4", "16", "32"], "images in a batch", flag_values=FLAGS)
+for name in ("resolutions", "batches"):
+    flags.register_validator(
+        name, lambda values: all(map(str.isdecimal, values)), "must be numbers, such as 64,128", flag_values=FLAGS
+    )
+DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "dtypes of the high resolutions", flag_values=FLAGS)
+flags.register_validator(
+    "dtypes",
+    lambda dtypes: set(dtypes) <= {"float32", "bfloat16", "float16"},
+    "must be among float32, bfloat16 and float16",
+    flag_values=FLAGS,
+)
+CHANNEL_BASE = flags.DEFINE_integer("channel_base", 32768, "32768 is StyleGAN2 config F", 1, flag_values=FLAGS)
+ROUNDS = flags.DEFINE_integer("rounds", 5, "timed calls of each network", 1, flag_values=FLAGS)
+PEER = flags.DEFINE_string("peer", None, "the Python of an environment with flaxmodels", flag_values=FLAGS)
+JSON = flags.DEFINE_string("json", None, "file to write all figures to", flag_values=FLAGS)
+
+_PEER_PROGRAM = Path(__file__).with_name("flaxmodels_worker.py")
 
 
-def main(argv: list[str] | None = None) -> None:
-    arguments = parse(argv)
-    machine = {dtype: rates(dtype) for dtype in arguments.dtypes}
+class Case(NamedTuple):
+    """One row of the table."""
+
+    resolution: int
+    batch: int
+    dtype: str
+
+
+def main() -> None:
+    sizes = itertools.product(map(int, RESOLUTIONS.value), map(int, BATCHES.value), DTYPES.value)
+    table = benchmark(list(map(Case._make, sizes)), CHANNEL_BASE.value, ROUNDS.value, PEER.value)
+    if JSON.value:
+        Path(JSON.value).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+def benchmark(cases: Sequence[Case], channel_base: int, rounds: int, peer: str | None) -> dict[str, Any]:
+    """Print the table, and return all figures."""
+    machine = {dtype: rates(dtype) for dtype in dict.fromkeys(case.dtype for case in cases)}
     about = {
         "device": jax.devices()[0].device_kind,
         "cores": os.cpu_count(),
@@ -46,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
     }
     if about["load_before"] > 0.5:
         print(
-            f"The machine is not idle (load {about['load_before']:.1f}): only ratios mean something.", file=sys.stderr
+            f"The machine is not idle (load {about['load_before']:.1f}): only ratios are meaningful.", file=sys.stderr
         )
     for dtype, (flops, bandwidth) in machine.items():
         print(
@@ -55,39 +91,23 @@ def main(argv: list[str] | None = None) -> None:
     heads = ("px", 5), ("batch", 5), ("dtype", 9), ("images/s", 9), ("of floor", 9), ("compile", 8), ("memory", 7)
     print(*(f"{head:>{width}}" for head, width in (*heads, ("peer", 7), ("ratio", 6))))
     rows = []
-    for resolution in arguments.resolutions:
-        for batch in arguments.batches:
-            for dtype in arguments.dtypes:
-                if row := measure(resolution, batch, dtype, machine[dtype], arguments):
-                    rows.append(row)
-                    print(shown(row), flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
-
-
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resolutions", type=int, nargs="+", default=[64, 128, 256, 512, 1024], metavar="PX")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 32], metavar="N")
-    parser.add_argument(
-        "--dtypes", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16", "float16"]
-    )
-    parser.add_argument("--channel-base", type=int, default=32768, help="32768: StyleGAN2 config F")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peer", metavar="PYTHON", help="the Python of an environment with flaxmodels")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write every figure there")
-    return parser.parse_args(argv)
+    for case in cases:
+        if row := measure(case, machine[case.dtype], channel_base, rounds, peer):
+            rows.append(row)
+            print(shown(row), flush=True)
+    return {**about, "rows": rows}
 
 
 def measure(
-    resolution: int, batch: int, dtype: str, rate: tuple[float, float], arguments: argparse.Namespace
+    case: Case, rate: tuple[float, float], channel_base: int, rounds: int, peer_python: str | None
 ) -> dict[str, Any] | None:
-    """One row of the table, or None where memory is short. Times are in seconds, sizes in bytes."""
-    synthesis = abstract_synthesis(resolution, arguments.channel_base)
+    """One row of the table, or None if memory is short. Times are in seconds, sizes in bytes."""
+    resolution, batch, dtype = case
+    synthesis = abstract_synthesis(resolution, channel_base)
     products, size = work(synthesis, batch, dtype)
-    row: dict[str, Any] = {"resolution": resolution, "batch": batch, "dtype": dtype}
+    row: dict[str, Any] = case._asdict()
     row["floor_s"] = max(2 * products / rate[0], size / rate[1])
-    render, row["compile_s"], row["memory_bytes"] = compiled(resolution, arguments.channel_base, batch, dtype)
+    render, row["compile_s"], row["memory_bytes"] = compiled(resolution, channel_base, batch, dtype)
     if row["memory_bytes"] > (free := free_memory()):
         print(
             f"{resolution:5} {batch:5} {dtype:>9} left out: it needs {row['memory_bytes'] / 2**30:.1f} GiB, "
@@ -95,14 +115,10 @@ def measure(
             flush=True,
         )
         return None
-    run = prepared(render, resolution, arguments.channel_base, batch)
+    run = prepared(render, resolution, channel_base, batch)
+    peer = Peer(peer_python, resolution, channel_base // 2, batch) if peer_python and dtype == "float32" else None
     ours, theirs = [], []
-    peer = (
-        Peer(arguments.peer, resolution, arguments.channel_base // 2, batch)
-        if arguments.peer and dtype == "float32"
-        else None
-    )
-    for _ in range(arguments.rounds):
+    for _ in range(rounds):
         ours.append(run())
         if peer:
             theirs.append(peer.run())
@@ -126,7 +142,7 @@ def shown(row: dict[str, Any]) -> str:
 
 
 def compiled(resolution: int, channel_base: int, batch: int, dtype: str) -> tuple[Any, float, int]:
-    """Synthesis as a compiled function of (state, ws); seconds to compile it; bytes that it needs."""
+    """The compiled synthesis, a function of (state, ws); the seconds of compilation; the bytes that it needs."""
     graphdef, state = nnx.split(abstract_synthesis(resolution, channel_base))
     ws = jax.eval_shape(lambda: latents(resolution, batch))
     began = time.perf_counter()
@@ -137,7 +153,7 @@ def compiled(resolution: int, channel_base: int, batch: int, dtype: str) -> tupl
 
 
 def prepared(render: Callable[..., Any], resolution: int, channel_base: int, batch: int) -> Callable[[], float]:
-    """A function that runs synthesis once, on random weights and latents, and gives its seconds."""
+    """A function that runs synthesis once, on random weights and latents, and returns the seconds."""
     state = jax.jit(lambda: nnx.state(make_synthesis(resolution, channel_base)))()
     ws = latents(resolution, batch)
     jax.block_until_ready(render(state, ws))
@@ -149,7 +165,7 @@ def latents(resolution: int, batch: int) -> jax.Array:
 
 
 def free_memory() -> float:
-    """Bytes that the device has left; of the main memory, where the device is the processor."""
+    """Free bytes of the device, or of main memory if the device is the CPU."""
     if statistics := jax.devices()[0].memory_stats():
         return statistics["bytes_limit"] - statistics["bytes_in_use"]
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -207,10 +223,10 @@ def fastest(function: Callable[[jax.Array], jax.Array], argument: jax.Array, sec
 
 
 class Peer:
-    """flaxmodels in a process of its own, which runs when it is told to and says how long it took."""
+    """flaxmodels in a separate process, which runs synthesis on request and reports the seconds."""
 
     def __init__(self, python: str, resolution: int, fmap_base: int, batch: int):
-        command = [python, str(PEER), str(resolution), str(fmap_base), str(batch)]
+        command = [python, str(_PEER_PROGRAM), str(resolution), str(fmap_base), str(batch)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._read()  # it has compiled
 
@@ -231,4 +247,4 @@ class Peer:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, FLAGS)

@@ -1,23 +1,22 @@
-"""How fast clips are made and the autoencoder is trained on them, beside what the machine could do.
+"""Speed of clip generation and of training the autoencoder, compared with the limits of the machine.
 
     python experiments/benchmarks/train.py                                      faces at 64 px, batches of 32 clips
-    python experiments/benchmarks/train.py --size=ffhq1024 --batches 64 1024    latents of 18 x 512
-    XLA_FLAGS=--xla_force_host_platform_device_count=8 python experiments/benchmarks/train.py --devices 1 2 4 8
+    python experiments/benchmarks/train.py --size=ffhq1024 --batches=64,1024    latents of 18 x 512
+    XLA_FLAGS=--xla_force_host_platform_device_count=8 python experiments/benchmarks/train.py --devices=1,2,4,8
 
-Columns: steps/s of the whole train step; the share of its time that clip generation takes (the step against one that
-is given its clips) and clips/s of generation alone; how near the step without generation comes to its floor; memory of
-one device; for several devices the speed against one. The floor is the larger of two times: operations, as XLA counts
-them, over the rate of a large matrix product, and the bytes of the train state, read and written once, over the rate
-of a large copy; both rates are measured here and now. The generator's weights are random at ffhq1024: latents need
-nothing but the mapping network. Virtual devices of a processor share its cores: what they show is the price of
+Columns: steps/s of the train step; the share of its time that clip generation takes (compared with a step that is given
+its clips) and clips/s of generation alone; the floor of the step without generation divided by its time; memory of one
+device; the speed relative to the first number of devices. The floor is the larger of two times: operations, as XLA
+counts them, divided by the rate of a large matrix product, and the bytes of the train state, read and written once,
+divided by the rate of a large copy; both rates are measured in the same run. At ffhq1024 the generator's weights are
+random, since latents need the mapping network only. Virtual devices of a CPU share its cores, so they show the cost of
 dividing the work.
 """
 
-import argparse
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import flags
 from flax import nnx
 from jax.sharding import AxisType
 from jaxtyping import PyTree
@@ -42,46 +42,51 @@ from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
 from disentangle_jax.training.state import graphdef, init_state, random_streams
 from disentangle_jax.training.step import make_train_step
+from stylegan2_flax import command
 from stylegan2_flax.run import parallel
 
-SIZES = ("faces64", "ffhq1024")
-
-
-def main(argv: list[str] | None = None) -> None:
-    arguments = parse(argv)
-    config, source = world(arguments.size)
-    flops, bandwidth = rates(config.model.dtype)
-    print(
-        f"{jax.devices()[0].device_kind}, {config.model.dtype}: {flops / 1e9:,.0f} GFLOP/s in a matrix product, ",
-        end="",
+FLAGS = flags.FlagValues()
+SIZE = flags.DEFINE_enum("size", "faces64", ("faces64", "ffhq1024"), "config", flag_values=FLAGS)
+BATCHES = flags.DEFINE_list("batches", ["32"], "clips in a batch", flag_values=FLAGS)
+DEVICES = flags.DEFINE_list("devices", [], "numbers of devices (default: all)", flag_values=FLAGS)
+for name in ("batches", "devices"):
+    flags.register_validator(
+        name, lambda values: all(map(str.isdecimal, values)), "must be numbers, such as 32,64", flag_values=FLAGS
     )
-    print(f"{bandwidth / 1e9:,.1f} GB/s; load {os.getloadavg()[0]:.1f}")
+ROUNDS = flags.DEFINE_integer("rounds", 5, "of ten steps each; the table has the median", 1, flag_values=FLAGS)
+JSON = flags.DEFINE_string("json", None, "file to write all figures to", flag_values=FLAGS)
+
+
+def main() -> None:
+    devices = list(map(int, DEVICES.value)) or [jax.device_count()]
+    table = benchmark(SIZE.value, list(map(int, BATCHES.value)), devices, ROUNDS.value)
+    if JSON.value:
+        Path(JSON.value).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+def benchmark(size: str, batches: Sequence[int], device_counts: Sequence[int], rounds: int) -> dict[str, Any]:
+    """Print the table, and return all figures."""
+    config, source = make_source(size)
+    flops, bandwidth = rates(config.model.dtype)
+    device = jax.devices()[0].device_kind
+    print(
+        f"{device}, {config.model.dtype}: {flops / 1e9:,.0f} GFLOP/s in a matrix product, "
+        f"{bandwidth / 1e9:,.1f} GB/s; load {os.getloadavg()[0]:.1f}"
+    )
     heads = ("batch", "devices", "steps/s", "for clips", "clips/s", "of floor", "memory", "speed-up")
     print(*(f"{head:>9}" for head in heads))
     rows = []
-    for batch in arguments.batches:
-        for devices in arguments.devices:
-            row = measure(config, source, batch, devices, arguments.rounds, (flops, bandwidth))
+    for batch in batches:
+        for devices in device_counts:
+            row = measure(config, source, batch, devices, rounds, (flops, bandwidth))
             first = next((r for r in rows if r["batch"] == batch), row)
             rows.append(row | {"speed_up": row["steps_per_s"] / first["steps_per_s"]})
             print(shown(rows[-1]), flush=True)
-    if arguments.json:
-        about = {"size": arguments.size, "device": jax.devices()[0].device_kind, "rates": [flops, bandwidth]}
-        arguments.json.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    return {"size": size, "device": device, "rates": [flops, bandwidth], "rows": rows}
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=SIZES, default="faces64")
-    parser.add_argument("--batches", type=int, nargs="+", default=[32], metavar="CLIPS")
-    parser.add_argument("--devices", type=int, nargs="+", default=[jax.device_count()], metavar="N")
-    parser.add_argument("--rounds", type=int, default=5, help="of ten steps each; the table has their median")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write every figure there")
-    return parser.parse_args(argv)
-
-
-def world(size: str) -> tuple[ConfigDict, ClipSource]:
-    """The config of an experiment, with random directions, and what its clips are made from."""
+def make_source(size: str) -> tuple[ConfigDict, ClipSource]:
+    """A config with random directions, and the source of its clips."""
     switches = "demo" if size == "faces64" else ""
     config = import_module(f"disentangle_jax.configs.{size}").get_config(switches)
     config.directions.source, config.directions.num_samples = "random", 1024
@@ -112,14 +117,14 @@ def measure(
     optimizer = make_optimizer(config.optimizer, schedule)
     init = jax.jit(partial(init_state, create, optimizer), out_shardings=replicated)
 
-    def compiled(feed: Any, fetched: PyTree) -> Any:
-        step = make_train_step(config, graphdef(create), optimizer, schedule, feed, mesh)
+    def compiled(stream: Any, fetched: PyTree) -> Any:
+        step = make_train_step(config, graphdef(create), optimizer, schedule, stream, mesh)
         return step.lower(init(), fetched, None).compile()
 
     first = generated.fetch(0), init().step
     make = jax.jit(generated.clips).lower(*first).compile()
     clips = make(*first)
-    whole, given = compiled(generated, generated.fetch(0)), compiled(Given(), clips)
+    whole, given = compiled(generated, generated.fetch(0)), compiled(GivenClips(), clips)
     seconds = seconds_of_steps(whole, init(), generated.fetch(0), rounds)
     without = seconds_of_steps(given, init(), clips, rounds)
     alone = median(elapsed(partial(make, *first)) for _ in range(rounds))
@@ -139,8 +144,8 @@ def measure(
     }
 
 
-class Given:
-    """A feed of one and the same clips."""
+class GivenClips:
+    """A stream that returns the clips that it is given."""
 
     def fetch(self, step: int) -> PyTree:
         raise AssertionError("the step is given its clips")
@@ -150,7 +155,7 @@ class Given:
 
 
 def seconds_of_steps(step: Callable[..., Any], state: Any, fetched: PyTree, rounds: int, steps: int = 10) -> float:
-    """Seconds a step, the median over rounds of `steps` steps; a first round is not counted."""
+    """Seconds per step, the median over rounds of `steps` steps, after a first round that is not counted."""
 
     def run() -> None:
         nonlocal state
@@ -176,4 +181,4 @@ def shown(row: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, FLAGS)

@@ -9,8 +9,10 @@ import jax
 import numpy as np
 import pytest
 
+from stylegan2_flax import command
+
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
-TINY = ("--resolutions", "8", "--channel-base", "64", "--rounds", "3")
+TINY = ("--resolutions=8", "--channel_base=64", "--rounds=3", "--dtypes=float32")
 PEER = """
 import jax.numpy as jnp
 
@@ -27,6 +29,10 @@ class SynthesisNetwork:
 """
 
 
+def run(module, *arguments):
+    command.run(module.main, module.FLAGS, [module.__name__, *arguments])
+
+
 @pytest.fixture
 def script(monkeypatch):
     """Imports a file of the folder, which finds its neighbours there, as when it is run."""
@@ -38,7 +44,7 @@ def script(monkeypatch):
 
 def test_gradients_agree_with_float64_but_for_flips(script, capsys):
     """At 8 px no unit is within rounding of zero: every form gives float64's gradient."""
-    script("gradients").main(["--resolution=8", "--channels=4", "--seeds", "0"])
+    run(script("gradients"), "--resolution=8", "--channels=4", "--seeds=0")
     title, *rows = capsys.readouterr().out.splitlines()
     assert title == "8 px, seed 0: 644 units"
     assert len(rows) == 4
@@ -93,7 +99,7 @@ def test_rates(script):
 
 def test_table(benchmark, tmp_path, capsys):
     file = tmp_path / "table.json"
-    benchmark.main([*TINY, "--batches", "1", "--dtypes", "float32", "bfloat16", "--json", str(file)])
+    run(benchmark, *TINY, "--batches=1", "--dtypes=float32,bfloat16", f"--json={file}")
     table = json.loads(file.read_text(encoding="utf-8"))
     assert set(table["rates"]) == {"float32", "bfloat16"}
     of = [(row["batch"], row["dtype"]) for row in table["rows"]]
@@ -122,7 +128,7 @@ def test_work_by_hand(benchmark):
 
 def test_ratio_to_a_peer(benchmark, peer, tmp_path):
     file = tmp_path / "table.json"
-    benchmark.main([*TINY, "--batches", "2", "--dtypes", "float32", "--peer", peer(PEER), "--json", str(file)])
+    run(benchmark, *TINY, "--batches=2", f"--peer={peer(PEER)}", f"--json={file}")
     (row,) = json.loads(file.read_text(encoding="utf-8"))["rows"]
     ratios = sorted(theirs / ours for ours, theirs in zip(row["seconds"], row["peer_seconds"], strict=True))
     assert row["ratio"] == ratios[1]
@@ -130,19 +136,33 @@ def test_ratio_to_a_peer(benchmark, peer, tmp_path):
 
 def test_a_peer_that_stops(benchmark, peer):
     with pytest.raises(SystemExit, match="the peer stopped"):
-        benchmark.main([*TINY, "--batches", "2", "--dtypes", "float32", "--peer", peer("raise ImportError")])
+        run(benchmark, *TINY, "--batches=2", f"--peer={peer('raise ImportError')}")
 
 
 def test_what_does_not_fit_is_left_out(benchmark, capsys, monkeypatch):
     monkeypatch.setattr(benchmark, "free_memory", lambda: 2.0**10)
-    benchmark.main([*TINY, "--batches", "1", "--dtypes", "float32"])
+    run(benchmark, *TINY, "--batches=1")
     assert "left out: it needs 0.0 GiB, 0.0 GiB are free" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("stylegan2", "--batches=few"),
+        ("stylegan2", "--dtypes=float8"),
+        ("train", "--devices=x"),
+        ("gradients", "--seeds=-1"),
+    ],
+)
+def test_values_that_are_no_numbers_are_refused(script, name, argument):
+    with pytest.raises(SystemExit, match=rf"error: flag {argument.partition('=')[0]}=.* must be"):
+        run(script(name), argument)
 
 
 def test_training(script, tmp_path, monkeypatch, capsys):
     module, file = script("train"), tmp_path / "table.json"
     monkeypatch.setattr(module, "rates", lambda dtype: (1e13, 1e13))
-    module.main(["--batches", "16", "--devices", "2", "--rounds", "1", "--json", str(file)])
+    run(module, "--batches=16", "--devices=2", "--rounds=1", f"--json={file}")
     (row,) = json.loads(file.read_text(encoding="utf-8"))["rows"]
     assert (row["batch"], row["devices"], row["speed_up"]) == (16, 2, 1)
     assert 0 <= row["share_of_clips"] < 1

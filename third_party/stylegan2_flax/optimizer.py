@@ -30,7 +30,7 @@ def lazy_adam(
     Source: Karras et al. 2020, arXiv:1912.04958, appendix B, "Lazy regularization".
     """
     if interval is not None and interval < 1:
-        raise ValueError(f"a regularization step comes every 1, 2, ... main steps or never (None), got interval={interval}")
+        raise ValueError(f"a regularization step follows 1, 2, ... main steps or none (None), got interval={interval}")
     ratio = 1.0 if interval is None else interval / (interval + 1)
     adam = optax.adam(learning_rate * ratio, b1**ratio, b2**ratio, eps)
 
