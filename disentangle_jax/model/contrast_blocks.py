@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
@@ -123,12 +122,14 @@ def _map_blocks(function: Callable[[PyTree], PyTree], rows: PyTree, block_size: 
 
     Block k holds the rows k, k + n / block_size, ...: each device has its share of every block.
     """
-    blocks = optax.microbatching.reshape_batch_axis(rows, block_size)
+
+    def split(x: Array) -> Array:  # optax.microbatching.reshape_batch_axis takes no empty arrays
+        return x.reshape(block_size, len(x) // block_size, *x.shape[1:]).swapaxes(0, 1)
 
     def join(y: Array) -> Array:
         return y.swapaxes(0, 1).reshape(y.shape[0] * y.shape[1], *y.shape[2:])
 
-    return jax.tree.map(join, jax.lax.map(function, blocks))
+    return jax.tree.map(join, jax.lax.map(function, jax.tree.map(split, rows)))
 
 
 def _supcon_out_statistics(s: Float[Array, "r n"], positives: Mask, negatives: Mask) -> Statistics:
