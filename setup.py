@@ -35,6 +35,7 @@ setup(
         "orbax-checkpoint>=0.11.37",
         "ml-collections>=1.1",
         "numpy>=2.0",
+        "scipy>=1.13",
         "safetensors>=0.4",
         "jaxtyping>=0.3.1",
         "tensorflow-datasets>=4.9.10",

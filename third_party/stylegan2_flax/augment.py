@@ -1,10 +1,10 @@
-"""Adaptive discriminator augmentation (Karras et al. 2020, arXiv:2006.06676): few images are enough to train a GAN.
+"""Adaptive discriminator augmentation (Karras et al. 2020, arXiv:2006.06676), for training a GAN with few images.
 
-The discriminator only ever sees images that went through `augment`, real and generated ones alike. Each transform acts
-with probability p < 1: the distribution of augmented images then still determines that of the images, so that the
-generator does not learn to draw augmentations. `next_probability` sets p by how far the discriminator overfits.
+The discriminator sees only augmented images, both real and generated ones. Each transform is applied with a probability
+p < 1. The distribution of the augmented images then determines that of the images, so the generator does not learn to
+generate augmentations. `next_probability` adapts p to the overfitting of the discriminator.
 
-The transforms, their order and their distributions are those of the paper's appendix B.
+The transforms, their order and their distributions are those of appendix B of the paper.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ PIPELINES = {
 
 Probability = Number | Float[Array, ""]
 Images = Float[Array, "b h w c"]
-# One matrix per image: the place (x, y, 1) in the augmented image, in pixels from its centre -> the place in the image
-# that is seen there. Beyond its outermost pixels an image goes on as its reflection.
+# A matrix for each image: position (x, y, 1) in the augmented image, in pixels from its center -> position in the
+# image, which is extended by reflection.
 Lookup = Float[Array, "b 3 3"]
 Entry = Number | Shaped[Array, " b"]
 
@@ -60,14 +60,20 @@ _MARGIN = len(_SHRINK) - 1  # pixels of the enlarged image that shrinking reads 
 
 
 def augment(key: PRNGKeyArray, images: Images, p: Probability, pipeline: str = "bgc") -> Images:
-    """Transforms each image at random, each transform with probability p: 0 leaves images exactly as they are.
+    """Apply random transforms to each image.
 
-    images: float32, square, in [-1, 1]; colour may leave that range. p may be a traced value.
-    pipeline: "blit" (flips, quarter turns, whole-pixel translation), "geom" (scaling, rotation, fractional
-    translation), "color" (brightness, contrast, luma flip, hue, saturation; of grey images the first three), or several
-    of these: "bg", "bgc".
+    For a fixed key the result is affine in the images, so it has gradients of every order.
 
-    For one key it is linear in the images but for an offset: gradients of every order go through.
+    Args:
+        key: random key.
+        images: square float32 images in [-1, 1]. Color transforms may leave this range.
+        p: probability of each transform; 0 returns the images unchanged. May be traced.
+        pipeline: "blit" (flips, quarter turns, integer translation), "geom" (scaling, rotation, translation), "color"
+            (brightness, contrast, luma flip, hue, saturation; for grey images the first three), or the
+            combinations "bg" and "bgc".
+
+    Raises:
+        ValueError: the pipeline is unknown, or the images are not square or have unsuitable channels.
     """
     _check(images, pipeline)
     batch, size, _, channels = images.shape
@@ -80,7 +86,7 @@ def augment(key: PRNGKeyArray, images: Images, p: Probability, pipeline: str = "
     if "geom" in groups:
         geometry = draw_geometry(geometry_key, batch, p, size)
         moved = jnp.any(geometry != jnp.eye(3)[None], axis=(1, 2))
-        # Resampling is for the images that need it: the others stay exact.
+        # Images without a geometric transform are not resampled.
         augmented = jnp.where(moved[:, None, None, None], warp(images, _product(lookup, geometry)), augmented)
     if "color" in groups:
         brightness, matrix = draw_color(color_key, batch, p, channels)
@@ -97,11 +103,16 @@ def next_probability(
     target: Number = 0.6,
     kimg: Number = 500,
 ) -> Float[Array, ""]:
-    """The p of the next steps: a fixed step up where the discriminator overfits, down where it does not.
+    """Update the augmentation probability: max(p + sign(r - target) * batch_size * interval / (1000 * kimg), 0).
 
-    sign_of_real: mean of sign(D(x)) over the real images of the last `interval` steps, the paper's r_t: 0 without
-    overfitting, 1 at its worst. p moves by batch_size * interval / (1000 * kimg) towards more where sign_of_real is
-    above the target: from 0 to 1 within `kimg` thousand images. It does not go below 0.
+    Args:
+        p: the current probability.
+        sign_of_real: r, the mean of sign(D(x)) over the real images of the last `interval` steps: 0 without
+            overfitting, 1 with complete overfitting.
+        batch_size: images in a step.
+        interval: steps between updates of p.
+        target: r above which p increases.
+        kimg: thousands of images in which p can change from 0 to 1.
 
     Source: Karras et al. 2020, arXiv:2006.06676, section 3 and equation 1.
     """
@@ -110,7 +121,7 @@ def next_probability(
 
 
 def draw_blit(key: PRNGKeyArray, batch: int, p: Probability, size: int) -> Lookup:
-    """Flips, quarter turns and translations by whole pixels, for `blit`."""
+    """Sample flips, quarter turns and integer translations, for `blit`."""
     acts_key, draw_key = jax.random.split(key)
     flips, turns, shifts = _acts(acts_key, batch, (p, p, p))
     flip, turn, x, y = jax.random.uniform(draw_key, (4, batch))
@@ -122,12 +133,12 @@ def draw_blit(key: PRNGKeyArray, batch: int, p: Probability, size: int) -> Looku
 
 
 def draw_geometry(key: PRNGKeyArray, batch: int, p: Probability, size: int) -> Lookup:
-    """Scaling, rotation, stretching, rotation, translation, for `warp`.
+    """Sample scaling, rotation, anisotropic scaling, rotation and translation, for `warp`.
 
-    Each distribution is that of its own inverse, so a lookup is drawn as the transform would be.
+    Each distribution equals that of the inverse transforms, so lookups are sampled like transforms.
     """
     acts_key, normal_key, angle_key = jax.random.split(key, 3)
-    p_rotation = 1 - jnp.sqrt(jnp.maximum(1 - p, 0.0))  # that at least one of the two acts has probability p
+    p_rotation = 1 - jnp.sqrt(jnp.maximum(1 - p, 0.0))  # the probability that at least one of the two rotates is p
     scales, turns_before, stretches, turns_after, shifts = _acts(acts_key, batch, (p, p_rotation, p, p_rotation, p))
     scale, stretch, x, y = jax.random.normal(normal_key, (4, batch))
     before, after = jax.random.uniform(angle_key, (2, batch), minval=-jnp.pi, maxval=jnp.pi)
@@ -145,10 +156,10 @@ def draw_geometry(key: PRNGKeyArray, batch: int, p: Probability, size: int) -> L
 def draw_color(
     key: PRNGKeyArray, batch: int, p: Probability, channels: int
 ) -> tuple[Float[Array, " b"], Float[Array, "b c c"]]:
-    """What to add to a pixel (brightness), then what to multiply it by (contrast, luma flip, hue, saturation).
+    """Sample an offset (brightness) and a matrix (contrast, luma flip, hue, saturation) for the pixels of each image.
 
-    The factors all leave the axis of greys to itself and act alike on the plane across it, so that they commute: greys
-    are multiplied by contrast and flip; what is across is multiplied by contrast and saturation, and turned by the hue.
+    All factors of the matrix map the grey axis to itself and scale or rotate the plane orthogonal to it, so they
+    commute: the axis is scaled by contrast and flip, the plane by contrast and saturation, and rotated by the hue.
     """
     acts_key, normal_key, uniform_key = jax.random.split(key, 3)
     brightens, contrasts, flips, turns, saturates = _acts(acts_key, batch, (p, p, p, p, p))
@@ -166,7 +177,7 @@ def draw_color(
 
 
 def blit(images: Images, lookup: Lookup) -> Images:
-    """Each pixel from one pixel: for lookups that take pixels to pixels, without loss."""
+    """Apply lookups that map pixels to pixels, without interpolation."""
     size = images.shape[1]
     centre = (size - 1) / 2
     x, y = (_reflected(jnp.round(place + centre), size) for place in _places(lookup, jnp.arange(float(size)) - centre))
@@ -174,7 +185,7 @@ def blit(images: Images, lookup: Lookup) -> Images:
 
 
 def warp(images: Images, lookup: Lookup) -> Images:
-    """Any affine lookup, with little aliasing: bilinear between the pixels of an enlarged image, then shrunk by two."""
+    """Apply affine lookups: upsample by two, interpolate bilinearly, and downsample by two, against aliasing."""
     size = images.shape[1]
     centre = (size - 1) / 2
     enlarged = _resampled(images, _enlarging(size))
@@ -199,13 +210,13 @@ def _check(images: Images, pipeline: str) -> None:
 
 
 def _acts(key: PRNGKeyArray, batch: int, probabilities: Sequence[Probability]) -> Float[Array, "n b"]:
-    """Which of n transforms act on which image: 1 or 0."""
+    """Whether each of n transforms is applied to each image, as 1 or 0."""
     thresholds = jnp.stack([jnp.asarray(p, jnp.float32) for p in probabilities])[:, None]
     return (jax.random.uniform(key, (len(probabilities), batch)) < thresholds).astype(jnp.float32)
 
 
 def _lookup(xx: Entry, xy: Entry, yx: Entry, yy: Entry, x: Entry = 0, y: Entry = 0) -> Lookup:
-    """The matrices [[xx, xy, x], [yx, yy, y], [0, 0, 1]]; an entry is one number or one for each image."""
+    """Matrices [[xx, xy, x], [yx, yy, y], [0, 0, 1]]. An entry is a number, or one for each image."""
     entries = jnp.broadcast_arrays(*(jnp.asarray(e, jnp.float32) for e in (xx, xy, x, yx, yy, y, 0, 0, 1)))
     return jnp.stack(entries, axis=-1).reshape(-1, 3, 3)
 
@@ -220,14 +231,14 @@ def _product(*lookups: Lookup) -> Lookup:
 
 
 def _places(lookup: Lookup, grid: Float[Array, " n"]) -> tuple[Float[Array, "b n n"], Float[Array, "b n n"]]:
-    """What a square grid of places looks up: x and y. Sums of products in float32, not a matrix product in less."""
+    """Lookup of a square grid: x and y. Written as sums, which are float32 on all devices."""
     x, y = grid[None, None, :], grid[None, :, None]
     to_x, to_y = jnp.moveaxis(lookup[:, :2, :, None, None], (1, 2), (0, 1))
     return to_x[0] * x + to_x[1] * y + to_x[2], to_y[0] * x + to_y[1] * y + to_y[2]
 
 
 def _reflected(position: Float[Array, "*n"], size: int) -> Int[Array, "*n"]:
-    """The pixel that stands for one beyond the image: reflection in the outermost pixels."""
+    """The pixel index after reflection at the outermost pixels."""
     period = 2 * (size - 1)
     position = position.astype(jnp.int32) % period
     return jnp.minimum(position, period - position)
@@ -242,12 +253,12 @@ def _mix(a: Array, b: Array, share: Array) -> Array:
 
 
 def _resampled(images: Images, matrix: Float[np.ndarray, "n h"]) -> Float[Array, "b n n c"]:
-    """Rows and columns times a matrix: on CPU, XLA is many times slower at the gradient of a FIR filter."""
+    """Multiply rows and columns by a matrix. On CPU this is many times faster than the gradient of a FIR filter."""
     return jnp.einsum("bijc,yi,xj->byxc", images, matrix, matrix, precision="highest")
 
 
 def _enlarging(size: int) -> Float[np.ndarray, "fine size"]:
-    """Of an image that goes on as its reflection; pixel 2 * i of the enlarged image lies on pixel i."""
+    """The matrix that upsamples a reflected image by two; pixel 2 * i of the result is at pixel i."""
     reach = len(_ENLARGE) // 2
     taps = _taps(_ENLARGE, np.arange(2 * size - 1)[:, None] - 2 * np.arange(-reach, size + reach)) * 2**0.5
     reflection = np.pad(np.eye(size, dtype=np.float32), ((reach, reach), (0, 0)), mode="reflect")
@@ -255,10 +266,10 @@ def _enlarging(size: int) -> Float[np.ndarray, "fine size"]:
 
 
 def _shrinking(size: int) -> Float[np.ndarray, "size fine"]:
-    """The inverse of `_enlarging`, of an image with `_MARGIN` more pixels on each side."""
+    """The inverse of `_enlarging`, for an image with `_MARGIN` more pixels on each side."""
     return _taps(_SHRINK, np.arange(-_MARGIN, 2 * size - 1 + _MARGIN) - 2 * np.arange(size)[:, None]) / 2**0.5
 
 
 def _taps(half: tuple[float, ...], offset: Int[np.ndarray, "n m"]) -> Float[np.ndarray, "n m"]:
-    """A symmetric filter at these distances from its middle; zero beyond its ends."""
+    """A symmetric filter at these offsets from its center; zero beyond its ends."""
     return np.append(half, 0.0).astype(np.float32)[np.minimum(np.abs(offset), len(half))]

@@ -1,4 +1,4 @@
-"""Pictures of numbered seeds, and ways from one to the next for videos. `sample` makes a command of it."""
+"""Images of numbered seeds, and interpolations between latents for videos. `sample` is the command."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,29 +10,41 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, UInt8
+from scipy.interpolate import CubicSpline
 
 from stylegan2_flax.generator import Generator
 from stylegan2_flax.media import to_uint8
 
-_BATCH_PIXELS = 2**21  # two pictures of 1024 px: what a batch needs stays below some gigabytes
+_BATCH_PIXELS = 2**21  # two images of 1024 px, so that a batch needs a few gigabytes at most
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """A generator and how to draw with it. Raises ValueError for what the generator does not have."""
+    """Generates images of numbered seeds.
+
+    Attributes:
+        generator: the generator.
+        psi: truncation: 1 for none, 0 for the mean latent.
+        cutoff: number of layers to truncate; None for all.
+        label: class of a conditional generator.
+        noise_mode: see `SynthesisNetwork.__call__`.
+        dtype: dtype of the high resolutions.
+        batch: images in a batch; None for a number that depends on their size. Images do not depend on it, except for
+            rounding.
+        numpy_seeds: whether seeds mean the same as in NVIDIA's programs: z = RandomState(seed).randn(1, z_dim).
+
+    Raises:
+        ValueError: the generator has no such class or layers, or the batch is below 1.
+    """
 
     generator: Generator
     psi: float = 1.0
-    """Truncation: 1 draws what the generator learnt, 0 its mean picture; of the first `cutoff` layers (None: all)."""
     cutoff: int | None = None
     label: int | None = None
-    """The class that a conditional generator draws."""
     noise_mode: str = "const"
     dtype: DTypeLike = jnp.float32
     batch: int | None = None
-    """Pictures drawn at once; None: as many as their size allows. It changes no picture, but for rounding."""
     numpy_seeds: bool = False
-    """Seeds as NVIDIA's programs use them: z = RandomState(seed).randn(1, z_dim)."""
 
     def __post_init__(self):
         classes, layers = self.generator.c_dim, self.generator.num_ws
@@ -49,16 +61,16 @@ class Sampler:
             raise ValueError(f"the batch must be at least 1, got {self.batch}")
 
     def z(self, seeds: Sequence[int]) -> Float[np.ndarray, "n z"]:
-        """The random vectors of seeds in [0, 2^32); each depends on its own seed alone."""
+        """The random vectors of seeds in [0, 2^32). Each depends on its seed only."""
         size = self.generator.z_dim
-        if self.numpy_seeds:  # that convention is numpy's legacy generator
+        if self.numpy_seeds:  # NumPy's legacy generator
             rows = [np.random.RandomState(seed).randn(1, size)[0] for seed in seeds]
         else:
             rows = [jax.random.normal(jax.random.key(seed), (size,)) for seed in seeds]
         return np.asarray(rows, np.float32).reshape(len(seeds), size)
 
     def ws(self, z: Float[np.ndarray, "n z"]) -> Float[np.ndarray, "n l d"]:
-        """Random vectors mapped to latents, and truncated."""
+        """Map random vectors to truncated latents."""
         c = None
         if self.label is not None:
             c = np.zeros((len(z), self.generator.c_dim), np.float32)
@@ -68,16 +80,21 @@ class Sampler:
     def images(
         self, ws: Float[np.ndarray, "n l d"], noise_seeds: Sequence[int]
     ) -> Iterator[UInt8[np.ndarray, "h w c"]]:
-        """Draw latents, holding one batch at a time. noise_seeds: each picture's own, for noise_mode "random"."""
+        """Yield the images of latents, computed in batches.
+
+        Args:
+            ws: latents.
+            noise_seeds: a seed for each image, for noise_mode "random".
+        """
         batch = min(self.batch or max(1, min(32, _BATCH_PIXELS // self.generator.img_resolution**2)), len(ws))
         for start in range(0, len(ws), batch):
-            rows = np.arange(start, start + batch).clip(max=len(ws) - 1)  # a last batch is filled up: one compilation
+            rows = np.arange(start, start + batch).clip(max=len(ws) - 1)  # the last batch is padded, to compile once
             keys = jnp.stack([jax.random.fold_in(jax.random.key(noise_seeds[row]), 1) for row in rows])
             yield from to_uint8(self._synthesize(ws[rows], keys))[: len(ws) - start]
 
     @cached_property
     def _synthesize(self) -> Callable[[np.ndarray, Key[Array, " b"]], Float[Array, "b h w c"]]:
-        """The compiled synthesis of latents [b, l, d]."""
+        """The jitted synthesis of latents [b, l, d]."""
         graphdef, state = nnx.split(self.generator.synthesis)
 
         @jax.jit
@@ -85,33 +102,37 @@ class Sampler:
             synthesis = nnx.merge(graphdef, state)
             if self.noise_mode != "random":
                 return synthesis(ws, self.noise_mode, None, self.dtype)
-            # One by one, so that a picture's noise does not depend on its place in the batch.
+            # By vmap, so that the noise of an image does not depend on its index in the batch.
             return jax.vmap(lambda w, key: synthesis(w[None], "random", key, self.dtype)[0])(ws, keys)
 
         return partial(synthesize, state)
 
 
 def loop_spline(keys: Float[np.ndarray, "n *size"], frames: int) -> Float[np.ndarray, "t *size"]:
-    """A closed cubic spline through n keys, `frames` to each: t = n * frames, and row i * frames is key i.
+    """A closed cubic spline through n keys, with continuous velocity and acceleration.
 
-    Velocity and acceleration are continuous everywhere, also from the last key to the first.
+    Args:
+        keys: at least two points.
+        frames: frames from each key to the next.
+
+    Returns:
+        t = n * frames points; point i * frames is key i.
     """
-    n = len(keys)
-    here, ahead, behind = (np.roll(np.eye(n), shift, axis=1) for shift in (0, 1, -1))  # rows pick key i, i + 1, i - 1
-    # Second derivatives at the keys: m[i-1] + 4 m[i] + m[i+1] = 6 (y[i-1] - 2 y[i] + y[i+1]), all weights of the keys.
-    bend = np.linalg.solve(behind + 4 * here + ahead, 6 * (behind - 2 * here + ahead))
-    part = (np.arange(frames) / frames)[None, :, None]
-    rest = 1 - part
-    line = rest * here[:, None] + part * ahead[:, None]
-    curve = (rest**3 - rest) / 6 * bend[:, None] + (part**3 - part) / 6 * (ahead @ bend)[:, None]
-    weights = (line + curve).reshape(n * frames, n)
-    return np.tensordot(weights, keys, axes=1).astype(keys.dtype)
+    spline = CubicSpline(np.arange(len(keys) + 1), np.concatenate([keys, keys[:1]]), bc_type="periodic")
+    return spline(np.arange(len(keys) * frames) / frames).astype(keys.dtype)
 
 
 def loop_slerp(keys: Float[np.ndarray, "n d"], frames: int) -> Float[np.ndarray, "t d"]:
-    """From each key to the next, and from the last to the first, along great circles (Shoemake 1985).
+    """Spherical interpolation (Shoemake 1985) from each key to the next, and from the last to the first.
 
-    t = n * frames, and row i * frames is key i; lengths change evenly on the way. Opposite keys have no way.
+    Lengths are interpolated linearly. Two opposite keys have no unique interpolation.
+
+    Args:
+        keys: the points.
+        frames: frames from each key to the next.
+
+    Returns:
+        t = n * frames points; point i * frames is key i.
     """
     lengths = np.linalg.norm(keys, axis=1)[:, None, None]
     units = keys[:, None] / lengths

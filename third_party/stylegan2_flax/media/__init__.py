@@ -1,6 +1,6 @@
-"""Pictures and videos in and out, and grids of them. Float images [..., h, w, c] in [-1, 1] inside, uint8 in files.
+"""Reading and writing of images and videos. Images in memory are float32 [..., h, w, c] in [-1, 1], in files uint8.
 
-What only writes takes uint8 images too, which need a quarter of the memory.
+Functions that write files accept uint8 images too, which need a quarter of the memory.
 """
 
 from stylegan2_flax.media.images import (

@@ -1,4 +1,4 @@
-"""Image files, read and written."""
+"""Reading and writing of image files."""
 
 import io
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from stylegan2_flax.media.output import IMAGE_SUFFIXES, require_suffix
 from stylegan2_flax.media.pixels import from_uint8, to_pillow, to_rgb, to_uint8
 
 BACKGROUND = "white"
-"""What shows through the transparent parts of an image, unless another colour is asked for."""
+"""The default color behind transparent pixels."""
 
 _16_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 class UnreadableImageError(ValueError):
-    """A file that is no image, is damaged, too large, or of a kind that has no meaning as a picture; it is named."""
+    """A file is not an image, is damaged or too large, or its pixels are not colors. The message names it."""
 
 
 def save_image(image: Float[Array | np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"], path: str | Path) -> None:
-    """Write one image with 1, 3 or 4 channels as .png, .jpg or .webp. A .jpg has no alpha: RGBA is put on white."""
+    """Write an image with 1, 3 or 4 channels as .png, .jpg or .webp. For .jpg, RGBA is composed onto white."""
     path = Path(path)
     require_suffix(path, IMAGE_SUFFIXES)
     pixels = to_uint8(image)
@@ -34,20 +34,20 @@ def save_image(image: Float[Array | np.ndarray, "h w c"] | UInt8[np.ndarray, "h 
 
 
 def png_bytes(image: Float[Array | np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"]) -> bytes:
-    """The content of a PNG file of one image with 1, 3 or 4 channels."""
+    """Encode an image with 1, 3 or 4 channels as PNG."""
     buffer = io.BytesIO()
     to_pillow(to_uint8(image)).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 def load_image(path: str | Path, channels: int = 3, background: str = BACKGROUND) -> Float[np.ndarray, "h w c"]:
-    """Read any image file that Pillow knows; see `load_pillow`."""
+    """Read an image file; see `load_pillow`."""
     pixels = np.asarray(load_pillow(path, channels, background))
     return from_uint8(pixels.reshape(*pixels.shape[:2], channels))
 
 
 def load_images(paths: Sequence[str | Path]) -> Float[np.ndarray, "n h w 3"]:
-    """Read images of one size; ValueError names the first that differs."""
+    """Read image files of one size. Raises ValueError, which names the first file of another size."""
     if not paths:
         raise ValueError("no image paths were given")
     images = [load_image(path) for path in paths]
@@ -59,19 +59,19 @@ def load_images(paths: Sequence[str | Path]) -> Float[np.ndarray, "n h w 3"]:
 
 
 def load_pillow(path: str | Path, channels: int = 3, background: str = BACKGROUND) -> Image.Image:
-    """Read any image file that Pillow knows, as it is meant to be seen.
+    """Read an image file of any format that Pillow supports.
 
-    It is turned as its EXIF orientation says, 16 bits are scaled to 8, transparent parts show the background, and of an
-    animation the first frame is taken.
+    The EXIF orientation is applied, 16 bits are scaled to 8, transparent pixels are composed onto the background, and
+    of an animation the first frame is read.
 
     Args:
-        path: of the file.
+        path: path of the file.
         channels: 1 for mode L, 3 for RGB, 4 for RGBA, which keeps transparency.
-        background: a colour that Pillow knows, such as "white" or "#808080".
+        background: a color that Pillow knows, such as "white" or "#808080".
 
     Raises:
-        FileNotFoundError: there is no such file.
-        UnreadableImageError: the file cannot be read; a ValueError.
+        FileNotFoundError: the file does not exist.
+        UnreadableImageError: the file cannot be read. This is a ValueError.
     """
     path = Path(path)
     if not path.is_file():
@@ -83,7 +83,7 @@ def load_pillow(path: str | Path, channels: int = 3, background: str = BACKGROUN
         raise UnreadableImageError(f"{path} is not an image file") from None
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"{path} is too large: {_bomb(error)}") from None
-    except Exception as error:  # on damaged files Pillow's readers raise whatever they stumble over
+    except Exception as error:  # Pillow raises many kinds of errors for damaged files
         raise UnreadableImageError(f"{path} is damaged or cut short: {error}") from None
     try:
         return with_channels(picture, channels, background)
@@ -95,7 +95,7 @@ def with_channels(picture: Image.Image, channels: int, background: str = BACKGRO
     """Convert a Pillow image of any mode to L, RGB or RGBA; see `load_pillow`.
 
     Raises:
-        ValueError: its mode has no meaning as a picture, such as floating-point numbers of unknown range.
+        ValueError: the mode cannot be converted, such as floating-point numbers of unknown range.
     """
     picture = _eight_bits(picture)
     if channels == 4:
@@ -107,7 +107,7 @@ def with_channels(picture: Image.Image, channels: int, background: str = BACKGRO
 
 
 def problem_of(path: Path) -> str | None:
-    """Why an image file cannot be read, as far as its header tells; None if it seems whole."""
+    """Why the header of an image file shows that it cannot be read; None if it can."""
     try:
         with Image.open(path) as picture:
             return "floating-point numbers of unknown range" if picture.mode == "F" else None
@@ -120,13 +120,13 @@ def problem_of(path: Path) -> str | None:
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Grey images of 16 bits as L, or LA where one of their values means transparent; others as they are."""
+    """Convert grey images of 16 bits to L, or to LA if one value means transparent. Other modes are unchanged."""
     if picture.mode == "F":
         raise ValueError("its pixels are floating-point numbers of unknown range; convert it to 8 or 16 bits")
     if picture.mode not in (*_16_BITS, "I"):
         return picture
     values = np.asarray(picture)
-    if values.min() < 0 or values.max() > 65535:  # a file of 16 bits may come as 32 (mode I)
+    if values.min() < 0 or values.max() > 65535:  # Pillow reads some files of 16 bits as 32 bits (mode I)
         raise ValueError("its pixels are integers of 32 bits; convert it to 8 or 16 bits")
     grey = np.rint(values / 257).astype(np.uint8)
     if (transparent := picture.info.get("transparency")) is None:
@@ -135,5 +135,5 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def _bomb(error: Image.DecompressionBombError) -> str:
-    """What Pillow says of an image of more pixels than it reads, without the guess that it is an attack."""
+    """Pillow's message about too many pixels, without the remark about attacks."""
     return str(error).split(", could be")[0]

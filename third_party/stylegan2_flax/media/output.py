@@ -1,4 +1,4 @@
-"""What a command can know of its output file before it starts to work."""
+"""Checks of output files before the work starts."""
 
 import importlib.util
 import os
@@ -10,18 +10,22 @@ VIDEO_SUFFIXES = (".gif", ".mp4")
 
 
 def require_suffix(path: Path, suffixes: Sequence[str]) -> None:
-    """ValueError unless the file's type, told by its suffix, is among `suffixes`."""
+    """Raise ValueError unless the suffix of the file is among `suffixes`."""
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"cannot write {path.name!r}: the file type must be one of {', '.join(suffixes)}")
 
 
 def check_output(path: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES + VIDEO_SUFFIXES) -> None:
-    """Make sure that a picture or video can be written, before the work that fills it.
+    """Check that an image or a video can be written.
+
+    Args:
+        path: path of the file.
+        suffixes: allowed file types.
 
     Raises:
-        ValueError: the file type is not among `suffixes`, or a folder has that name.
-        PermissionError: the file, or the folder that it goes into, cannot be written.
-        ImportError: an .mp4 needs imageio-ffmpeg, which is not installed.
+        ValueError: the file type is not among `suffixes`, or the path is a folder.
+        PermissionError: the folder is read-only.
+        ImportError: the file is an .mp4, and imageio-ffmpeg is not installed.
     """
     path = Path(path)
     require_suffix(path, suffixes)
@@ -37,6 +41,6 @@ def check_output(path: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES + VI
 
 
 def require_ffmpeg() -> None:
-    """ImportError unless imageio-ffmpeg, which brings the program that writes .mp4, is installed."""
+    """Raise ImportError if imageio-ffmpeg, which contains ffmpeg, is not installed."""
     if importlib.util.find_spec("imageio_ffmpeg") is None:
         raise ImportError("writing .mp4 needs imageio-ffmpeg: pip install imageio-ffmpeg (or write a .gif)")

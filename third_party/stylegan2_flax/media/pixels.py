@@ -1,4 +1,4 @@
-"""Arrays of images: float [-1, 1] and uint8, channels, sizes, grids."""
+"""Conversions of image arrays: float and uint8, channels, sizes, grids."""
 
 import numpy as np
 from jaxtyping import Array, Float, UInt8
@@ -8,7 +8,7 @@ from PIL import Image
 def to_uint8(
     images: Float[Array | np.ndarray, "*n h w c"] | UInt8[np.ndarray, "*n h w c"],
 ) -> UInt8[np.ndarray, "*n h w c"]:
-    """[-1, 1] to 0..255, rounded; values beyond the range are clipped, NaN is refused. uint8 images are left alone."""
+    """Convert [-1, 1] to 0..255 by rounding and clipping. Raises ValueError for NaN; uint8 images are unchanged."""
     if images.dtype == np.uint8:
         return np.asarray(images)
     values = np.asarray(images, np.float32)
@@ -18,16 +18,16 @@ def to_uint8(
 
 
 def from_uint8(images: UInt8[np.ndarray, "*n h w c"]) -> Float[np.ndarray, "*n h w c"]:
-    """0..255 to float32 in [-1, 1]; `to_uint8` undoes it exactly."""
+    """Convert 0..255 to float32 in [-1, 1]. `to_uint8` is the exact inverse."""
     return images.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
 
 
 def to_rgb(
     images: Float[Array | np.ndarray, "*n h w c"] | UInt8[np.ndarray, "*n h w c"],
 ) -> Float[np.ndarray, "*n h w 3"] | UInt8[np.ndarray, "*n h w 3"]:
-    """Images of 1, 3 or 4 channels as RGB, for showing: grey is repeated, RGBA stands on white. uint8 stays uint8.
+    """Convert images of 1, 3 or 4 channels to RGB: grey is repeated, RGBA is composed onto white. uint8 stays uint8.
 
-    Raises ValueError for another number of channels.
+    Raises ValueError for other numbers of channels.
     """
     values = np.asarray(images) if images.dtype == np.uint8 else np.asarray(images, np.float32)
     match values.shape[-1]:
@@ -45,14 +45,14 @@ def to_rgb(
 
 
 def to_pillow(pixels: UInt8[np.ndarray, "h w c"]) -> Image.Image:
-    """A Pillow image of mode L, RGB or RGBA. Raises ValueError unless there are 1, 3 or 4 channels."""
+    """Convert to a Pillow image of mode L, RGB or RGBA. Raises ValueError for other numbers of channels."""
     if pixels.shape[-1] not in (1, 3, 4):
         raise ValueError(f"an image file has 1, 3 or 4 channels; got an array of shape {pixels.shape}")
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
 def resize(images: Float[Array | np.ndarray, "*n h w c"], size: int) -> Float[np.ndarray, "*n size size c"]:
-    """Square images resized smoothly (bicubic), for showing, not for measuring."""
+    """Resize square images (bicubic, 8 bits), for display only."""
     values = np.asarray(images, np.float32)
     if values.shape[-2] == size and values.shape[-3] == size:
         return values
@@ -69,10 +69,14 @@ def image_grid(
     corner: Float[np.ndarray, "high wide c"] | UInt8[np.ndarray, "high wide c"] | None = None,
     gap: int = 2,
 ) -> Float[np.ndarray, "height width c"] | UInt8[np.ndarray, "height width c"]:
-    """Lay images out with thin white gaps; the grid is float or uint8 as `images` is.
+    """Arrange images in a grid with white gaps. The result is float or uint8, as `images`.
 
-    Headers, which are pictures too, stand down the left and along the top behind a wider gap; where both do,
-    `corner` may fill the place between them.
+    Args:
+        images: the images.
+        row_headers: an image for each row, to the left of a wider gap.
+        column_headers: an image for each column, above a wider gap.
+        corner: an image for the top left corner, between both headers.
+        gap: pixels between images.
     """
     convert, white, dtype = (to_uint8, 255, np.uint8) if images.dtype == np.uint8 else (_to_float, 1, np.float32)
     rows, columns, h, w, c = images.shape

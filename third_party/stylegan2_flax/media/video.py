@@ -1,4 +1,4 @@
-"""Videos, written frame by frame, so that a long one needs no more memory than a short one."""
+"""Writing of videos frame by frame, in memory that does not grow with their length."""
 
 import itertools
 import math
@@ -25,21 +25,21 @@ _GIF_MAX_FPS = 50  # browsers show a delay of less than 2/100 s as one of 10/100
 
 @contextmanager
 def open_video(path: str | Path, fps: int | float = 12) -> Iterator["VideoWriter"]:
-    """A video to be filled: an endless .gif, or an .mp4 (which needs imageio-ffmpeg).
+    """Open a video for writing: a looping .gif, or an .mp4 (which needs imageio-ffmpeg).
 
         with open_video("clip.mp4", fps=25) as video:
             for frames in batches:
                 video.write(frames)
 
-    The file appears, whole, at the end of the block; an error inside leaves what was there before.
+    The file is written at the end of the block; an error in the block leaves an existing file unchanged.
 
     Args:
-        path: of the file.
-        fps: frames a second, not necessarily a whole number.
+        path: path of the file.
+        fps: frames per second, not necessarily an integer.
 
     Raises:
-        ValueError: another file type, a rate that is not positive, or no frame was written.
-        OSError: nothing can be written there.
+        ValueError: the file type or the frame rate is invalid, or no frame was written.
+        OSError: the file cannot be written.
         ImportError: imageio-ffmpeg is not installed.
     """
     path = Path(path)
@@ -69,8 +69,10 @@ def save_video(
 ) -> None:
     """Write frames as a video; see `open_video`.
 
-    frames: [t, h, w, c], or anything that yields frames of one size, even for the first time: they are written as they
-    come, so a long video needs little memory.
+    Args:
+        frames: frames [t, h, w, c], or an iterable of frames of one size, which are written one by one.
+        path: path of the file.
+        fps: frames per second.
     """
     with open_video(path, fps) as video:
         for frame in frames:
@@ -78,10 +80,10 @@ def save_video(
 
 
 class VideoWriter:
-    """What `open_video` gives.
+    """The writer that `open_video` returns.
 
     Attributes:
-        num_frames: written so far.
+        num_frames: number of frames written so far.
     """
 
     def __init__(self, encoder: "_Encoder"):
@@ -90,10 +92,10 @@ class VideoWriter:
         self.num_frames = 0
 
     def write(self, frames: Float[Array | np.ndarray, "*t h w c"] | UInt8[np.ndarray, "*t h w c"]) -> None:
-        """Add one frame or several, of 1, 3 or 4 channels (see `to_rgb`).
+        """Add one or several frames with 1, 3 or 4 channels (see `to_rgb`).
 
         Raises:
-            ValueError: they are not like the frames before, or hold NaN.
+            ValueError: they differ in shape from the frames before, or contain NaN.
             OSError: the video cannot be written.
         """
         shape = self._shape = self._shape or frames.shape[-3:]
@@ -113,7 +115,7 @@ class _Encoder(Protocol):
 
 
 class _Gif:
-    """Frames wait in a file until the palette, which takes all of them, is known."""
+    """A GIF. Frames are kept in a temporary file, since the palette depends on all of them."""
 
     def __init__(self, path: Path, fps: int | float):
         self._path, self._fps = path, fps
@@ -135,7 +137,7 @@ class _Gif:
                 if before is None:
                     file.writelines(GifImagePlugin.getheader(picture, info={"loop": 0, "optimize": False})[0])
                     box = (0, 0, *picture.size)
-                else:  # only the part that has changed
+                else:  # only the changed part
                     box = _changed(before, picture)
                 file.writelines(GifImagePlugin.getdata(picture.crop(box), box[:2], duration=10 * delay))
                 before = picture
@@ -151,7 +153,7 @@ class _Gif:
             yield np.frombuffer(self._spool.read(size), np.uint8).reshape(self._shape)
 
     def _palette(self) -> Image.Image:
-        """One for all frames, as one for each would flicker; from a sample of the pixels, as all would take long."""
+        """One palette for all frames, since several would flicker, from a random sample of the pixels."""
         size = math.prod(self._shape[:2])
         places = np.sort(np.random.default_rng(0).integers(self._count * size, size=_PALETTE_PIXELS))
         ends = np.searchsorted(places, size * np.arange(self._count + 1))
@@ -163,7 +165,7 @@ class _Gif:
 
 
 def _changed(before: Image.Image, after: Image.Image) -> tuple[int, int, int, int]:
-    """The box (left, top, right, bottom) outside of which two images are equal; of one pixel if they are everywhere."""
+    """The bounding box (left, top, right, bottom) of the difference of two images; one pixel if they are equal."""
     differ = np.asarray(before) != np.asarray(after)
     rows, columns = (np.flatnonzero(differ.any(axis)) for axis in (1, 0))
     if len(rows) == 0:
@@ -172,28 +174,28 @@ def _changed(before: Image.Image, after: Image.Image) -> tuple[int, int, int, in
 
 
 def gif_delays(fps: int | float, num_frames: int) -> list[int]:
-    """How long each frame stays, in 1/100 s, which is all that a GIF can say: rounded so that the sum is right."""
+    """Delays of frames in units of 1/100 s, as a GIF needs them, rounded so that their sum is exact."""
     ends = [math.floor(100 * i / Fraction(fps).limit_denominator(1001)) for i in range(num_frames + 1)]
     return [end - start for start, end in itertools.pairwise(ends)]
 
 
 class _Mp4:
-    """Frames go to ffmpeg, which encodes them at once."""
+    """An MP4, encoded by ffmpeg while frames are written."""
 
     def __init__(self, path: Path, fps: int | float):
         self._path, self._fps = path, Fraction(fps).limit_denominator(1001)
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         self._process: subprocess.Popen[bytes] | None = None
 
     def write(self, frame: UInt8[np.ndarray, "h w 3"]) -> None:
         h, w, _ = frame.shape
         self._process = self._process or self._start(h + h % 2, w + w % 2)
         assert self._process.stdin is not None
-        # The codec halves the colour planes, so both sides must be even: the last row or column is repeated.
+        # The codec needs even sides, so the last row or column is repeated.
         even = np.pad(frame, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge")
         try:
             self._process.stdin.write(even.tobytes())
-        except BrokenPipeError:  # it gave up, and says why
+        except BrokenPipeError:  # ffmpeg has stopped with an error
             self.finish()
 
     def finish(self) -> None:
@@ -202,8 +204,8 @@ class _Mp4:
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         if self._process.wait() != 0:
-            self._complaints.seek(0)
-            reason = self._complaints.read().decode(errors="replace").strip()
+            self._stderr.seek(0)
+            reason = self._stderr.read().decode(errors="replace").strip()
             raise OSError(f"ffmpeg could not write the video: {reason}")
 
     def close(self) -> None:
@@ -211,13 +213,13 @@ class _Mp4:
             self._process.kill()
             with suppress(BrokenPipeError), self._process:
                 pass
-        self._complaints.close()
+        self._stderr.close()
 
     def _start(self, height: int, width: int) -> subprocess.Popen[bytes]:
         import imageio_ffmpeg
 
         raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(self._fps), "-i", "-"]
         coded = ["-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
-        # Not by imageio_ffmpeg's own writer: it forks, which a process with JAX's threads should not do.
+        # imageio_ffmpeg's own writer forks, which is unsafe in a process with JAX's threads.
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *raw, *coded, "-y", str(self._path)]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self._complaints)
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self._stderr)
