@@ -1,4 +1,4 @@
-"""The embedded domain: parametric faces with an exact truth for every claim."""
+"""The bundled domain: rendered parametric faces, whose factors are known exactly."""
 
 from disentangle_jax.faces.factors import APPEARANCE, NAMES, STRUCTURE, Factors, check, sample, unstack
 from disentangle_jax.faces.judge import Judge

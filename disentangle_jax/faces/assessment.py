@@ -1,4 +1,4 @@
-"""How well a generator draws what its truth says: what stands on its card."""
+"""Assessment of a distilled generator against its truth, for its card."""
 
 from functools import partial
 from typing import Any
@@ -8,21 +8,21 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 import stylegan2_flax as sg2
-from disentangle_jax.faces.distillation import sample_ws
+from disentangle_jax.faces.distillation import sample_crossed_ws
 from disentangle_jax.faces.factors import NAMES
-from disentangle_jax.faces.judge import Judge, read
+from disentangle_jax.faces.judge import Judge, read_factors
 from disentangle_jax.faces.renderer import render
 from disentangle_jax.faces.truth import Truth
 from disentangle_jax.scores import in_batches, r2
 
 
 def assess(generator: sg2.Generator, truth: Truth, key: PRNGKeyArray, n: int) -> dict[str, Any]:
-    """Scores on n held-out faces: error against the exact render, what a judge reads, and how linear W is."""
+    """Measure a generator on n held-out faces: PSNR to exact renders, R^2 of a judge, and the linearity of W."""
     k_plain, k_mixed = jax.random.split(key)
-    ws = sample_ws(generator.mapping, k_plain, n, crossover=0.0)
-    mixed = sample_ws(generator.mapping, k_mixed, n, crossover=1.0)
+    ws = sample_crossed_ws(generator.mapping, k_plain, n, crossover=0.0)
+    mixed = sample_crossed_ws(generator.mapping, k_mixed, n, crossover=1.0)
     images, factors = draw(generator, ws), truth(ws).stack()
-    scores = r2(read(Judge.load("judge_b"), images).stack(), factors)
+    scores = r2(read_factors(Judge.load("judge_b"), images).stack(), factors)
     inputs = jnp.concatenate([ws[:, 0], jnp.ones((n, 1))], axis=1)
     linear = inputs @ jnp.linalg.lstsq(inputs[: n // 2], factors[: n // 2])[0]
     return {
@@ -35,12 +35,12 @@ def assess(generator: sg2.Generator, truth: Truth, key: PRNGKeyArray, n: int) ->
 
 
 def draw(generator: sg2.Generator, ws: Float[Array, "n l d"]) -> Float[Array, "n h w 3"]:
-    """Pictures of many latents, 64 at a time."""
+    """Render latents in batches."""
     return jnp.asarray(in_batches(jax.jit(lambda ws: generator.synthesis(ws)), 64, ws))
 
 
 def psnr(squared_error: Float[Array, ""]) -> float:
-    """Peak signal (2, for images in [-1, 1]) over the mean squared error of all images, in dB."""
+    """The PSNR in dB of a mean squared error of images in [-1, 1], whose peak is 2."""
     return float(10.0 * jnp.log10(4.0 / squared_error))
 
 

@@ -1,8 +1,8 @@
-"""How a StyleGAN2 learns to draw what a truth says: pure functions of the training.
+"""Distillation of the renderer into a StyleGAN2 synthesis network, as pure functions.
 
-While it learns, each layer is shown the truth's projections of w, and of those only the ones that the layer owns, so
-that W+ means what the truth says. Being linear, the projections are folded into the affine layers at the end, which
-then take plain w.
+In training, the input of each layer is not w, but the truth's projections of w for the factors of that layer, so that
+W+ has the meaning that the truth defines. The projections are linear. At the end they are folded into the affine
+layers, which then take w.
 """
 
 import math
@@ -26,7 +26,7 @@ from stylegan2_flax.run import parallel
 
 
 class TrainState(NamedTuple):
-    """All that the training carries from step to step."""
+    """Everything that changes in training."""
 
     step: Int[Array, ""]
     params: PyTree
@@ -34,14 +34,14 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
 
 
-class Lesson(NamedTuple):
-    """What is learnt, at one size.
+class Task(NamedTuple):
+    """The distillation at one resolution.
 
     Attributes:
         graphdef, buffers: the synthesis network without its parameters.
-        mapping: the fixed network whose latents are drawn.
-        truth: what they stand for.
-        resolution: of the pictures.
+        mapping: the fixed mapping network.
+        truth: maps latents to factors.
+        resolution: height and width of the images in pixels.
     """
 
     graphdef: nnx.GraphDef
@@ -51,44 +51,41 @@ class Lesson(NamedTuple):
     resolution: int
 
     def draw(self, params: PyTree, ws: Float[Array, "n l d"]) -> Float[Array, "n h w 3"]:
-        """What the network draws for these latents."""
+        """The images of the network."""
         synthesis = nnx.merge(self.graphdef, params, self.buffers)
-        return synthesis(shown(self.truth, ws)[:, : synthesis.num_ws], noise_mode="none")
+        return synthesis(layer_inputs(self.truth, ws)[:, : synthesis.num_ws], noise_mode="none")
 
     def targets(self, ws: Float[Array, "n l d"]) -> Float[Array, "n h w 3"]:
-        """What it should draw."""
+        """The target images: renders, downsampled to the resolution."""
         images = render(self.truth(ws))
         while images.shape[1] > self.resolution:
             images = halve(images)
         return images
 
     def squared_error(self, params: PyTree, ws: Float[Array, "n l d"]) -> Float[Array, " n"]:
-        """Of each picture, the mean over its pixels."""
+        """The mean squared error of each image."""
         return jnp.mean((self.draw(params, ws) - self.targets(ws)) ** 2, axis=(1, 2, 3))
 
 
 def init_state(params: PyTree, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step."""
+    """The initial state."""
     return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
 
 
 def make_step(
-    lesson: Lesson, optimizer: optax.GradientTransformation, config: ConfigDict, mesh: Mesh
+    task: Task, optimizer: optax.GradientTransformation, config: ConfigDict, mesh: Mesh
 ) -> Callable[[TrainState], tuple[TrainState, dict[str, Array]]]:
-    """The jitted step: fresh latents, their renders, a descent, and the moving average of the weights.
-
-    The state that goes in is given up (donated).
-    """
+    """The jitted train step on random latents and their renders: state -> (state, metrics). The state is donated."""
     over_batch = parallel.over_batch(mesh)
 
     def step(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
-        key = jax.random.fold_in(jax.random.key(config.seed), state.step + 1_000_000 * lesson.resolution)
-        ws = sample_ws(lesson.mapping, key, config.train.batch_size, crossover=0.0)
+        key = jax.random.fold_in(jax.random.key(config.seed), state.step + 1_000_000 * task.resolution)
+        ws = sample_crossed_ws(task.mapping, key, config.train.batch_size, crossover=0.0)
         ws = jax.lax.with_sharding_constraint(ws, over_batch)
-        targets = lesson.targets(ws)
+        targets = task.targets(ws)
 
         def loss_fn(params: PyTree) -> Float[Array, ""]:
-            return loss(lesson.draw(params, ws), targets, config.loss)
+            return distillation_loss(task.draw(params, ws), targets, config.loss)
 
         value, gradients = jax.value_and_grad(loss_fn)(state.params)
         with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts and floats
@@ -100,8 +97,10 @@ def make_step(
     return jax.jit(step, donate_argnums=0, out_shardings=parallel.replicated(mesh))
 
 
-def sample_ws(mapping: sg2.MappingNetwork, key: PRNGKeyArray, n: int, crossover: float) -> Float[Array, "n l d"]:
-    """ws of n random faces; a share of them takes the layers from one of the truth's cuts on from another face."""
+def sample_crossed_ws(
+    mapping: sg2.MappingNetwork, key: PRNGKeyArray, n: int, crossover: float
+) -> Float[Array, "n l d"]:
+    """Sample the ws of n faces. With probability `crossover`, the layers from a cut in `CUTS` on are another face's."""
     k_z, k_cut, k_share = jax.random.split(key, 3)
     ws = mapping(jax.random.normal(k_z, (2 * n, mapping.z_dim)))
     num_ws = ws.shape[1]
@@ -110,32 +109,35 @@ def sample_ws(mapping: sg2.MappingNetwork, key: PRNGKeyArray, n: int, crossover:
     return take_layers_from(cut, ws[:n], ws[n:])
 
 
-def shown(truth: Truth, ws: Float[Array, "n l d"]) -> Float[Array, "n l f"]:
-    """What the layers are shown of ws while they learn."""
+def layer_inputs(truth: Truth, ws: Float[Array, "n l d"]) -> Float[Array, "n l f"]:
+    """The inputs of the layers in training: the projections of ws for the factors of each layer."""
     return truth.project(ws) * (truth.owners > 0.0)[None].astype(jnp.float32)
 
 
-def student(resolution: int, channels: ConfigDict, seed: int) -> sg2.SynthesisNetwork:
-    """A synthesis network whose w are the truth's projections."""
+def make_student(resolution: int, channels: ConfigDict, seed: int) -> sg2.SynthesisNetwork:
+    """Create a synthesis network that takes the truth's projections instead of w."""
     return sg2.SynthesisNetwork(len(NAMES), resolution, 3, **channels, rngs=nnx.Rngs(seed))
 
 
 def halve(images: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
-    """Means over 2 x 2 pixels."""
+    """Downsample by averaging 2 x 2 pixels."""
     n, h, w, c = images.shape
     return images.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
 
-def loss(drawn: Float[Array, "n h w 3"], target: Float[Array, "n h w 3"], weights: ConfigDict) -> Float[Array, ""]:
-    """The distance between what was drawn and what should have been.
+def distillation_loss(
+    drawn: Float[Array, "n h w 3"], target: Float[Array, "n h w 3"], weights: ConfigDict
+) -> Float[Array, ""]:
+    """A weighted sum of image distances.
 
-    Squared error and that of both image gradients, weighted by the pixel; a smoothed L1 of the three; squared error at
-    half size. The gradient terms keep small features alive: a plain L1 leaves faces without eyes.
+    The terms are the squared error of the images and of both image gradients, with weights for each pixel; a smoothed
+    L1 norm of the three; and the squared error at half the resolution. The gradient terms preserve small features: with
+    a plain L1 loss faces have no eyes.
 
     Args:
         drawn, target: images in [-1, 1].
-        weights: of the terms: `squares`, `smooth`, `half`; and `center`, by which a pixel in the picture's middle
-            weighs more than one at its edge, which weighs 1.
+        weights: weights `squares`, `smooth` and `half` of the terms; and `center`, the additional weight of a pixel at
+            the center of the image.
     """
     ticks = (jnp.arange(drawn.shape[1], dtype=jnp.float32) + 0.5) / drawn.shape[1] * 2.0 - 1.0
     center = jnp.exp(-(ticks[:, None] ** 2 + ticks[None, :] ** 2) / 0.3)[None, :, :, None]
@@ -152,10 +154,10 @@ def _smooth_l1(error: Float[Array, "n h w c"]) -> Float[Array, ""]:
 
 
 def fold(generator: sg2.Generator, trained: sg2.SynthesisNetwork, truth: Truth) -> None:
-    """Put the trained weights into the generator; its affine layers take w: A (P (w - m)) + b = (A P) w + (b - A P m).
+    """Copy the trained weights into the generator, with the projections folded into its affine layers.
 
-    P is the projection that the layer was shown; the equalised learning rate divides a weight by the root of its
-    columns. The generator's mean latent becomes the truth's.
+    A (P (w - m)) + b = (A P) w + (b - A P m), with P the projections of the layer. The equalized learning rate divides
+    weights by the square root of the number of inputs. The generator's mean latent becomes that of the truth.
     """
     projection = (truth.owners > 0.0)[:, :, None].astype(jnp.float32) * (truth.p @ truth.whiten)[None]
     row_of = {tuple(name.split(".")): row for name, row, _ in generator.synthesis.styled_layers()}

@@ -1,4 +1,4 @@
-"""The faces as a domain: what is known of the pictures of the bundled generator."""
+"""The domain of the bundled generator: parametric faces."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,17 @@ from disentangle_jax.faces.factors import NAMES, STRUCTURE, Factors, unstack
 from disentangle_jax.faces.renderer import render
 from disentangle_jax.faces.truth import Truth
 
-_SATURATED = 1.0 - 1e-6  # in single precision the inverse of the error function is lost beyond
+_SATURATED = 1.0 - 1e-6  # beyond it, the inverse of the error function is inaccurate in float32
 
 
 @dataclass(frozen=True, eq=False)
 class ParametricFaces:
-    """Implements `disentangle_jax.domains.Domain`."""
+    """A `disentangle_jax.domains.Domain`.
+
+    Attributes:
+        known: the truth of the generator's latents.
+        names, structure: names of all factors, and of the structure factors.
+    """
 
     known: Truth
     names: tuple[str, ...] = NAMES
@@ -28,24 +33,24 @@ class ParametricFaces:
         return self.known(ws).stack()
 
     def render(self, factors: Float[Array, "n 16"], resolution: int) -> Float[Array, "n h w 3"]:
-        """Exact pictures of factors."""
+        """Exact images of factors."""
         return render(unstack(factors), resolution)
 
     def pose(self, ws: Float[Array, "l d"], structure: Float[Array | np.ndarray, "7"]) -> Float[Array, "l d"]:
-        """The latent of the same appearance in another structure."""
+        """The latent with another structure and the same appearance."""
         return pose_by_truth(self.known, ws, structure)
 
 
 def pose_by_truth(
     truth: Truth, ws: Float[Array, "l d"], structure: Float[Array | np.ndarray, "7"]
 ) -> Float[Array, "l d"]:
-    """Give a face another structure and change nothing else about it, by the smallest change of its latent.
+    """Give a face another structure and the same appearance, by the smallest change of its latent.
 
-    `domains.search` in whitened coordinates, for factors before their error function, where they are nearly linear.
+    Uses `domains.search` in whitened coordinates, for factors without the error function, which are nearly linear.
     """
-    wanted = _linear(Factors(truth(ws).appearance, structure))
-    return domains.search(lambda ws: _linear(truth(ws)), ws, wanted, jnp.linalg.inv(truth.whiten))
+    wanted = _linearized(Factors(truth(ws).appearance, structure))
+    return domains.search(lambda ws: _linearized(truth(ws)), ws, wanted, jnp.linalg.inv(truth.whiten))
 
 
-def _linear(factors: Factors) -> Float[Array, "16"]:
+def _linearized(factors: Factors) -> Float[Array, "16"]:
     return jax.lax.erf_inv(jnp.clip(factors.stack(), -_SATURATED, _SATURATED))

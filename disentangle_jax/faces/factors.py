@@ -1,4 +1,4 @@
-"""What a parametric face is made of: nine factors of appearance, seven of structure, each in [-1, 1]."""
+"""The factors of a parametric face: nine of appearance and seven of structure, each in [-1, 1]."""
 
 import jax
 import jax.numpy as jnp
@@ -37,15 +37,14 @@ def unstack(values: Float[Array, "... 16"]) -> Factors:
 
 
 def sample(key: PRNGKeyArray, n: int) -> Factors:
-    """n faces with every factor uniform in [-1, 1] and independent of the others."""
+    """Sample the factors of n faces, independent and uniform in [-1, 1]."""
     return unstack(jax.random.uniform(key, (n, len(NAMES)), minval=-1.0, maxval=1.0))
 
 
 def check(factors: Factors) -> None:
-    """Raise ValueError if a concrete factor is not finite or lies outside [-1, 1], naming the first such factor.
+    """Raise ValueError if a factor is not finite or not in [-1, 1]; the message names the first one.
 
-    The renderer itself clips: a trajectory that overshoots draws the extreme face. Call this where values come from
-    people.
+    The renderer clips factors instead, so that trajectories may overshoot. Use this for values from users.
     """
     values = jnp.asarray(factors.stack())
     for name, column in zip(NAMES, jnp.moveaxis(values, -1, 0), strict=True):

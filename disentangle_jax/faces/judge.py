@@ -1,9 +1,10 @@
-"""The judge: a small CNN that reads the factors of a face from its picture.
+"""The judge: a small CNN that reads the factors of a face from its image.
 
-Two are bundled, of other seeds and widths, so that the one that scores directions (`judge_a`) is never the one that
-scores results (`judge_b`). What each of them reads, and how well, stands in its card beside it in `assets/`.
+Two are bundled, with different seeds and widths, so that the judge that finds directions (`judge_a`) is not the one
+that evaluates results (`judge_b`). The card of each in `assets/` has its R^2 for every factor.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ from jaxtyping import Array, Float
 
 from disentangle_jax import arrays
 from disentangle_jax.faces.factors import NAMES, STRUCTURE, Factors, unstack
+from disentangle_jax.scores import in_batches
 
 RESOLUTION = 64
 
 
 class Judge(nnx.Module):
-    """Four strided convolutions, a hidden layer, one output a factor. Implements `disentangle_jax.scorers.Scorer`.
+    """Four strided convolutions, a hidden layer, and an output for each factor. A `disentangle_jax.scorers.Scorer`.
 
     Args:
         widths: channels of the four convolutions.
-        hidden: units of the layer behind them.
+        hidden: units of the hidden layer.
+        rngs: random keys for the initialization.
     """
 
     names = NAMES
@@ -42,11 +45,11 @@ class Judge(nnx.Module):
         self.head = nnx.Linear(hidden, len(NAMES), rngs=rngs)
 
     def __call__(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n 16"]:
-        """Read the factors of images in [-1, 1] of 64 x 64 pixels."""
+        """Read the factors of images in [-1, 1] of 64 x 64 pixels. Raises ValueError for other sizes."""
         return self.head(self.features(images))
 
     def features(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n f"]:
-        """What the hidden layer makes of such images, before the factors are read from it."""
+        """The activations of the hidden layer for such images."""
         if images.shape[1:] != (RESOLUTION, RESOLUTION, 3):
             raise ValueError(f"the judge reads images of {RESOLUTION} x {RESOLUTION} x 3; got {images.shape[1:]}")
         x = images
@@ -55,7 +58,7 @@ class Judge(nnx.Module):
         return nnx.silu(self.dense(x.reshape(len(x), -1)))
 
     def save(self, path: Path) -> None:
-        """Write the weights, in half precision, and the sizes that rebuild the module."""
+        """Write the weights, in half precision, and the sizes of the layers."""
         flat = {
             "/".join(map(str, name)): np.asarray(value[...], np.float16)
             for name, value in nnx.to_flat_state(nnx.state(self, nnx.Param))
@@ -64,7 +67,10 @@ class Judge(nnx.Module):
 
     @classmethod
     def load(cls, name: str | Path) -> "Judge":
-        """A bundled judge ("judge_a", "judge_b") or a file that `save` wrote.
+        """Load a judge.
+
+        Args:
+            name: "judge_a" or "judge_b", which are bundled, or a file that `save` wrote.
 
         Raises:
             FileNotFoundError: there is no such judge or file.
@@ -80,14 +86,16 @@ class Judge(nnx.Module):
         }
         for parts, variable in nnx.to_flat_state(state):
             if parts not in weights or weights[parts].shape != variable.shape:
-                raise ValueError(f"{path} does not fit its own sizes {sizes} at {'/'.join(map(str, parts))}")
+                raise ValueError(f"{path} does not fit its recorded sizes {sizes} at {'/'.join(map(str, parts))}")
             variable.set_value(jnp.asarray(weights[parts], jnp.float32))
         return nnx.merge(graphdef, state)
 
 
-def read(judge: Judge, images: Float[Array, "n h w 3"], batch_size: int = 256) -> Factors:
-    """Judge any number of images in batches of bounded memory."""
-    graphdef, state = nnx.split(judge)
-    call = jax.jit(lambda state, batch: nnx.merge(graphdef, state)(batch))
-    parts = [call(state, images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
-    return unstack(jnp.concatenate(parts))
+def read_factors(judge: Judge, images: Float[Array | np.ndarray, "n h w 3"], batch_size: int = 256) -> Factors:
+    """Read the factors of any number of images, in batches."""
+    return unstack(jnp.asarray(in_batches(partial(_read, judge), min(batch_size, len(images)), images)))
+
+
+@jax.jit
+def _read(judge: Judge, images: Float[Array, "n h w 3"]) -> Float[Array, "n 16"]:
+    return judge(images)

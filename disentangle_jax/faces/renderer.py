@@ -1,7 +1,7 @@
-"""Faces drawn in JAX: painted features on an ellipsoid head that turns in three dimensions.
+"""A differentiable renderer of parametric faces: features painted on an ellipsoid head that rotates in 3-D.
 
-Scene units: x to the right, y up, z to the viewer; the picture spans [-0.76, 0.76] in x. Edges are antialiased by their
-signed distance, so one sample a pixel looks clean and everything is differentiable. Far things are painted first.
+Scene coordinates: x to the right, y up, z to the viewer; the image spans [-0.76, 0.76] in x. Edges are antialiased by
+their signed distance, so one sample per pixel is smooth and differentiable. Objects are painted from back to front.
 """
 
 from functools import partial
@@ -24,7 +24,7 @@ _CENTER_Y = 0.02
 _LIGHT = np.array([-0.35, 0.55, 0.76], np.float32)
 _HEAD_CENTER = np.array([0.0, 0.04, 0.0], np.float32)
 
-# Each palette is a path through colours without a turning back, so that a colour tells its factor.
+# Each palette is a path through colors that does not return, so that a color determines its factor.
 _SKIN = np.array([(1.00, 0.87, 0.77), (0.95, 0.74, 0.59), (0.80, 0.57, 0.41), (0.58, 0.38, 0.26), (0.38, 0.24, 0.17)])
 _HAIR = np.array([(0.09, 0.08, 0.10), (0.34, 0.19, 0.11), (0.68, 0.27, 0.11), (0.95, 0.75, 0.34), (0.84, 0.85, 0.90)])
 _LIPS = np.array([(0.88, 0.58, 0.50), (0.86, 0.16, 0.24), (0.50, 0.05, 0.36)])
@@ -44,7 +44,7 @@ _BACKGROUND = np.array(
 
 
 class _Face(NamedTuple):
-    """One face in physical terms: colours in [0, 1], lengths in scene units, angles in radians."""
+    """The geometry and colors of a face: colors in [0, 1], lengths in scene units, angles in radians."""
 
     skin: Vector
     hair: Vector
@@ -64,7 +64,7 @@ class _Face(NamedTuple):
 
 
 class _Surface(NamedTuple):
-    """What parallel rays along z see of an ellipsoid of the head."""
+    """The visible surface of an ellipsoid, for parallel rays along z."""
 
     coverage: Plane
     x: Plane  # the point hit, in the head's frame
@@ -82,20 +82,23 @@ class _Canvas(NamedTuple):
     pixel: float
 
     def coverage(self, distance: Plane) -> Plane:
-        """Antialiased share of a pixel inside a shape, from the signed distance to its edge (negative inside)."""
+        """The fraction of a pixel that is inside a shape, from the signed distance to its edge (negative inside)."""
         return jnp.clip(0.5 - distance / self.pixel, 0.0, 1.0)
 
 
 def render(factors: Factors, resolution: int = 64, supersampling: int = 1) -> Float[Array, "*n h w 3"]:
-    """Draw faces.
+    """Render faces.
 
     Args:
-        factors: any leading axes; values beyond [-1, 1] are clipped (`factors.check` refuses them instead).
-        resolution: pixels a side, 32 to 256.
-        supersampling: samples a pixel and axis; 1 is antialiased already, 2 is for pictures that are looked at closely.
+        factors: factors with any leading axes. Values are clipped to [-1, 1]; `factors.check` raises an error instead.
+        resolution: height and width of the images in pixels, from 32 to 256.
+        supersampling: samples per pixel and axis; 1 is antialiased, 2 is for close inspection.
 
     Returns:
         float32 images in [-1, 1].
+
+    Raises:
+        ValueError: the resolution is out of range, or the factors have a wrong shape.
     """
     if not 32 <= resolution <= 256:
         raise ValueError(f"resolution must lie between 32 and 256 pixels; got {resolution}")
@@ -157,7 +160,7 @@ def _anatomy(factors: Factors) -> _Face:
 
 
 def _color(palette: np.ndarray, value: Scalar) -> Vector:
-    """The palette's colour at a factor's value, linear between its stops."""
+    """The color of a palette at the value of a factor, by linear interpolation."""
     stops = jnp.linspace(-1.0, 1.0, len(palette))
     return jnp.stack([jnp.interp(value, stops, jnp.asarray(channel, jnp.float32)) for channel in palette.T])
 
@@ -197,7 +200,7 @@ def _ellipsoid(canvas: _Canvas, face: _Face, center: tuple, axes: tuple) -> _Sur
 
 
 def _paint(picture: Picture, color: Array, alpha: Plane) -> Picture:
-    """Lay a colour (one, or one a pixel) over the picture."""
+    """Blend a color, or a color for each pixel, over the picture."""
     color = color[None, None, :] if color.ndim == 1 else color
     return picture + (color - picture) * alpha[..., None]
 

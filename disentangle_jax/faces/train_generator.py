@@ -1,13 +1,13 @@
-"""Teach a StyleGAN2 to draw parametric faces:
+"""Train the generator of parametric faces:
 
     python -m disentangle_jax.faces.train_generator --config=distill_faces64 --workdir=runs/generator
 
 Run the same command again to resume. Any field of the config can be set: --config.train.batch_size=16
 
-Distillation instead of a game: the mapping network is a fixed random one, `Truth` says which factors a latent stands
-for, the renderer draws them, and the synthesis network learns to draw the same. Every image is seen once. Small
-pictures come first, then, from those weights, large ones: WORKDIR/32px, WORKDIR/64px. What is bundled is
-WORKDIR/faces64.safetensors, faces64_truth.safetensors and the card faces64.json.
+The generator is distilled from the renderer, not trained against a discriminator: the mapping network is random and
+fixed, `Truth` maps latents to factors, and the synthesis network learns to reproduce the renders of these factors.
+Every image is seen once. Stages of growing resolution, in WORKDIR/32px and WORKDIR/64px, start from the weights of the
+stage before. The results are WORKDIR/faces64.safetensors, faces64_truth.safetensors and the card faces64.json.
 """
 
 import json
@@ -79,7 +79,7 @@ MAY_CHANGE = (
 
 
 class Stage(NamedTuple):
-    """Training at one size of pictures."""
+    """A stage of training, at one resolution."""
 
     resolution: int
     num_steps: int
@@ -87,11 +87,11 @@ class Stage(NamedTuple):
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Train what the config describes, or go on where the workdir stands, and write what is bundled.
+    """Train the generator, or resume the run in the workdir, and write the generator, its truth and its card.
 
     Raises:
-        ValueError: the config is invalid, or is not the one that the workdir's run began with.
-        OSError: another process is at work in the workdir.
+        ValueError: the config is invalid, or differs from the config of the run in the workdir.
+        OSError: another process is training in the workdir.
     """
     config_rules.check(config, RULES, _stages_fit)
     mesh = parallel.make_mesh(config.train.batch_size)
@@ -107,7 +107,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         for stage in map(Stage, *sizes):
             trainer = make_trainer(config, stage, generator.mapping, truth, weights, k_test, mesh)
             weights = train(trainer, _schedule(config, stage), workdir / f"{stage.resolution}px").ema_params
-        write(generator, truth, weights, config, k_test, workdir)
+        write_results(generator, truth, weights, config, k_test, workdir)
 
 
 def make_trainer(
@@ -119,25 +119,26 @@ def make_trainer(
     key: PRNGKeyArray,
     mesh: Mesh,
 ) -> Trainer[distillation.TrainState]:
-    """The trainer of a stage, on all devices.
+    """Create the trainer of a stage.
 
     Args:
-        config: the recipe.
-        stage: the size and length.
-        mapping, truth: what latents are drawn, and what they stand for.
-        start: weights to start from, as far as they go; the others are new.
-        key: of the held-out faces.
+        config: the experiment.
+        stage: resolution, length and learning rate.
+        mapping: the fixed mapping network.
+        truth: maps latents to factors.
+        start: initial weights of some layers; the others are random.
+        key: random key of the held-out faces.
         mesh: the devices.
     """
     replicated = parallel.replicated(mesh)
-    student = distillation.student(stage.resolution, config.generator.synthesis_kwargs, config.seed)
+    student = distillation.make_student(stage.resolution, config.generator.synthesis_kwargs, config.seed)
     graphdef, params, buffers = nnx.split(student, nnx.Param, sg2.Buffer)
     params = nnx.to_pure_dict(params) | start
-    lesson = distillation.Lesson(graphdef, buffers, mapping, truth, stage.resolution)
+    task = distillation.Task(graphdef, buffers, mapping, truth, stage.resolution)
     optimizer = _make_optimizer(config.optimizer, stage)
-    step = distillation.make_step(lesson, optimizer, config, mesh)
-    squared_error = jax.jit(lesson.squared_error)
-    ws = distillation.sample_ws(mapping, key, config.evaluation.num_faces, crossover=0.0)
+    step = distillation.make_step(task, optimizer, config, mesh)
+    squared_error = jax.jit(task.squared_error)
+    ws = distillation.sample_crossed_ws(mapping, key, config.evaluation.num_faces, crossover=0.0)
 
     def score(step: int, state: distillation.TrainState) -> dict[str, float]:
         errors = in_batches(partial(squared_error, state.ema_params), config.train.batch_size, ws)
@@ -152,11 +153,11 @@ def make_trainer(
     )
 
 
-def write(
+def write_results(
     generator: sg2.Generator, truth: Truth, weights: PyTree, config: ConfigDict, key: PRNGKeyArray, folder: Path
 ) -> None:
-    """Write the generator with its trained weights, its truth, its card, and a picture of samples beside the truth."""
-    trained = distillation.student(RESOLUTION, config.generator.synthesis_kwargs, config.seed)
+    """Write the trained generator, its truth, its card, and a grid of samples next to exact renders."""
+    trained = distillation.make_student(RESOLUTION, config.generator.synthesis_kwargs, config.seed)
     nnx.update(trained, nnx.State(jax.device_get(weights)))
     distillation.fold(generator, trained, truth)
     sg2.save(generator, folder / f"{NAME}.safetensors", dtype="float16")
@@ -168,7 +169,7 @@ def write(
         **assess(generator, truth, key, config.evaluation.num_faces),
     }
     files.write_text(folder / f"{NAME}.json", json.dumps(card, indent=2) + "\n")
-    ws = distillation.sample_ws(generator.mapping, key, 24, crossover=0.0)
+    ws = distillation.sample_crossed_ws(generator.mapping, key, 24, crossover=0.0)
     pairs = jnp.stack([render(truth(ws)), draw(generator, ws)], axis=1)
     media.save_image(media.image_grid(pairs.reshape(4, 12, *pairs.shape[2:])), folder / f"{NAME}.png")
 

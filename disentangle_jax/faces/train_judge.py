@@ -2,8 +2,8 @@
 
 Run the same command again to resume. Any field of the config can be set: --config.train.num_steps=1000
 
-Every image is a fresh render. Blur and noise are added, so that a generator's softness does not mislead the reading.
-The judge is written as WORKDIR/NAME.safetensors, and how well it reads each factor into its card, NAME.json.
+Every image is a new render. Blur and noise are added, so that the judge can read the soft images of a generator. The
+results are WORKDIR/NAME.safetensors and its card NAME.json, which has the R^2 of each factor.
 """
 
 import json
@@ -22,8 +22,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from ml_collections import ConfigDict
 
 from disentangle_jax import configs
-from disentangle_jax.faces import factors as fac
-from disentangle_jax.faces.judge import Judge, read
+from disentangle_jax.faces.factors import NAMES, sample, unstack
+from disentangle_jax.faces.judge import Judge, read_factors
 from disentangle_jax.faces.renderer import render
 from disentangle_jax.scores import in_batches, r2
 from stylegan2_flax import command, files
@@ -66,7 +66,7 @@ MAY_CHANGE = (
 
 
 class TrainState(NamedTuple):
-    """All that the training carries from step to step."""
+    """Everything that changes in training."""
 
     step: Int[Array, ""]
     params: PyTree
@@ -74,11 +74,11 @@ class TrainState(NamedTuple):
 
 
 def run(config: ConfigDict, workdir: Path) -> Judge:
-    """Train what the config describes, or go on where the workdir stands; write the judge and its card.
+    """Train a judge, or resume the run in the workdir, and write the judge and its card.
 
     Raises:
-        ValueError: the config is invalid, or is not the one that the workdir's run began with.
-        OSError: another process is at work in the workdir.
+        ValueError: the config is invalid, or differs from the config of the run in the workdir.
+        OSError: another process is training in the workdir.
     """
     config_rules.check(config, RULES, config_rules.warmup)
     mesh = parallel.make_mesh(config.train.batch_size)
@@ -94,7 +94,7 @@ def run(config: ConfigDict, workdir: Path) -> Judge:
 
 
 def make_trainer(config: ConfigDict, mesh: Mesh) -> Trainer[TrainState]:
-    """The trainer of a judge, on all devices."""
+    """Create the trainer of a judge."""
     replicated = parallel.replicated(mesh)
     options = config.optimizer
     schedule = optax.warmup_cosine_decay_schedule(
@@ -119,14 +119,14 @@ def make_trainer(config: ConfigDict, mesh: Mesh) -> Trainer[TrainState]:
 def make_step(
     config: ConfigDict, optimizer: optax.GradientTransformation, mesh: Mesh
 ) -> Callable[[TrainState], tuple[TrainState, dict[str, Array]]]:
-    """The jitted step, on fresh faces; the state that goes in is given up (donated)."""
+    """The jitted train step on random faces: state -> (state, metrics). The state is donated."""
     graphdef, over_batch = _graphdef(config), parallel.over_batch(mesh)
 
     def step(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
         k_faces, k_soften = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), state.step))
-        factors = fac.sample(k_faces, config.train.batch_size).stack()
+        factors = sample(k_faces, config.train.batch_size).stack()
         factors = jax.lax.with_sharding_constraint(factors, over_batch)
-        images = soften(k_soften, render(fac.unstack(factors)), config.images.blur, config.images.noise)
+        images = soften(k_soften, render(unstack(factors)), config.images.blur, config.images.noise)
 
         def loss_fn(params: PyTree) -> Float[Array, ""]:
             return jnp.mean((nnx.merge(graphdef, params)(images) - factors) ** 2)
@@ -140,13 +140,13 @@ def make_step(
 
 
 def soften(key: PRNGKeyArray, images: Float[Array, "n h w c"], blur: float, noise: float) -> Float[Array, "n h w c"]:
-    """Blur and noise of random strength for each image.
+    """Add blur and noise of random strength to each image.
 
     Args:
-        key: of the strengths and the noise.
-        images: in [-1, 1].
-        blur: the largest share of a 3 x 3 binomial blur.
-        noise: the largest standard deviation of Gaussian noise.
+        key: random key.
+        images: images in [-1, 1].
+        blur: largest weight of a 3 x 3 binomial blur.
+        noise: largest standard deviation of Gaussian noise.
     """
     k_blur, k_strength, k_noise = jax.random.split(key, 3)
     n = len(images)
@@ -159,17 +159,17 @@ def soften(key: PRNGKeyArray, images: Float[Array, "n h w c"], blur: float, nois
 
 
 def make_card(judge: Judge, config: ConfigDict) -> dict:
-    """What made a judge, and the R^2 of each factor on held-out faces, rendered sharply with 2 x 2 samples a pixel."""
+    """The card of a judge: its config, and the R^2 of each factor on held-out faces with 2 x 2 samples per pixel."""
     n = config.evaluation.num_faces
-    faces = fac.sample(jax.random.key(config.evaluation.seed), n).stack()
-    images = in_batches(lambda part: render(fac.unstack(part), supersampling=2), 256, faces)
-    scores = r2(read(judge, jnp.asarray(images)).stack(), faces)
+    faces = sample(jax.random.key(config.evaluation.seed), n).stack()
+    images = in_batches(lambda part: render(unstack(part), supersampling=2), 256, faces)
+    scores = r2(read_factors(judge, jnp.asarray(images)).stack(), faces)
     return {
         "config": json.loads(config.to_json()),
         "hardware": f"{os.cpu_count()} cores" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind,
         "images": config.train.num_steps * config.train.batch_size,
         f"r_squared_on_{n}_held_out_renders": {
-            name: round(float(score), 4) for name, score in zip(fac.NAMES, scores, strict=True)
+            name: round(float(score), 4) for name, score in zip(NAMES, scores, strict=True)
         },
     }
 

@@ -1,4 +1,4 @@
-"""What the bundled generator was taught to draw: the factors that a latent stands for, layer by layer."""
+"""The ground truth of the bundled generator: the factors that a latent stands for."""
 
 import math
 from dataclasses import dataclass
@@ -12,40 +12,56 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from disentangle_jax import arrays
 from disentangle_jax.faces.factors import NAMES, Factors, unstack
 
-# Which of the ten w of a 64 px generator own which factors: the first and last layer of a group, and its factors. As in
-# published face generators, coarse layers own pose and shape, middle ones expression, fine ones colours. Structure and
-# appearance share most groups, so no cut between layers parts them.
+# The first and last layer of each group of factors, of the ten layers of a 64 px generator. As in published face
+# generators, coarse layers control pose and shape, middle layers expression, and fine layers colors. Most groups have
+# factors of structure and of appearance, so no layer swap separates the two.
 GROUPS = (
     ((0, 2), ("yaw", "pitch", "roll", "face_width", "hair_length")),
     ((3, 3), ("smile", "mouth_open", "eye_size")),
     ((4, 5), ("eye_open", "brow_raise", "brow_thickness", "skin", "hair_color", "lip_color")),
     ((6, 9), ("clothing", "background")),
 )
-CUTS = tuple(layers[0] for layers, _ in GROUPS[1:])  # layers at which two faces cross without a factor being torn
+CUTS = tuple(layers[0] for layers, _ in GROUPS[1:])
+"""The cuts at which layers of two faces can be mixed without mixing within a factor."""
+    layers[0] for layers, _ in GROUPS[1:]
+)  # the cuts at which layers of two faces can be mixed without mixing within a factor
 _ENTANGLEMENT = 0.35
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Truth:
-    """Factors as a fixed, mildly entangled function of a latent.
+    """A fixed, mildly entangled function from latents to factors.
 
-    With u = whiten (w - mean), averaged over the layers that own factor i, s_i = p_i . u, and j the next factor of i's
-    group:
+    With u = whiten (w - mean), averaged over the layers of factor i, s_i = p_i . u, and j the next factor in the group
+    of i:
         factor_i = erf(s_i (1 + c s_j) / sqrt(2 (1 + c^2))),
-    which is close to uniform on [-1, 1] for w of the mapping network. The product makes W curved: the direction that
-    changes one factor alone is another one on each face.
+    which is nearly uniform on [-1, 1] for w of the mapping network. Because of the product, the direction in W that
+    changes a single factor depends on the face.
+
+    Attributes:
+        mean: mean of w.
+        whiten: whitening matrix of w.
+        owners: weight of each layer in each factor; columns sum to one.
+        partners: a permutation matrix that maps i to j.
+        p: projection of each factor.
     """
 
     mean: Float[Array, "d"]
     whiten: Float[Array, "d d"]
-    owners: Float[Array, "l f"]  # columns sum to one
-    partners: Float[Array, "f f"]  # a permutation: row i has its one at j
+    owners: Float[Array, "l f"]
+    partners: Float[Array, "f f"]
     p: Float[Array, "f d"]
 
     @classmethod
     def create(cls, key: PRNGKeyArray, w: Float[Array, "n d"], num_ws: int) -> "Truth":
-        """Draw a truth for a mapping network, given many of its outputs."""
+        """Create a random truth for a mapping network.
+
+        Args:
+            key: random key of the projections.
+            w: many outputs of the mapping network.
+            num_ws: number of layers.
+        """
         mean = jnp.mean(w, axis=0)
         values, vectors = jnp.linalg.eigh(jnp.cov(w.T))
         whiten = (vectors / jnp.sqrt(values)[None, :]) @ vectors.T
@@ -60,30 +76,33 @@ class Truth:
         return cls(mean, whiten, jnp.asarray(owners), jnp.asarray(partners), p)
 
     def __call__(self, ws: Float[Array, "... l d"]) -> Factors:
-        """The factors that ws stand for."""
+        """The factors of latents."""
         s = jnp.einsum("lf,...lf->...f", self.owners, self.project(ws))
         partner = jnp.einsum("fg,...g->...f", self.partners, s)
         return unstack(jax.lax.erf(s * (1.0 + _ENTANGLEMENT * partner) / math.sqrt(2.0 * (1.0 + _ENTANGLEMENT**2))))
 
     def project(self, ws: Float[Array, "... l d"]) -> Float[Array, "... l f"]:
-        """p_i . u of every layer, before the layers are averaged and the factors entangled."""
+        """p_i . u of every layer, before layers are averaged and factors entangled."""
         return jnp.einsum("fd,de,...le->...lf", self.p, self.whiten, ws - self.mean[(None,) * (ws.ndim - 1)])
 
     def save(self, path: Path) -> None:
-        """Write the arrays as safetensors."""
+        """Write the arrays to a safetensors file."""
         arrays.save(path, {name: np.asarray(value) for name, value in vars(self).items()}, truth=NAMES)
 
     @classmethod
     def load(cls, name: str | Path) -> "Truth":
-        """The truth of a bundled generator ("faces64"), or a file that `save` wrote.
+        """Load the truth of a generator.
+
+        Args:
+            name: "faces64", which is bundled, or a file that `save` wrote.
 
         Raises:
-            FileNotFoundError: there is none of that name.
-            ValueError: the file is damaged, or of other factors than this version's.
+            FileNotFoundError: there is no such truth or file.
+            ValueError: the file is damaged, or has other factors than this version.
         """
         missing = f"no truth {str(name)!r}: give the name of a bundled generator or a file of Truth.save"
         path = arrays.asset(name, missing, "_truth.safetensors")
         values, names = arrays.load(path, "truth")
         if names != list(NAMES):
-            raise ValueError(f"{path} speaks of the factors {names}, this version of {list(NAMES)}")
+            raise ValueError(f"{path} has the factors {names}, this version {list(NAMES)}")
         return cls(**{name: jnp.asarray(value) for name, value in values.items()})

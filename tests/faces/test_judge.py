@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from disentangle_jax import faces
-from disentangle_jax.faces.judge import Judge, read
+from disentangle_jax.faces.judge import Judge, read_factors
 from disentangle_jax.scores import r2
 
 AT_LEAST: dict[str, float] = dict.fromkeys(
@@ -21,7 +21,7 @@ AT_LEAST: dict[str, float] = dict.fromkeys(
 @pytest.mark.parametrize("name", ["judge_a", "judge_b"])
 def test_bundled_judges_read_every_factor(name):
     truth = faces.sample(jax.random.key(77), 512)
-    scores = r2(read(Judge.load(name), faces.render(truth)).stack(), truth.stack())
+    scores = r2(read_factors(Judge.load(name), faces.render(truth)).stack(), truth.stack())
     for factor, score in zip(faces.NAMES, scores, strict=True):
         assert score >= AT_LEAST.get(factor, 0.85) - 0.02, f"{name} reads {factor} with R^2 {score:.3f}"
 

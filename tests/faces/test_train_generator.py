@@ -108,9 +108,9 @@ def truth(generator):
 
 def test_what_is_bundled_can_be_loaded_and_its_card_tells_how_good_it_is(config, generator, truth, tmp_path):
     config.evaluation.num_faces = 64
-    student = distillation.student(64, config.generator.synthesis_kwargs, config.seed)
+    student = distillation.make_student(64, config.generator.synthesis_kwargs, config.seed)
     weights = nnx.to_pure_dict(nnx.state(student, nnx.Param))
-    train_generator.write(generator, truth, weights, config, jax.random.key(3), tmp_path)
+    train_generator.write_results(generator, truth, weights, config, jax.random.key(3), tmp_path)
     loaded = sg2.load(tmp_path / "faces64.safetensors")
     ws = generator.mapping(jax.random.normal(jax.random.key(4), (4, 64)))
     np.testing.assert_allclose(loaded.synthesis(ws), generator.synthesis(ws), atol=0.02)  # half precision
@@ -125,8 +125,8 @@ def test_what_is_bundled_can_be_loaded_and_its_card_tells_how_good_it_is(config,
 
 def test_the_finished_generator_draws_from_w_what_the_student_drew_from_projections(config, generator, truth):
     ws = generator.mapping(jax.random.normal(jax.random.key(4), (4, 64)))
-    student = distillation.student(64, config.generator.synthesis_kwargs, seed=3)
-    drawn = student(distillation.shown(truth, ws), noise_mode="none")
+    student = distillation.make_student(64, config.generator.synthesis_kwargs, seed=3)
+    drawn = student(distillation.layer_inputs(truth, ws), noise_mode="none")
     distillation.fold(generator, student, truth)
     np.testing.assert_allclose(generator.synthesis(ws), drawn, atol=1e-3)
     assert float(jnp.std(drawn)) > 0.01
@@ -134,7 +134,7 @@ def test_the_finished_generator_draws_from_w_what_the_student_drew_from_projecti
 
 def test_layers_learn_from_the_factors_that_they_own_alone(generator, truth):
     ws = generator.mapping(jax.random.normal(jax.random.key(4), (2, 64)))
-    shown = distillation.shown(truth, ws)
+    shown = distillation.layer_inputs(truth, ws)
     assert shown.shape == (2, generator.num_ws, len(NAMES))
     np.testing.assert_array_equal(shown[0] != 0, truth.owners > 0)
 
@@ -156,6 +156,8 @@ def asset(name):
 def test_the_loss_is_zero_for_the_target_alone_and_larger_in_the_middle(config, truth, generator):
     target = render(truth(generator.mapping(jax.random.normal(jax.random.key(4), (2, 64)))))
     middle, edge = target.at[:, 30:34, 30:34].add(0.2), target.at[:, :4, :4].add(0.2)
-    at_target, in_middle, at_edge = (float(distillation.loss(x, target, config.loss)) for x in (target, middle, edge))
+    at_target, in_middle, at_edge = (
+        float(distillation.distillation_loss(x, target, config.loss)) for x in (target, middle, edge)
+    )
     assert at_target < 0.01
     assert in_middle > 1.5 * at_edge - 0.5 * at_target

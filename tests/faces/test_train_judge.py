@@ -10,7 +10,7 @@ import pytest
 from disentangle_jax import faces
 from disentangle_jax.configs import judge_faces64
 from disentangle_jax.faces import train_judge
-from disentangle_jax.faces.judge import Judge, read
+from disentangle_jax.faces.judge import Judge, read_factors
 from stylegan2_flax import command
 from stylegan2_flax.run import loop, metrics
 
@@ -64,7 +64,7 @@ def test_it_learns_to_read(config, tmp_path, plain):
     config.optimizer.learning_rate = 1e-2
     judge = train_judge.run(config, tmp_path)
     truth = faces.sample(jax.random.key(7), 128)
-    shown, readings = truth.structure[:, :3], read(judge, plain(truth)).structure[:, :3]
+    shown, readings = truth.structure[:, :3], read_factors(judge, plain(truth)).structure[:, :3]
     assert jnp.mean((readings - shown) ** 2) < 0.5 * jnp.mean(shown**2)  # what the mean gives
     assert Judge.load(tmp_path / "judge_b.safetensors").widths == (4, 4, 8, 8)
 

@@ -10,7 +10,7 @@ import pytest
 
 import stylegan2_flax as sg2
 from disentangle_jax import faces
-from disentangle_jax.faces.judge import Judge, read
+from disentangle_jax.faces.judge import Judge, read_factors
 from disentangle_jax.faces.truth import GROUPS, Truth
 from disentangle_jax.generators import load_generator
 from disentangle_jax.scores import r2
@@ -47,7 +47,7 @@ def test_the_bundled_generator_draws_its_truth(generator, ws):
     error = jnp.mean((images - faces.render(truth(ws[:128]))) ** 2)
     card = json.loads((resources.files("disentangle_jax") / "assets" / "faces64.json").read_text())
     np.testing.assert_allclose(10 * np.log10(4 / float(error)), card["psnr_held_out"], atol=1.0)
-    scores = r2(read(Judge.load("judge_b"), images).stack(), truth(ws[:128]).stack())
+    scores = r2(read_factors(Judge.load("judge_b"), images).stack(), truth(ws[:128]).stack())
     np.testing.assert_allclose(scores.mean(), card["r_squared_read_by_judge_b"], atol=0.04)
 
 

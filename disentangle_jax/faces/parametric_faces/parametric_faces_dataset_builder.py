@@ -1,4 +1,4 @@
-"""`parametric_faces` for TensorFlow Datasets, in ArrayRecord files: no TensorFlow is needed to write or read it.
+"""The dataset `parametric_faces` for TFDS, in ArrayRecord files. Writing and reading it needs no TensorFlow.
 
 builder = disentangle_jax.faces.parametric_faces.Builder(data_dir="data", file_format="array_record")
 builder.download_and_prepare()
@@ -22,7 +22,7 @@ _BATCH = 64
 
 @dataclass(kw_only=True)
 class FacesConfig(tfds.core.BuilderConfig):
-    """Sizes of a variant; split i is drawn from fold_in(key(seed), i)."""
+    """A variant of the dataset. Split i is sampled with fold_in(key(seed), i)."""
 
     resolution: int = 64
     train: int = 4096
