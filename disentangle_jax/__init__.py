@@ -1,4 +1,4 @@
-"""Appearance and structure of GAN latents, split by contrast on synthetic videos."""
+"""Disentangling appearance and structure of GAN latents by contrastive learning on synthetic videos."""
 
 from disentangle_jax import faces, inversion
 from disentangle_jax.disentangler import Disentangler

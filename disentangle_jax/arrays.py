@@ -1,4 +1,4 @@
-"""Named arrays in files: those that come with the package by name, those of the user by path."""
+"""Reading and writing of files of named arrays."""
 
 import json
 import zipfile
@@ -18,17 +18,18 @@ from stylegan2_flax.checkpoints.numpy_pickles import NUMPY_CALLS
 from stylegan2_flax.checkpoints.unpickler import Call, Unpickler
 
 SUFFIXES = (".npy", ".npz", ".safetensors")
-"""Of the files that `read` reads."""
+"""The file types that `read` supports."""
 
 _DAMAGE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What `np.load` raises of files that are damaged, cut short, or something else."""
+"""The errors of `np.load` for damaged files."""
 
 
 class Content(NamedTuple):
-    """What a file holds: arrays of numbers by name, and texts by name.
+    """The content of a file.
 
-    The array of an .npy file is called "". Texts are the metadata of a .safetensors file, or an .npz's arrays of
-    strings, whose entries are joined by commas.
+    Attributes:
+        arrays: arrays of numbers by name. The array of an .npy file is called "".
+        texts: the metadata of a .safetensors file, or the string arrays of an .npz file with entries joined by commas.
     """
 
     arrays: dict[str, np.ndarray]
@@ -36,10 +37,15 @@ class Content(NamedTuple):
 
 
 def asset(name: str | Path, missing: str, ending: str = ".safetensors") -> Path:
-    """The bundled file (of `assets/`) called `name` + `ending`, else the user's file at the path `name`.
+    """The path of a bundled file, or of a file of the user.
+
+    Args:
+        name: the file `name` + `ending` in `assets/`, or else a path.
+        missing: error message.
+        ending: of bundled files.
 
     Raises:
-        FileNotFoundError: there is neither; `missing` is its message.
+        FileNotFoundError: there is no such file.
     """
     bundled = Path(str(resources.files("disentangle_jax"))) / "assets" / f"{name}{ending}"
     for path in (bundled, Path(name)):
@@ -49,16 +55,16 @@ def asset(name: str | Path, missing: str, ending: str = ".safetensors") -> Path:
 
 
 def save(path: str | Path, arrays: Mapping[str, np.ndarray], **about: Any) -> None:
-    """Write arrays, whole or not at all, and beside them what they are: plain data by the name of its kind."""
+    """Write arrays to a safetensors file, atomically. Plain data in `about` is stored as JSON in its metadata."""
     with files.atomic(path) as temporary:
         save_file(dict(arrays), temporary, {kind: json.dumps(value) for kind, value in about.items()})
 
 
 def load(path: str | Path, kind: str | None = None) -> tuple[dict[str, np.ndarray], Any]:
-    """Read what `save` wrote: the arrays, and what it was told about the kind.
+    """Read the arrays of a file that `save` wrote, and the entry `kind` of its metadata; None without a kind.
 
     Raises:
-        ValueError: the file is damaged or holds something else.
+        ValueError: the file is damaged, or lacks the entry.
     """
     content = _read_safetensors(Path(path))
     if kind is None:
@@ -69,7 +75,7 @@ def load(path: str | Path, kind: str | None = None) -> tuple[dict[str, np.ndarra
 
 
 def read(path: str | Path) -> Content:
-    """Read any file with one of `SUFFIXES`; nothing that is pickled in it is run.
+    """Read a file of one of the types `SUFFIXES`, without executing pickles.
 
     Raises:
         ValueError: the file is damaged, or holds pickled objects instead of arrays of numbers.
@@ -79,8 +85,13 @@ def read(path: str | Path) -> Content:
 
 
 def only(path: str | Path, arrays: Mapping[str, np.ndarray], name: str, what: str) -> np.ndarray:
-    """The only one of a file's arrays, or the one of this name. ValueError if there is none, or it is not of real
-    numbers.
+    """The only array of a file, or the array of this name. Raises ValueError if there is none, or it is not real.
+
+    Args:
+        path: the file, for error messages.
+        arrays: its arrays.
+        name: the name to look for if there are several arrays.
+        what: the meaning of the array, for error messages.
     """
     if len(arrays) != 1 and name not in arrays:
         raise ValueError(f"{path} holds {len(arrays)} arrays, but none named {name}; which is it?")
@@ -96,7 +107,7 @@ def _read_safetensors(path: Path) -> Content:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
             return Content(arrays, file.metadata() or {})
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no safetensors file ({error}); get it or make it anew") from error
+        raise ValueError(f"{path} is damaged or no safetensors file ({error}); get or create it again") from error
 
 
 def _read_numpy(path: Path) -> Content:
@@ -116,7 +127,7 @@ def _read_numpy(path: Path) -> Content:
 
 
 def _pickled(path: Path) -> str:
-    """What an .npy file has pickled instead of numbers, in words; "" if it has not."""
+    """A description of the pickled content of an .npy file; "" if it holds numbers."""
     with path.open("rb") as file:
         try:
             read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}

@@ -1,4 +1,4 @@
-"""The user's handle on a trained model: encode, swap, decode, render."""
+"""`Disentangler`: a trained model with its generator, to encode, transfer, decode and render latents."""
 
 import math
 import operator
@@ -23,23 +23,23 @@ from stylegan2_flax.run import checkpoints
 from stylegan2_flax.run.config_record import read_config, write_config
 
 GROUP = "disentangle_jax.models"
-"""Entry points of trained models: the name of each, and a factory that gives the path of its exported folder."""
+"""Entry points of trained models: a name, and a factory that returns the path of an exported folder."""
 
 AnyArray = Array | np.ndarray
-Latents = Float[AnyArray, "... _l _d"]
-"""ws of shape [..., l, d]. Underscored axes are not checked here: the errors of the methods say more."""
+AnyWs = Float[AnyArray, "... _l _d"]
+"""Latents [..., l, d]. The methods check the sizes, with clear error messages."""
 
 
 class Disentangler:
-    """A trained autoencoder and the frozen generator whose latents it splits.
+    """A trained autoencoder and the frozen generator of its latents.
 
-    Latents are ws of shape [..., l, d] with any leading axes. All methods are jitted; NumPy arrays are welcome.
+    Latents are ws [..., l, d] with any leading axes. Methods are jitted, and accept NumPy arrays too.
 
     Attributes:
-        autoencoder: with the averaged parameters of training.
-        generator: the frozen StyleGAN2.
-        directions: those that moved the clips of its training.
-        config: the experiment that trained it.
+        autoencoder: the autoencoder, with averaged parameters.
+        generator: the frozen StyleGAN2 generator.
+        directions: the directions that moved the clips in training.
+        config: the config of the training.
     """
 
     def __init__(self, autoencoder: Autoencoder, generator: sg2.Generator, directions: Directions, config: ConfigDict):
@@ -56,14 +56,14 @@ class Disentangler:
         """Load a trained model onto the default device.
 
         Args:
-            name_or_folder: a model that an installed package registers, a training workdir (its newest checkpoint is
-                taken), or an exported folder.
+            name_or_folder: the name of a model that an installed package registers, a training workdir (for its newest
+                checkpoint), or an exported folder.
 
         Raises:
-            FileNotFoundError: it is none of these, or the workdir has no checkpoint yet.
-            ValueError: what lies there is no autoencoder, does not fit its config, or is too old.
+            FileNotFoundError: there is no such model, or the workdir has no checkpoint yet.
+            ValueError: the folder does not hold an autoencoder, does not fit its config, or is too old.
         """
-        folder = _find(name_or_folder)
+        folder = _model_folder(name_or_folder)
         config = read_config(folder)
         _check_record(config, folder)
         generator = load_recorded(config, folder)
@@ -79,7 +79,7 @@ class Disentangler:
         return cls(autoencoder, generator, Directions.load(folder / "directions.safetensors"), config)
 
     def export(self, folder: str | Path) -> None:
-        """Write what `load` needs, as four small files; a generator that an installed package registers is left out."""
+        """Write the model, for `load`, as four files; without a generator that an installed package registers."""
         folder = Path(folder)
         weights.save(self.autoencoder, folder / "model.safetensors")
         self.directions.save(folder / "directions.safetensors")
@@ -87,22 +87,22 @@ class Disentangler:
             sg2.save(self.generator, folder / "generator.safetensors")
         write_config(self.config, folder)
 
-    def encode(self, ws: Latents) -> Codes:
-        """Split latents into codes: appearance [..., a], structure [..., s]."""
+    def encode(self, ws: AnyWs) -> Codes:
+        """Encode latents into codes: appearance [..., a] and structure [..., s]."""
         return _encode(self.autoencoder, self._latents(ws, "ws"))
 
     def decode(self, appearance: Float[AnyArray, "*m a"], structure: Float[AnyArray, "*n s"]) -> Float[Array, "*p l d"]:
-        """Make latents of an appearance [..., a] and a structure [..., s], whose leading axes broadcast.
+        """Decode codes, appearance [..., a] and structure [..., s], into latents. Leading axes broadcast.
 
         Raises:
-            ValueError: the codes have other sizes, or their leading axes do not broadcast.
+            ValueError: the codes have wrong sizes, or their leading axes do not broadcast.
         """
         return _decode(self.autoencoder, *self._codes(appearance, structure))
 
     def transfer(
         self,
-        source_ws: Latents,
-        driving_ws: Latents,
+        source_ws: AnyWs,
+        driving_ws: AnyWs,
         *,
         relative: bool = False,
         reference: int = 0,
@@ -114,34 +114,33 @@ class Disentangler:
         give [n, t, l, d].
 
         Args:
-            source_ws: gives the appearance.
-            driving_ws: gives the structure.
-            relative: carry over how the driving clip [..., t, l, d] moves away from its reference frame, so that the
-                source starts from its own structure.
-            reference: that frame, along t.
-            strength: scales the change of structure: 0 keeps the source's own, 1 is the transfer, above 1 exaggerates.
+            source_ws: latents [..., l, d] that give the appearance.
+            driving_ws: latents [..., l, d] that give the structure.
+            relative: whether to add the motion of the driving clip [..., t, l, d], relative to its reference frame, to
+                the structure of the source.
+            reference: index of the reference frame along t.
+            strength: factor on the change of structure: 0 keeps that of the source, values above 1 exaggerate.
 
         Raises:
-            ValueError: shapes do not fit, the reference is no frame of the clip or is not asked for, or the strength
-                is not finite.
+            ValueError: shapes do not fit, `strength` is not finite, or the reference frame does not exist or is not used.
         """
         return _transfer(self.autoencoder, *self._checked(source_ws, driving_ws, relative, reference, strength))
 
-    def render(self, ws: Latents) -> Float[Array, "*n h w c"]:
-        """Draw latents: images in [-1, 1], a bounded number at a time."""
+    def render(self, ws: AnyWs) -> Float[Array, "*n h w c"]:
+        """Render latents into images in [-1, 1], in batches."""
         ws = self._latents(ws, "ws")
         flat = ws.reshape(math.prod(ws.shape[:-2]), *ws.shape[-2:])
         if len(flat) == 0:
             size = self.generator.img_resolution
             return jnp.zeros((*ws.shape[:-2], size, size, self.generator.img_channels))
         batch = min(len(flat), self._render_batch)
-        padded = jnp.pad(flat, ((0, -len(flat) % batch), (0, 0), (0, 0)))  # so that one shape is compiled
+        padded = jnp.pad(flat, ((0, -len(flat) % batch), (0, 0), (0, 0)))  # to compile once
         starts = range(0, len(padded), batch)
         images = [_synthesize(self.generator.synthesis, padded[start : start + batch]) for start in starts]
         return jnp.concatenate(images)[: len(flat)].reshape(*ws.shape[:-2], *images[0].shape[1:])
 
-    def transfer_and_render(self, source_ws: Latents, driving_ws: Latents, **options: Any) -> Float[Array, "*p h w c"]:
-        """`render(transfer(...))`: up to a batch, one compiled function: encode, swap, decode, synthesise.
+    def transfer_and_render(self, source_ws: AnyWs, driving_ws: AnyWs, **options: Any) -> Float[Array, "*p h w c"]:
+        """`render(transfer(...))`, as a single compiled function if the images fit into one batch.
 
         Args:
             source_ws, driving_ws, options: as in `transfer`.
@@ -157,7 +156,7 @@ class Disentangler:
         return render_batch(self.generator.img_resolution)
 
     def _checked(self, source_ws, driving_ws, relative: bool = False, reference: int = 0, strength: float = 1.0):
-        """What `_transfer` takes behind the autoencoder, of what `transfer` was given."""
+        """Check the arguments of `transfer`, and convert them to those of `_transfer`."""
         if not math.isfinite(strength):
             raise ValueError(f"strength must be a finite number; got {strength}")
         source_ws, driving_ws = self._latents(source_ws, "source_ws"), self._latents(driving_ws, "driving_ws")
@@ -205,8 +204,8 @@ class Disentangler:
         return jnp.asarray(ws, jnp.float32)
 
 
-def _find(name_or_folder: str | Path) -> Path:
-    """The folder of a model."""
+def _model_folder(name_or_folder: str | Path) -> Path:
+    """The folder of a model. Raises FileNotFoundError if there is none."""
     if factory := plugins.find_factory(GROUP, str(name_or_folder)):
         return Path(factory())
     folder = Path(name_or_folder).expanduser()
@@ -219,7 +218,7 @@ def _find(name_or_folder: str | Path) -> Path:
 
 
 def _check_record(config: ConfigDict, folder: Path) -> None:
-    """Raise ValueError if the config is not of an autoencoder, or lacks a field that a model is used with."""
+    """Raise ValueError if the config is not that of an autoencoder, or lacks a field that inference needs."""
     if "model" not in config and "discriminator" in config:
         raise ValueError(
             f"{folder} is a training of a StyleGAN2, not of an autoencoder: train one on its generator, with "
@@ -247,7 +246,7 @@ _FIELDS = (
     "evaluation.motion.factor_amplitude",
     "evaluation.motion.direction_amplitude",
 )
-"""What a model is used with, of the config of its training."""
+"""The config fields that inference needs."""
 
 
 def _from_checkpoint(abstract: Autoencoder, folder: Path) -> Autoencoder:
@@ -283,7 +282,7 @@ def _transfer(
     reference: Int[Array, ""] | int | None,
     strength: Float[Array, ""],
 ) -> Float[Array, "*p l d"]:
-    """Transfer relative to frame `reference`; None takes the driving structure as it is."""
+    """Transfer relative to the frame `reference`, or absolute transfer if it is None."""
     source, driving = autoencoder.encode(source_ws), autoencoder.encode(driving_ws).structure
     leading = jnp.broadcast_shapes(source_ws.shape[:-2], driving_ws.shape[:-2])
     own, driving = (jnp.broadcast_to(code, (*leading, code.shape[-1])) for code in (source.structure, driving))

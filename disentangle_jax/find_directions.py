@@ -44,8 +44,8 @@ CLASS = flags.DEFINE_integer(
 
 _STOPS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # standard deviations
 _FACES = 3
-_CELL = 72  # pixels of one face as shown
-_COLUMN = 90  # width in pixels of a column of figures beside the faces
+_CELL = 72  # pixels of a face in the contact sheet, at least
+_COLUMN = 90  # width in pixels of a column of numbers
 
 
 def main() -> None:
@@ -54,14 +54,14 @@ def main() -> None:
 
 
 def write_directions(config: ConfigDict, folder: Path, force: bool = False, label: int | None = None) -> None:
-    """Find, rank, save and draw the directions of `config.directions`.
+    """Find, rank and save the directions of `config.directions`, and draw a contact sheet.
 
     Args:
         config: the experiment.
-        folder: where the files are written; made if missing.
-        force: overwrite the directions in the folder.
-        label: of a conditional generator, the class of the faces that are drawn; None takes some of those that the
-            directions were found among.
+        folder: folder for the files; created if it is missing.
+        force: whether to overwrite directions in the folder.
+        label: class of the faces in the contact sheet, for a conditional generator; None for some of the faces that the
+            directions were found with.
 
     Raises:
         ValueError: the config is invalid, the generator has no such class, or the folder holds directions and `force`
@@ -113,7 +113,7 @@ def contact_sheet(
 
 
 def _rank(config: ConfigDict, generator: sg2.Generator, directions: Directions, ws: Float[Array, "n l d"]) -> Ranking:
-    """Scores of directions that were not chosen by rank: by the scorer if it knows the generator's pictures."""
+    """Rank directions that were found without a ranking: by the scorer if there is a domain, else by images."""
     options = config.directions
     by = "scorer" if load_domain(config.generator) or options.source == "scorer" else "pictures"
     look = looker(generator, find.image_reader(by, options.scorer))

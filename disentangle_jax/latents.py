@@ -103,14 +103,24 @@ def take_layers_from(
     return jnp.where((jnp.arange(ws.shape[1])[None, :] < cut[:, None])[..., None], ws, others)
 
 
-class LatentFile(NamedTuple):
-    """What a file of latents holds: one [l, d], or a clip [t, l, d], and its frames a second where the file tells."""
+class LatentClip(NamedTuple):
+    """A clip of latents, or a single latent.
+
+    Attributes:
+        ws: latents [t, l, d] of a clip, or a latent [l, d].
+        fps: frames per second of the clip; None if unknown.
+    """
 
     ws: Float[np.ndarray, "*t l d"]
     fps: float | None
 
+    @property
+    def num_frames(self) -> int | None:
+        """The number of frames; None for a single latent."""
+        return self.ws.shape[0] if self.ws.ndim == 3 else None
 
-def read_ws(path: str | Path, num_ws: int, w_dim: int) -> LatentFile:
+
+def read_ws(path: str | Path, num_ws: int, w_dim: int) -> LatentClip:
     """Read a latent, or a clip of them, from .npy, .npz or .safetensors: the file's only array, or the one named ws.
 
     The rate of a clip may stand beside it as fps: in the metadata of a .safetensors file, in an array of an .npz.
@@ -144,7 +154,7 @@ def read_ws(path: str | Path, num_ws: int, w_dim: int) -> LatentFile:
     if not np.isfinite(ws).all():
         raise ValueError(f"{path} holds numbers that are not finite (NaN or infinite)")
     ws = ws.reshape(shape).astype(np.float32)
-    return LatentFile(np.tile(ws, (num_ws, 1)) if ws.ndim == 1 else ws, None if rate is None else _rate(rate, path))
+    return LatentClip(np.tile(ws, (num_ws, 1)) if ws.ndim == 1 else ws, None if rate is None else _rate(rate, path))
 
 
 def _rate(value: np.ndarray | str, path: Path) -> float:

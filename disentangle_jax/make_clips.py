@@ -1,12 +1,14 @@
 """Write clips for training: python -m disentangle_jax.make_clips --config=faces64 --out=data --num_clips=100000
 
-Run the same command again to go on where a stopped one was. To train on what it wrote:
+Run the same command again to resume. To train on the clips:
 python -m disentangle_jax.train --config=faces64 --config.data.source=stored --config.data.directory=data --workdir=...
 """
 
 import shlex
+from pathlib import Path
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from disentangle_jax import configs
 from disentangle_jax.clips import build_clip_source
@@ -24,15 +26,13 @@ CONFIG = config_flag.define(FLAGS, configs)
 OUT = flags.DEFINE_string(
     "out",
     None,
-    "folder for the TFDS data set synthetic_clips: made if it is new",
+    "folder for the TFDS dataset synthetic_clips; created if it is missing",
     required=True,
     flag_values=FLAGS,
 )
-NUM_CLIPS = flags.DEFINE_integer(
-    "num_clips", None, "how many clips to write", lower_bound=1, required=True, flag_values=FLAGS
-)
+NUM_CLIPS = flags.DEFINE_integer("num_clips", None, "number of clips", lower_bound=1, required=True, flag_values=FLAGS)
 DTYPE = flags.DEFINE_enum(
-    "dtype", "float32", ["float16", "float32"], "of stored latents; float32 keeps every bit", flag_values=FLAGS
+    "dtype", "float32", ["float16", "float32"], "dtype of the stored latents; float16 rounds them", flag_values=FLAGS
 )
 FRAMES = flags.DEFINE_bool("frames", False, "store the rendered frames too, as PNG", flag_values=FLAGS)
 join = processes.define(FLAGS)
@@ -41,17 +41,34 @@ join = processes.define(FLAGS)
 def main() -> None:
     out = files.local_path(OUT.value, "--out")
     join()
-    config = CONFIG.value
+    folder = make_clips(CONFIG.value, out, NUM_CLIPS.value, DTYPE.value, FRAMES.value)
+    print(
+        f"Wrote {NUM_CLIPS.value} clips to {folder}. Train on them with --config.data.source=stored "
+        f"--config.data.directory={shlex.quote(str(out))}"
+    )
+
+
+def make_clips(config: ConfigDict, out: Path, num_clips: int, dtype: str, frames: bool) -> Path:
+    """Write a dataset of clips, or continue one, and return its folder.
+
+    Args:
+        config: the experiment.
+        out: the TFDS data directory.
+        num_clips: number of clips.
+        dtype: dtype of the stored latents, "float16" or "float32".
+        frames: whether to store rendered frames too.
+
+    Raises:
+        ValueError: the config is invalid, or the folder holds other clips.
+        OSError: another process is writing into the folder.
+    """
     rules.check(config)
     generator = load_generator(config.generator)
     with locked(out):
         with parallel.first_process_first("directions"):
             source = build_clip_source(config, generator, folder_of(out))
-        synthesis = generator.synthesis if FRAMES.value else None
-        key = random_streams(config.seed).clips
-        folder = write_clips(config, source, key, out, NUM_CLIPS.value, DTYPE.value, synthesis)
-    print(f"{NUM_CLIPS.value} clips lie in {folder}. Train on them with --config.data.source=stored", end=" ")
-    print(f"--config.data.directory={shlex.quote(str(out))}")
+        synthesis = generator.synthesis if frames else None
+        return write_clips(config, source, random_streams(config.seed).clips, out, num_clips, dtype, synthesis)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 Run the same command again to resume. Any field of the config can be set: --config.train.num_steps=1000
 
-On several hosts the same command runs on each, with a workdir on a disk that all of them see. Cloud TPU, Slurm and Open
-MPI tell each process which it is; elsewhere add --coordinator=HOST:PORT --num_processes=N --process_id=I, HOST being
-that of process 0 and I counting from 0.
+On several hosts, run the same command on each, with a workdir on a shared disk. On Cloud TPU, Slurm and Open MPI the
+processes find each other; elsewhere add --coordinator=HOST:PORT --num_processes=N --process_id=I, with the host of
+process 0, and I from 0.
 """
 
 import shlex
@@ -20,7 +20,11 @@ from stylegan2_flax.run import config_flag, processes
 FLAGS = flags.FlagValues()
 CONFIG = config_flag.define(FLAGS, configs)
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "folder of this run: made if it is new, resumed if it is not", required=True, flag_values=FLAGS
+    "workdir",
+    None,
+    "folder of the run: created if missing, resumed if it holds a run",
+    required=True,
+    flag_values=FLAGS,
 )
 join = processes.define(FLAGS)
 

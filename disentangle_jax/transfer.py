@@ -1,4 +1,4 @@
-"""Put one face's pose and expression on another:
+"""Transfer pose and expression from one face to another:
 
     python -m disentangle_jax.transfer --model=runs/demo --source=seed:1 --driving=seed:2 --out=transfer.png
     python -m disentangle_jax.transfer --model=runs/demo --source=face.npy --driving=clip:3 --out=transfer.gif
@@ -25,7 +25,7 @@ from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_domain
 from disentangle_jax.evaluation.motion import make_animator, sample_loop
-from disentangle_jax.latents import read_ws, sample_ws
+from disentangle_jax.latents import LatentClip, read_ws, sample_ws
 from disentangle_jax.scores import in_batches, render_batch
 from stylegan2_flax import command, files
 
@@ -74,25 +74,13 @@ FPS = flags.DEFINE_float(
 )
 FORCE = flags.DEFINE_bool("force", False, "write over what is there", flag_values=FLAGS)
 
-_SIZE = 256  # of one face in the output, at least
+_SIZE = 256  # pixels of a face in the output, at least
 _MAX_SEED = 2**32 - 1  # of JAX's keys
-_FPS = 12.0  # of motion that has no rate of its own
-
-
-class Clip(NamedTuple):
-    """What --source or --driving names: one face [l, d] or a clip [t, l, d], and its frames a second if it has any."""
-
-    ws: Float[np.ndarray, "*t l d"]
-    fps: float | None
-
-    @property
-    def num_frames(self) -> int | None:
-        """None of one face."""
-        return self.ws.shape[0] if self.ws.ndim == 3 else None
+_FPS = 12.0  # frames per second of clips without a rate
 
 
 class Options(NamedTuple):
-    """What the flags of the same names say."""
+    """The values of the flags."""
 
     relative: bool
     reference: str | None
@@ -103,8 +91,8 @@ class Options(NamedTuple):
     force: bool
 
 
-class Manner(NamedTuple):
-    """How structure is carried over; see `Disentangler.transfer`."""
+class TransferMode(NamedTuple):
+    """Arguments of `Disentangler.transfer`."""
 
     relative: bool
     reference: int
@@ -119,62 +107,70 @@ def main() -> None:
 
 
 def transfer(model_name: str, source_name: str, driving_name: str, out: Path, options: Options) -> None:
-    """Write a picture or a video of source, driving and result.
+    """Write an image or a video of source, driving and result.
+
+    Args:
+        model_name: see `Disentangler.load`.
+        source_name, driving_name: seed:N, clip:N or a latent file.
+        out: file to write.
+        options: the values of the flags.
 
     Raises:
-        ValueError: what was asked for does not go together, or a file cannot be used.
+        ValueError: the arguments contradict each other, or a file is invalid.
         OSError: a file is missing, or `out` cannot be written.
     """
     _check(source_name, driving_name, out, options)
     model = Disentangler.load(model_name)
-    source, driving = (_find(model, name, options) for name in (source_name, driving_name))
+    source, driving = (_load_input(model, name, options) for name in (source_name, driving_name))
     num_frames = _num_frames(source, driving, options.relative, out)
     reference = _reference(model, source, driving, options.reference or "first") if options.relative else 0
-    manner = Manner(options.relative, reference, options.strength)
+    mode = TransferMode(options.relative, reference, options.strength)
     if num_frames is None:
-        media.save_image(draw(model, source, driving, manner), out)
+        media.save_image(draw(model, source, driving, mode), out)
         return
     with media.open_video(out, options.fps or driving.fps or source.fps or _FPS) as video:
-        for frame in tqdm(draw_clip(model, source, driving, manner), total=num_frames, unit=" frames", disable=None):
+        for frame in tqdm(draw_clip(model, source, driving, mode), total=num_frames, unit=" frames", disable=None):
             video.write(frame)
 
 
-def draw(model: Disentangler, source: Clip, driving: Clip, manner: Manner) -> Float[np.ndarray, "height width 3"]:
-    """Source, driving and result of two faces, side by side."""
-    result = model.transfer(source.ws, driving.ws, strength=manner.strength)
+def draw(
+    model: Disentangler, source: LatentClip, driving: LatentClip, mode: TransferMode
+) -> Float[np.ndarray, "height width 3"]:
+    """An image of source, driving and result, side by side."""
+    result = model.transfer(source.ws, driving.ws, strength=mode.strength)
     latents = {"source": source.ws, "driving": driving.ws, "result": result}
     return _side_by_side(model, {title: _render(model, ws[None])[0] for title, ws in latents.items()})
 
 
 def draw_clip(
-    model: Disentangler, source: Clip, driving: Clip, manner: Manner
+    model: Disentangler, source: LatentClip, driving: LatentClip, mode: TransferMode
 ) -> Iterator[Float[np.ndarray, "height width 3"]]:
-    """Source, driving and result side by side, frame by frame: one batch of frames is in memory at a time."""
+    """Yield frames of source, driving and result, side by side. Only one batch of frames is in memory."""
     clips = {"source": source, "driving": driving}
     num_frames = next(n for n in (driving.num_frames, source.num_frames) if n is not None)
     still = {title: _render(model, clip.ws[None])[0] for title, clip in clips.items() if clip.num_frames is None}
     batch = min(num_frames, render_batch(model.generator.img_resolution))
     for start in range(0, num_frames, batch):
-        rows = np.arange(start, start + batch).clip(max=num_frames - 1)  # the last batch is filled up: one compilation
+        rows = np.arange(start, start + batch).clip(max=num_frames - 1)  # the last batch is padded, to compile once
         drawn = {title: _render(model, clip.ws[rows]) for title, clip in clips.items() if title not in still}
-        drawn["result"] = _render(model, _transfer_rows(model, source, driving, manner, rows))
+        drawn["result"] = _render(model, _transfer_rows(model, source, driving, mode, rows))
         for i in range(min(batch, num_frames - start)):
             frame = {title: images[i] for title, images in drawn.items()}
             yield _side_by_side(model, {title: (still | frame)[title] for title in (*clips, "result")})
 
 
 def _transfer_rows(
-    model: Disentangler, source: Clip, driving: Clip, manner: Manner, rows: np.ndarray
+    model: Disentangler, source: LatentClip, driving: LatentClip, mode: TransferMode, rows: np.ndarray
 ) -> Float[Array, "t l d"]:
-    """These frames of the result. What they are relative to goes in front of them."""
-    wanted = np.array([manner.reference, *rows]) if manner.relative else rows
+    """These frames of the result. For relative transfer the reference frame is prepended and removed again."""
+    wanted = np.array([mode.reference, *rows]) if mode.relative else rows
     source_ws, driving_ws = (clip.ws if clip.num_frames is None else clip.ws[wanted] for clip in (source, driving))
-    result = model.transfer(source_ws, driving_ws, relative=manner.relative, strength=manner.strength)
-    return result[1:] if manner.relative else result
+    result = model.transfer(source_ws, driving_ws, relative=mode.relative, strength=mode.strength)
+    return result[1:] if mode.relative else result
 
 
 def _render(model: Disentangler, ws: Float[Array | np.ndarray, "n l d"]) -> Float[np.ndarray, "n size size 3"]:
-    """Pictures of latents, in colour and as large as they are shown."""
+    """Render latents as RGB images of the displayed size."""
     return media.resize(media.to_rgb(model.render(ws)), max(_SIZE, model.generator.img_resolution))
 
 
@@ -186,7 +182,7 @@ def _side_by_side(
 
 
 def _check(source_name: str, driving_name: str, out: Path, options: Options) -> None:
-    """What can be said before anything is loaded. Raises ValueError, OSError or ImportError."""
+    """Check the arguments before anything is loaded. Raises ValueError, OSError or ImportError."""
     media.check_output(out)
     if out.exists() and not options.force:
         raise ValueError(f"{out} exists already: give another --out, or --force to write over it")
@@ -201,14 +197,14 @@ def _check(source_name: str, driving_name: str, out: Path, options: Options) -> 
             raise ValueError(f"--fps is for videos: end --out in {' or '.join(media.VIDEO_SUFFIXES)}")
     if options.reference is not None and not options.relative:
         raise ValueError("--reference is the frame that --relative measures motion from: say --relative too")
-    if not any([_drawn(name) for name in (source_name, driving_name)]):
+    if not any([_parse_seed(name) for name in (source_name, driving_name)]):
         for name, value in (("psi", options.psi), ("class", options.label)):
             if value is not None:
                 raise ValueError(f"--{name} is for seed:N and clip:N, but --source and --driving are both files")
 
 
-def _drawn(name: str) -> tuple[str, int] | None:
-    """The kind and number of seed:N or clip:N; None of a file. ValueError if N is no seed."""
+def _parse_seed(name: str) -> tuple[str, int] | None:
+    """The kind and the number of seed:N or clip:N; None for a file. Raises ValueError if N is not a seed."""
     kind, colon, number = name.partition(":")
     if not colon or kind not in ("seed", "clip"):
         return None
@@ -217,11 +213,11 @@ def _drawn(name: str) -> tuple[str, int] | None:
     return kind, int(number)
 
 
-def _find(model: Disentangler, name: str, options: Options) -> Clip:
-    """What --source or --driving names."""
-    drawn = _drawn(name)
+def _load_input(model: Disentangler, name: str, options: Options) -> LatentClip:
+    """Load or sample the latents that --source or --driving names."""
+    drawn = _parse_seed(name)
     if drawn is None:
-        return Clip(*read_ws(name, model.generator.num_ws, model.generator.w_dim))
+        return read_ws(name, model.generator.num_ws, model.generator.w_dim)
     kind, number = drawn
     clips = model.config.clips
     face_key, motion_key = jax.random.split(jax.random.key(number))
@@ -229,15 +225,15 @@ def _find(model: Disentangler, name: str, options: Options) -> Clip:
     psi = clips.truncation_psi if options.psi is None else options.psi
     face = sample_ws(model.generator.mapping, face_key, 1, psi, classes)
     if kind == "seed":
-        return Clip(np.asarray(face[0]), None)
+        return LatentClip(np.asarray(face[0]), None)
     plan = model.config.evaluation.motion
     animator = make_animator(load_domain(model.config.generator), model.directions, plan)
     motion = sample_loop(motion_key, plan.num_frames, len(animator.names))
-    return Clip(np.asarray(animator.animate(face, motion[None])[0]), None)
+    return LatentClip(np.asarray(animator.animate(face, motion[None])[0]), None)
 
 
-def _num_frames(source: Clip, driving: Clip, relative: bool, out: Path) -> int | None:
-    """Frames of the result; None of a picture. ValueError if the two, or the file to write, do not go together."""
+def _num_frames(source: LatentClip, driving: LatentClip, relative: bool, out: Path) -> int | None:
+    """The number of frames of the result; None for an image. Raises ValueError if inputs and `out` do not fit."""
     lengths = {clip.num_frames for clip in (source, driving)} - {None}
     if len(lengths) > 1:
         raise ValueError(
@@ -254,8 +250,8 @@ def _num_frames(source: Clip, driving: Clip, relative: bool, out: Path) -> int |
     return num_frames
 
 
-def _reference(model: Disentangler, source: Clip, driving: Clip, choice: str) -> int:
-    """The frame of the driving clip that --reference means; the best has the structure nearest to the source's."""
+def _reference(model: Disentangler, source: LatentClip, driving: LatentClip, choice: str) -> int:
+    """The index of the frame that --reference names; "best" is the frame with the structure nearest to the source."""
     if choice == "first":
         return 0
     if choice == "best":

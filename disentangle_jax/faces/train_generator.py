@@ -43,7 +43,11 @@ from stylegan2_flax.run.recorder import check_tensorboard
 FLAGS = flags.FlagValues()
 CONFIG = config_flag.define(FLAGS, configs)
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "folder of this run: made if it is new, resumed if it is not", required=True, flag_values=FLAGS
+    "workdir",
+    None,
+    "folder of the run: created if missing, resumed if it holds a run",
+    required=True,
+    flag_values=FLAGS,
 )
 
 NAME, RESOLUTION = "faces64", 64

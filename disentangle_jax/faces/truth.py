@@ -23,8 +23,6 @@ GROUPS = (
 )
 CUTS = tuple(layers[0] for layers, _ in GROUPS[1:])
 """The cuts at which layers of two faces can be mixed without mixing within a factor."""
-    layers[0] for layers, _ in GROUPS[1:]
-)  # the cuts at which layers of two faces can be mixed without mixing within a factor
 _ENTANGLEMENT = 0.35
 
 

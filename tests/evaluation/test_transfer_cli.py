@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from disentangle_jax import scores, transfer
 from disentangle_jax.configs import gan_faces64
 from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.latents import LatentClip
 from stylegan2_flax import command
 from stylegan2_flax.run import config_record
 
@@ -83,11 +84,11 @@ def test_a_video_keeps_the_rate_of_the_driving_or_takes_another(workdir, tmp_pat
 
 @pytest.mark.parametrize(("moving", "reference"), [("driving", None), ("source", None), ("driving", 4)])
 def test_frames_are_drawn_a_batch_at_a_time_and_a_still_face_once(model, monkeypatch, moving, reference):
-    still = transfer.Clip(RNG.normal(size=(LAYERS, W_DIM)).astype(np.float32), None)
-    clip = transfer.Clip(RNG.normal(size=(5, LAYERS, W_DIM)).astype(np.float32), None)
+    still = LatentClip(RNG.normal(size=(LAYERS, W_DIM)).astype(np.float32), None)
+    clip = LatentClip(RNG.normal(size=(5, LAYERS, W_DIM)).astype(np.float32), None)
     faces = (still, clip) if moving == "driving" else (clip, still)
-    manner = transfer.Manner(relative=reference is not None, reference=reference or 0, strength=1.0)
-    whole = np.stack(list(transfer.draw_clip(model, *faces, manner)))
+    mode = transfer.TransferMode(relative=reference is not None, reference=reference or 0, strength=1.0)
+    whole = np.stack(list(transfer.draw_clip(model, *faces, mode)))
     drawn, render = [], model.render
 
     def count(ws):
@@ -96,7 +97,7 @@ def test_frames_are_drawn_a_batch_at_a_time_and_a_still_face_once(model, monkeyp
 
     monkeypatch.setattr(model, "render", count)
     monkeypatch.setattr(scores, "_PIXELS", 2 * 8 * 8)  # two images at once
-    frames = np.stack(list(transfer.draw_clip(model, *faces, manner)))
+    frames = np.stack(list(transfer.draw_clip(model, *faces, mode)))
     assert frames.shape == whole.shape
     one_step = 1.01 / 127.5  # of 8 bits, for batches of another size are rounded differently
     np.testing.assert_allclose(frames, whole, atol=one_step)

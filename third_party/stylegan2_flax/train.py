@@ -14,7 +14,11 @@ from stylegan2_flax.run import config_flag, processes
 FLAGS = flags.FlagValues()
 CONFIG = config_flag.define(FLAGS)
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "folder of this run: made if it is new, resumed if it is not", required=True, flag_values=FLAGS
+    "workdir",
+    None,
+    "folder of the run: created if missing, resumed if it holds a run",
+    required=True,
+    flag_values=FLAGS,
 )
 join = processes.define(FLAGS)
 
