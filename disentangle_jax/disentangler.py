@@ -122,7 +122,7 @@ class Disentangler:
             strength: factor on the change of structure: 0 keeps that of the source, values above 1 exaggerate.
 
         Raises:
-            ValueError: shapes do not fit, `strength` is not finite, or the reference frame does not exist or is not used.
+            ValueError: shapes do not fit, `strength` is not finite, or `reference` is invalid or without `relative`.
         """
         return _transfer(self.autoencoder, *self._checked(source_ws, driving_ws, relative, reference, strength))
 

@@ -12,55 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from disentangle_jax.faces.anatomy import Face, Scalar, Vector, anatomy
 from disentangle_jax.faces.factors import APPEARANCE, STRUCTURE, Factors
 
 Picture = Float[Array, "h w 3"]
 Plane = Float[Array, "h w"]
-Vector = Float[Array, "3"]
-Scalar = Float[Array, ""]
 
 _HALF_WIDTH = 0.76
 _CENTER_Y = 0.02
 _LIGHT = np.array([-0.35, 0.55, 0.76], np.float32)
-_HEAD_CENTER = np.array([0.0, 0.04, 0.0], np.float32)
-
-# Each palette is a path through colors that does not return, so that a color determines its factor.
-_SKIN = np.array([(1.00, 0.87, 0.77), (0.95, 0.74, 0.59), (0.80, 0.57, 0.41), (0.58, 0.38, 0.26), (0.38, 0.24, 0.17)])
-_HAIR = np.array([(0.09, 0.08, 0.10), (0.34, 0.19, 0.11), (0.68, 0.27, 0.11), (0.95, 0.75, 0.34), (0.84, 0.85, 0.90)])
-_LIPS = np.array([(0.88, 0.58, 0.50), (0.86, 0.16, 0.24), (0.50, 0.05, 0.36)])
-_CLOTHING = np.array(
-    [
-        (0.16, 0.22, 0.55),
-        (0.10, 0.55, 0.62),
-        (0.30, 0.66, 0.30),
-        (0.96, 0.77, 0.22),
-        (0.87, 0.25, 0.20),
-        (0.55, 0.20, 0.58),
-    ]
-)
-_BACKGROUND = np.array(
-    [(0.97, 0.85, 0.68), (0.78, 0.91, 0.70), (0.62, 0.86, 0.93), (0.72, 0.74, 0.97), (0.96, 0.74, 0.88)]
-)
-
-
-class _Face(NamedTuple):
-    """The geometry and colors of a face: colors in [0, 1], lengths in scene units, angles in radians."""
-
-    skin: Vector
-    hair: Vector
-    lips: Vector
-    clothing: Vector
-    background: Vector
-    hair_length: Scalar  # 0 at the ears, 1 at the shoulders
-    width: Scalar
-    eye: Scalar  # half width of an eye
-    brow: Scalar  # half thickness of a brow
-    rotation: Float[Array, "3 3"]  # head to world
-    center: Vector
-    smile: Scalar  # -1 .. 1
-    mouth: Scalar  # half height of the opening
-    lid: Scalar  # height of the upper lid over the eye's middle, in eye heights: -0.8 shut, 1 wide open
-    brow_height: Scalar  # of a brow over the eye
 
 
 class _Surface(NamedTuple):
@@ -120,7 +80,7 @@ def _render(factors: Factors, resolution: int, supersampling: int) -> Float[Arra
 
 
 def _draw(factors: Factors, size: int) -> Picture:
-    face, canvas = _anatomy(factors), _canvas(size)
+    face, canvas = anatomy(factors), _canvas(size)
     picture = _backdrop(canvas, face)
     picture = _back_hair(picture, canvas, face)
     picture = _body(picture, canvas, face)
@@ -136,66 +96,27 @@ def _canvas(size: int) -> _Canvas:
     return _Canvas(x * _HALF_WIDTH, y * _HALF_WIDTH + _CENTER_Y, 2.0 * _HALF_WIDTH / size)
 
 
-def _anatomy(factors: Factors) -> _Face:
-    look = dict(zip(APPEARANCE, factors.appearance, strict=True))
-    pose = dict(zip(STRUCTURE, factors.structure, strict=True))
-    drift = jnp.stack([0.05 * pose["yaw"], 0.015 * pose["pitch"], 0.0 * pose["roll"]])  # the neck bends too
-    return _Face(
-        skin=_color(_SKIN, look["skin"]),
-        hair=_color(_HAIR, look["hair_color"]),
-        lips=_color(_LIPS, look["lip_color"]),
-        clothing=_color(_CLOTHING, look["clothing"]),
-        background=_color(_BACKGROUND, look["background"]),
-        hair_length=0.5 + 0.5 * look["hair_length"],
-        width=0.45 + 0.075 * look["face_width"],
-        eye=0.118 + 0.034 * look["eye_size"],
-        brow=0.032 + 0.019 * look["brow_thickness"],
-        rotation=_rotation(0.42 * pose["yaw"], -0.28 * pose["pitch"], 0.20 * pose["roll"]),
-        center=jnp.asarray(_HEAD_CENTER) + drift,
-        smile=pose["smile"],
-        mouth=0.052 * (1.0 + pose["mouth_open"]),
-        lid=0.15 + 0.85 * pose["eye_open"],
-        brow_height=0.215 + 0.072 * pose["brow_raise"],
-    )
-
-
-def _color(palette: np.ndarray, value: Scalar) -> Vector:
-    """The color of a palette at the value of a factor, by linear interpolation."""
-    stops = jnp.linspace(-1.0, 1.0, len(palette))
-    return jnp.stack([jnp.interp(value, stops, jnp.asarray(channel, jnp.float32)) for channel in palette.T])
-
-
-def _rotation(yaw: Scalar, pitch: Scalar, roll: Scalar) -> Float[Array, "3 3"]:
-    """Head to world: Rz(roll) Ry(yaw) Rx(pitch)."""
-    (cx, cy, cz), (sx, sy, sz) = (jnp.stack([f(a) for a in (pitch, yaw, roll)]) for f in (jnp.cos, jnp.sin))
-    zero, one = jnp.zeros_like(cx), jnp.ones_like(cx)
-    rx = jnp.stack([one, zero, zero, zero, cx, -sx, zero, sx, cx]).reshape(3, 3)
-    ry = jnp.stack([cy, zero, sy, zero, one, zero, -sy, zero, cy]).reshape(3, 3)
-    rz = jnp.stack([cz, -sz, zero, sz, cz, zero, zero, zero, one]).reshape(3, 3)
-    return rz @ ry @ rx
-
-
-def _ellipsoid(canvas: _Canvas, face: _Face, center: tuple, axes: tuple) -> _Surface:
-    """Intersect the rays with an ellipsoid fixed to the head: |diag(1/axes) (R^T (p - c_world))| = 1."""
-    middle, axes_ = jnp.stack([jnp.float32(v) for v in center]), jnp.stack([jnp.float32(v) for v in axes])
+def _ellipsoid(canvas: _Canvas, face: Face, center: tuple, radii: tuple) -> _Surface:
+    """Intersect the rays with an ellipsoid fixed to the head: |diag(1/r) (R^T (p - c_world))| = 1 with radii r."""
+    middle = jnp.stack([jnp.float32(v) for v in center])
+    r = jnp.stack([jnp.float32(v) for v in radii])
     world = face.center + face.rotation @ middle
-    to_unit = face.rotation.T / axes_[:, None]
+    to_unit = face.rotation.T / r[:, None]
     offset = jnp.stack([canvas.x - world[0], canvas.y - world[1]])
-    start = jnp.einsum(
-        "ij,jhw->ihw", to_unit[:, :2], offset
-    )  # the ray's point at the centre's depth, in unit-sphere space
+    # The point of each ray at the depth of the center, in the space in which the ellipsoid is the unit sphere.
+    start = jnp.einsum("ij,jhw->ihw", to_unit[:, :2], offset)
     along = to_unit[:, 2]
     a = along @ along
     b = jnp.einsum("i,ihw->hw", along, start)
-    quadric = jnp.sum(start**2, 0) - b**2 / a  # 1 on the silhouette, an ellipse in the picture
+    quadric = jnp.sum(start**2, 0) - b**2 / a  # 1 on the silhouette, which is an ellipse in the image
     depth = (-b + jnp.sqrt(a * jnp.maximum(1.0 - quadric, 1e-6))) / a
     unit = start + depth[None] * along[:, None, None]
-    normal = jnp.einsum("ji,ihw->jhw", face.rotation, unit / axes_[:, None, None])
+    normal = jnp.einsum("ji,ihw->jhw", face.rotation, unit / r[:, None, None])
     normal = normal / jnp.sqrt(jnp.sum(normal**2, 0, keepdims=True) + 1e-8)
     # First-order distance to the silhouette, (q - 1) / |grad q|, with grad q = 2 M^T (start - along b / a).
     gradient = 2.0 * jnp.einsum("ij,ihw->jhw", to_unit[:, :2], start - along[:, None, None] * b[None] / a)
     distance = (quadric - 1.0) / jnp.sqrt(jnp.sum(gradient**2, 0) + 1e-6)
-    x, y, z = unit * axes_[:, None, None] + middle[:, None, None]
+    x, y, z = unit * r[:, None, None] + middle[:, None, None]
     return _Surface(canvas.coverage(distance), x, y, z, normal, depth)
 
 
@@ -206,7 +127,7 @@ def _paint(picture: Picture, color: Array, alpha: Plane) -> Picture:
 
 
 def _shade(color: Vector, surface: _Surface, ambient: float = 0.74, diffuse: float = 0.34) -> Picture:
-    """Lambert's cosine law under one lamp to the upper left."""
+    """Lambertian shading with one light from the upper left."""
     light = _LIGHT / np.linalg.norm(_LIGHT)
     cosine = jnp.clip(jnp.einsum("i,ihw->hw", jnp.asarray(light), surface.normal), 0.0, 1.0)
     return color[None, None, :] * (ambient + diffuse * cosine)[..., None]
@@ -224,15 +145,15 @@ def _ellipse(x: Plane, y: Plane, half_width: Scalar | float, half_height: Scalar
     return (radius - 1.0) / slope
 
 
-def _backdrop(canvas: _Canvas, face: _Face) -> Picture:
+def _backdrop(canvas: _Canvas, face: Face) -> Picture:
     return face.background[None, None, :] * (1.0 + 0.10 * canvas.y - 0.08 * canvas.x**2)[..., None]
 
 
-def _cap(canvas: _Canvas, face: _Face) -> _Surface:
+def _cap(canvas: _Canvas, face: Face) -> _Surface:
     return _ellipsoid(canvas, face, (0.0, 0.10, -0.06), (face.width + 0.055, 0.60, 0.575))
 
 
-def _back_hair(picture: Picture, canvas: _Canvas, face: _Face) -> Picture:
+def _back_hair(picture: Picture, canvas: _Canvas, face: Face) -> Picture:
     long = face.hair_length
     back = _ellipsoid(
         canvas, face, (0.0, -0.02 - 0.30 * long, -0.16), (face.width + 0.06 + 0.05 * long, 0.50 + 0.24 * long, 0.42)
@@ -242,7 +163,7 @@ def _back_hair(picture: Picture, canvas: _Canvas, face: _Face) -> Picture:
     return _paint(picture, 0.66 * face.hair, cap.coverage * canvas.coverage(-0.10 - cap.y))
 
 
-def _body(picture: Picture, canvas: _Canvas, face: _Face) -> Picture:
+def _body(picture: Picture, canvas: _Canvas, face: Face) -> Picture:
     x, y = canvas.x, canvas.y
     flare = jnp.clip(-0.52 - y, 0.0, 1.0)
     neck = jnp.maximum(jnp.abs(x - 0.4 * face.center[0]) - 0.17 - 0.12 * flare, y + 0.2)
@@ -255,7 +176,7 @@ def _body(picture: Picture, canvas: _Canvas, face: _Face) -> Picture:
     return _paint(picture, 0.74 * cloth, shoulders * canvas.coverage(jnp.abs(collar) - 0.018))
 
 
-def _head(picture: Picture, canvas: _Canvas, face: _Face) -> Picture:
+def _head(picture: Picture, canvas: _Canvas, face: Face) -> Picture:
     skull = _ellipsoid(canvas, face, (0.0, 0.08, -0.02), (face.width, 0.55, 0.54))
     jaw = _ellipsoid(canvas, face, (0.0, -0.22, 0.04), (0.82 * face.width, 0.41, 0.49))
     nearer = _smoothstep((skull.depth - 4.0 * (1.0 - skull.coverage)) - (jaw.depth - 4.0 * (1.0 - jaw.coverage)), 0.04)
@@ -270,7 +191,7 @@ def _head(picture: Picture, canvas: _Canvas, face: _Face) -> Picture:
     return _paint(picture, skin, jnp.maximum(skull.coverage, jaw.coverage))
 
 
-def _cheeks(skin: Picture, surface: _Surface, face: _Face) -> Picture:
+def _cheeks(skin: Picture, surface: _Surface, face: Face) -> Picture:
     blush = face.skin * jnp.array([1.02, 0.74, 0.70])
     for side in (-1.0, 1.0):
         alpha = 0.42 * jnp.exp(-(((surface.x - side * 0.27) / 0.11) ** 2) - ((surface.y + 0.17) / 0.085) ** 2)
@@ -278,7 +199,7 @@ def _cheeks(skin: Picture, surface: _Surface, face: _Face) -> Picture:
     return skin
 
 
-def _eye(skin: Picture, canvas: _Canvas, surface: _Surface, face: _Face, side: float) -> Picture:
+def _eye(skin: Picture, canvas: _Canvas, surface: _Surface, face: Face, side: float) -> Picture:
     """A full eyeball opening whose upper lid comes down over it; the lid's line ends with the eye."""
     x, y = surface.x - side * 0.195, surface.y - 0.045
     width, height = face.eye, 1.02 * face.eye
@@ -295,14 +216,14 @@ def _eye(skin: Picture, canvas: _Canvas, surface: _Surface, face: _Face, side: f
     return _paint(skin, jnp.array([0.10, 0.07, 0.07]), 0.95 * canvas.coverage(lashes))
 
 
-def _brow(skin: Picture, canvas: _Canvas, surface: _Surface, face: _Face, side: float) -> Picture:
+def _brow(skin: Picture, canvas: _Canvas, surface: _Surface, face: Face, side: float) -> Picture:
     x, y = side * surface.x - 0.195, surface.y - 0.045
     ridge = face.brow_height - 1.2 * x**2 - 0.10 * x
     bar = jnp.maximum(jnp.abs(y - ridge) - face.brow * (1.0 - 1.2 * x), jnp.abs(x) - 0.125)
     return _paint(skin, 0.55 * face.hair, canvas.coverage(bar))
 
 
-def _mouth(skin: Picture, canvas: _Canvas, surface: _Surface, face: _Face) -> Picture:
+def _mouth(skin: Picture, canvas: _Canvas, surface: _Surface, face: Face) -> Picture:
     """Lips around an opening, both lenses about one parabola that bends with the smile."""
     width = 0.185 + 0.035 * face.smile - 0.15 * face.mouth
     t = jnp.clip(surface.x / width, -1.0, 1.0)
@@ -323,7 +244,7 @@ def _mouth(skin: Picture, canvas: _Canvas, surface: _Surface, face: _Face) -> Pi
     return _paint(skin, cavity, depth * canvas.coverage(inside))
 
 
-def _nose(picture: Picture, canvas: _Canvas, face: _Face) -> Picture:
+def _nose(picture: Picture, canvas: _Canvas, face: Face) -> Picture:
     nose = _ellipsoid(canvas, face, (0.0, -0.105, 0.52), (0.068, 0.075, 0.11))
     shadow = _ellipsoid(canvas, face, (0.0, -0.14, 0.49), (0.085, 0.065, 0.08))
     picture = _paint(picture, 0.70 * face.skin, 0.6 * shadow.coverage)
@@ -331,7 +252,7 @@ def _nose(picture: Picture, canvas: _Canvas, face: _Face) -> Picture:
     return _paint(picture, _shade(tint, nose, ambient=0.76, diffuse=0.40), nose.coverage)
 
 
-def _hair(picture: Picture, canvas: _Canvas, face: _Face) -> Picture:
+def _hair(picture: Picture, canvas: _Canvas, face: Face) -> Picture:
     """A cap about the skull: a swept fringe in front, curtains at the sides that grow with the hair's length."""
     cap = _cap(canvas, face)
     fringe = 0.45 - 0.06 * jnp.sin(4.0 * cap.x + 1.2)
