@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from disentangle_jax import media
@@ -118,8 +119,12 @@ def _read_losses(path: Path) -> list[dict[str, int | float]]:
 
 
 def _compared(folder: str, other: Disentangler, model: Disentangler) -> Compared:
+    """Where a further model lies, and in which fields its training differed."""
     changed = config_record.differences(other.config, model.config)
-    return Compared(folder, {name: values for name, values in changed.items() if name.startswith(_TRAINED_BY)})
+    sections = _TRAINED_BY
+    if np.array_equal(other.directions.vectors, model.directions.vectors):  # such as those that were read from a file
+        sections = tuple(section for section in sections if section != "directions.")
+    return Compared(folder, {name: values for name, values in changed.items() if name.startswith(sections)})
 
 
 def _commands(workdir: Path, compare: Mapping[str, str], overrides: Mapping[str, Any]) -> list[str]:

@@ -32,8 +32,13 @@ def refusal(*arguments):
     return stop.value.code
 
 
-def test_a_report_and_its_numbers_are_written(capsys, run):
-    call(run, [f"another one={run}"])
+def test_a_report_and_its_numbers_are_written(capsys, run, tmp_path):
+    other = shutil.copytree(run, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    config["loss"]["weights"]["swap"] = 0.0
+    config["directions"]["source"] = "a file of the same directions"
+    (other / "config.json").write_text(json.dumps(config))
+    call(run, [f"another one={other}"])
     metrics = json.loads((run / "eval" / "metrics.json").read_text())
     assert set(metrics["motion"]["methods"]) == {
         "copy source",
@@ -46,13 +51,14 @@ def test_a_report_and_its_numbers_are_written(capsys, run):
     page = (run / "report.html").read_text()
     assert "data:image/gif;base64," in page
     assert "logged in training" in page
+    assert "Its config differs in loss.weights.swap = 0.0 (ours: 1.0)." in " ".join(page.split())
     assert capsys.readouterr().out.rstrip().endswith(f"Open {run / 'report.html'}")
     assert not [path for path in (run / "eval").iterdir() if path.name.startswith(".")]
     commands = html.unescape(re.findall(r"<pre>\s*(python .*?)</pre>", page, re.DOTALL)[0]).strip().split("\n")
     for line, flag_values in zip(commands, (train.FLAGS, evaluate.FLAGS, transfer.FLAGS), strict=True):
         assert command.parse(flag_values, shlex.split(line)[2:])[1:] == []
     assert train.CONFIG.value.to_json() == config_record.read_config(run).to_json()
-    assert evaluate.COMPARE.value == [f"another one={run}"]
+    assert evaluate.COMPARE.value == [f"another one={other}"]
 
 
 def test_metrics_outlast_a_failing_picture_and_fields_are_set_for_one_evaluation(capsys, monkeypatch, run):

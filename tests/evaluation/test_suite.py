@@ -169,7 +169,11 @@ def test_factors_that_the_judge_cannot_read_are_marked(measured, gallery, folder
 
 def test_the_page_says_whether_the_jitter_is_good(measured, gallery, folder):
     metrics = json.loads(json.dumps(measured[2]))
-    for ratio, verdict in ((1.3, "This model trembles."), (0.9, "This model does not tremble.")):
+    for ratio, verdict in (
+        (1.3, "This model trembles."),
+        (0.9, "This model does not tremble."),
+        (0.0, "This model hardly moves."),
+    ):
         metrics["motion"]["methods"]["ours"]["jitter_ratio"] = ratio
         assert verdict in write_report(metrics, CONFIG, {}, [], gallery, folder)
 
