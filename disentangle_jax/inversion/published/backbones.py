@@ -1,5 +1,8 @@
 """The backbones: ArcFace's improved residual network (Deng et al. 2019, arXiv:1801.07698) and ResNet-34."""
 
+import itertools
+from collections.abc import Callable, Iterable
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -89,11 +92,10 @@ class IRBackbone(nnx.Module):
     def maps(self, x: Float[Array, "n h w c"]) -> list[Float[Array, "n _ _ _"]]:
         """What each of the four stages ends with; the last has 512 channels."""
         x = _chain(self.input_layer, x)
-        found, start = [], 0
+        found, units = [], iter(self.body)
         for count in self.units:
-            x = _chain(self.body[start : start + count], x)
+            x = _chain(itertools.islice(units, count), x)
             found.append(x)
-            start += count
         return found
 
 
@@ -116,7 +118,7 @@ class ResNetBackbone(nnx.Module):
         return [_chain(self.body, self.relu(self.bn1(self.conv1(x))))]
 
 
-def _chain(layers, x: Array) -> Array:
+def _chain(layers: Iterable[Callable[[Array], Array]], x: Array) -> Array:
     for layer in layers:
         x = layer(x)
     return x

@@ -83,15 +83,18 @@ class Encoder(nnx.Module):
         Args:
             images: [n, h, w, c] in [-1, 1], aligned as the network's training set was; other sizes than its own are
                 resized. With ReStyle's 2 c channels, picture and reconstruction, one pass of the network is made.
-            generator: the one that the encoder was trained for. ReStyle's kinds need it, the others do not look at it.
+            generator: the one that the encoder was trained for. ReStyle's kinds need it; for the others it is only
+                checked that it takes their latents.
             rounds: of ReStyle. The first one compares the pictures with the generator's mean picture, each later one
                 with what the generator makes of the latents so far; each adds its codes to these latents.
 
         Raises:
-            ValueError: the pictures have other channels or are no numbers in [-1, 1], the generator is missing or
-                takes other latents, or there is no mean latent to start ReStyle's rounds from.
+            ValueError: the pictures are integers or have other channels, the generator takes other latents, or
+                ReStyle's rounds lack a generator or a mean latent to start from.
         """
         images = self._checked(images)
+        if generator is not None:
+            self.check_generator(generator)
         if images.shape[-1] != self.image_channels or not self.in_rounds:
             return _encode(self, images)
         if generator is None:
@@ -99,7 +102,6 @@ class Encoder(nnx.Module):
                 "ReStyle's encoders compare a picture with what the generator makes of it: call "
                 "encoder(images, generator), with the generator of the same checkpoint"
             )
-        self.check_generator(generator)
         if self.latent_avg is None:
             raise ValueError("this encoder has no latent_avg to start ReStyle's rounds from: load it by load_encoder")
         if rounds < 1:

@@ -27,9 +27,13 @@ def test_pictures_are_resized_and_the_mean_is_added(tiny_encoder, mean):
     np.testing.assert_allclose(encoder(images), codes + mean[None], rtol=1e-5, atol=1e-6)
 
 
-def test_encoders_that_need_no_rounds_do_not_look_at_the_generator(tiny_encoder, generator):
+def test_a_generator_changes_nothing_where_there_are_no_rounds_but_must_fit(tiny_encoder, generator):
     encoder = tiny_encoder()
-    np.testing.assert_array_equal(encoder(pictures(1, 256, 256), generator), encoder(pictures(1, 256, 256)))
+    with pytest.raises(
+        ValueError, match=r"latents \[5, 512\] and 3 image channels, the given one has latents \[4, 512\]"
+    ):
+        tiny_encoder(num_ws=5)(pictures(1, 8, 8), generator)
+    np.testing.assert_array_equal(encoder(pictures(1, 8, 8), generator), encoder(pictures(1, 8, 8)))
 
 
 def test_every_layer_of_a_single_style_is_the_same():
