@@ -24,7 +24,7 @@ class Pairs(NamedTuple):
     driving_ws: Float[Array, "n l d"]
 
 
-class MovingFaces(NamedTuple):
+class HeldOutClips(NamedTuple):
     """n clips of t frames, and the motion that each went through, in [-1, 1]."""
 
     ws: Float[Array, "n t l d"]
@@ -48,10 +48,10 @@ class HeldOut(NamedTuple):
     pairs: Pairs
     selection_pairs: Pairs
     motion_sources: Float[Array, "n l d"]
-    motion_drivings: MovingFaces
-    probe_clips: MovingFaces
-    mixed_probe_clips: MovingFaces | None
-    retrieval_clips: MovingFaces
+    motion_drivings: HeldOutClips
+    probe_clips: HeldOutClips
+    mixed_probe_clips: HeldOutClips | None
+    retrieval_clips: HeldOutClips
     readout_ws: Float[Array, "m l d"]
 
 
@@ -87,8 +87,8 @@ def held_out(model: Disentangler, animator: Animator, domain: Domain | None) -> 
     common = sample_loop(keys.retrieval_motion, options.retrieval.num_frames, len(animator.names))
     readout_ws = _sample(model, keys.readout, options.num_readout_faces)
 
-    def clips(key: Key[Array, ""], motion: Float[Array, "n t k"]) -> MovingFaces:
-        return MovingFaces(animator.animate(_sample(model, key, len(motion)), motion), motion)
+    def clips(key: Key[Array, ""], motion: Float[Array, "n t k"]) -> HeldOutClips:
+        return HeldOutClips(animator.animate(_sample(model, key, len(motion)), motion), motion)
 
     return HeldOut(
         pairs=_pairs(model, keys.pairs, options.num_pairs),
@@ -118,14 +118,14 @@ def _mixed_clips(
     key: Key[Array, ""],
     motion: Float[Array, "n t k"],
     population: Float[Array, "m l d"],
-) -> MovingFaces:
+) -> HeldOutClips:
     """Clips of faces mixed from two, moved layer by layer; the population gives the covariance of the latents."""
     options = model.config.clips
     ws = sample_mixed_ws(model.generator.mapping, key, len(motion), options.truncation_psi, 1.0, tuple(options.classes))
     variances, axes = jnp.linalg.eigh(jnp.cov(population[:, 0].T))
     basis = axes * jnp.sqrt(jnp.maximum(variances, 0.0))[None]
     animator = layerwise_animator(domain, basis, model.config.evaluation.motion.factor_amplitude)
-    return MovingFaces(animator.animate(ws, motion), motion)
+    return HeldOutClips(animator.animate(ws, motion), motion)
 
 
 def _sample(model: Disentangler, key: Key[Array, ""], n: int) -> Float[Array, "n l d"]:

@@ -11,7 +11,7 @@ from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation import baselines
 from disentangle_jax.evaluation.baselines import Method
-from disentangle_jax.evaluation.held_out import HeldOut, MovingFaces, Pairs
+from disentangle_jax.evaluation.held_out import HeldOut, HeldOutClips, Pairs
 from disentangle_jax.evaluation.probes import FitOptions, probe, probe_matrix
 from disentangle_jax.evaluation.retrieval import same_face, same_motion
 from disentangle_jax.evaluation.transfer import TransferTask, best_split, jitter_ratio
@@ -140,7 +140,7 @@ def _motion(
     }
 
 
-def _leakage(model: Disentangler, clips: MovingFaces, domain: JudgedDomain | None) -> dict[str, Any]:
+def _leakage(model: Disentangler, clips: HeldOutClips, domain: JudgedDomain | None) -> dict[str, Any]:
     """R^2 of probes from each code, and from the latent itself, to both kinds of factors, on held-out faces.
 
     Without a domain, the motion stands for the structure factors, and principal components of the clips' mean latents
@@ -176,7 +176,7 @@ def _components(ws: Float[Array, "n t l d"], count: int) -> Float[np.ndarray, "m
     return np.repeat((u * s)[:, :count], num_frames, axis=0)
 
 
-def _retrieval(model: Disentangler, clips: MovingFaces) -> dict[str, Any]:
+def _retrieval(model: Disentangler, clips: HeldOutClips) -> dict[str, Any]:
     """R@1 of faces by the appearance code, of moments by the structure code, and of both by the latent itself."""
     codes = model.encode(clips.ws)
     latents = clips.ws.reshape(*clips.ws.shape[:2], -1)

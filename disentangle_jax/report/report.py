@@ -70,7 +70,7 @@ def write_report(
         motion=_data_uri(folder / "motion.gif"),
         plots={name: plot for name in ("trade_off", "training") if (plot := _plot(folder, name))},
         factors=_factors(transfer["exact"]) if transfer else {},
-        unread=_unread(transfer["exact"]) if transfer else [],
+        unreliable=_unreliable(transfer["exact"]) if transfer else [],
         judge_bound=_JUDGE_BOUND,
         best={"motion": _best(motion), "transfer": _best(transfer["methods"]) if transfer else {}},
         motion_columns=[
@@ -151,7 +151,7 @@ def _factors(scores: Section) -> dict[str, list[str]]:
     }
 
 
-def _unread(exact: Section) -> list[str]:
+def _unreliable(exact: Section) -> list[str]:
     """Factors that the judge does not read well enough, even of exact images."""
     read = exact["structure_r2_per_factor"] | exact["appearance_r2_per_factor"]
     return [name for name, value in read.items() if value < _JUDGE_BOUND]
