@@ -43,7 +43,10 @@ class Disentangler:
     """
 
     def __init__(self, autoencoder: Autoencoder, generator: sg2.Generator, directions: Directions, config: ConfigDict):
-        self.autoencoder, self.generator, self.directions, self.config = autoencoder, generator, directions, config
+        self.autoencoder = autoencoder
+        self.generator = generator
+        self.directions = directions
+        self.config = config
 
     def __repr__(self) -> str:
         sizes, generator = self.config.model, self.generator

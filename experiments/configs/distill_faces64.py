@@ -6,14 +6,14 @@
     minutes    61
     expect     27 dB against the exact renders of 1,024 held-out faces; judge_b reads them with a mean R^2 of 0.9
 
-The same command again goes on.
+Run the same command again to resume.
 """
 
 from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The recipe of the bundled generator."""
+    """The config of the bundled generator."""
     config = ConfigDict()
     config.seed = 0  # of the mapping network, the truth, the faces and the weights
 
@@ -23,35 +23,35 @@ def get_config() -> ConfigDict:
     config.generator.w_dim = 64
     config.generator.mapping_kwargs = ConfigDict({"num_layers": 2})
     config.generator.synthesis_kwargs = ConfigDict({"channel_base": 1024, "channel_max": 96})
-    config.stats_samples = 1 << 16  # latents whose mean and covariance the truth is brought to
+    config.stats_samples = 1 << 16  # latents for the mean and covariance of the truth
 
     config.loss = ConfigDict()
     config.loss.squares = 8.0  # weight of squared error and that of the image's gradients
     config.loss.smooth = 0.15  # of the smoothed L1 of the three
     config.loss.half = 4.0  # of the squared error at half size
-    config.loss.center = 2.0  # what a pixel in the middle of the picture weighs beyond one
+    config.loss.center = 2.0  # additional weight of a pixel in the center
 
     # Adam with a cosine for each stage.
     config.optimizer = ConfigDict()
-    config.optimizer.warmup_steps = 200  # but no more than half of a stage
-    config.optimizer.final_rate = 0.01  # as a share of the stage's peak
+    config.optimizer.warmup_steps = 200  # at most half of a stage
+    config.optimizer.final_rate = 0.01  # relative to the learning rate of the stage
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = 0.99
-    config.optimizer.clip_norm = 3.0  # bound on the norm of the gradient
-    config.optimizer.ema_decay = 0.998  # of the averaged weights, which are those that are used
+    config.optimizer.clip_norm = 3.0  # largest norm of the gradient
+    config.optimizer.ema_decay = 0.998  # of the averaged weights, which are the result
 
     # The stages, each from the averaged weights of the one before.
     config.train = ConfigDict()
     config.train.batch_size = 8  # fresh faces a step, over all devices
     config.train.resolutions = (32, 64)
     config.train.num_steps = (6_000, 18_000)
-    config.train.learning_rates = (4e-3, 3e-3)  # the peaks, after the warm-up
+    config.train.learning_rates = (4e-3, 3e-3)  # after the warm-up
     config.train.log_every = 100  # steps between lines of metrics.jsonl
-    config.train.evaluate_every = 2000  # steps between errors on held-out faces
+    config.train.evaluate_every = 2000  # steps between evaluations on held-out faces
     config.train.checkpoint_every = 500
-    config.train.keep_checkpoints = 2  # the latest ones
+    config.train.keep_checkpoints = 2  # number of latest checkpoints
     config.train.tensorboard = False  # write for TensorBoard too (extra `tensorboard`)
 
     config.evaluation = ConfigDict()
-    config.evaluation.num_faces = 1024  # held out, of which the scores are
+    config.evaluation.num_faces = 1024  # held-out faces
     return config

@@ -35,128 +35,134 @@ def get_config(arg: str = "") -> ConfigDict:
             raise ValueError(f"unknown switch {switch!r}: this config knows {', '.join(SWITCHES)}")
 
     config = ConfigDict()
-    config.seed = 0  # of everything random: initial weights and clips
-    config.generator = "faces64"  # a bundled generator, or the path of a StyleGAN2 file
+    config.seed = 0  # of all randomness: initial weights and clips
+    config.generator = "faces64"  # a registered generator, or the path or URL of a StyleGAN2 file
 
     # Directions of the latent space that move structure.
     config.directions = ConfigDict()
     config.directions.source = "scorer"  # "scorer", "sefa", "pca", "stylespace", "random", or a file of directions
-    config.directions.scorer = "judge_a"  # the judge that scores samples; another one, judge_b, scores results
+    config.directions.scorer = "judge_a"  # scorer that finds directions; another one, judge_b, evaluates results
     config.directions.method = "conditional"  # of "scorer"; or normals of hyperplanes, by "linear" or "logistic" fits
     config.directions.orthogonalise = False  # "linear" and "logistic": project normals off those of all other scores
-    config.directions.tail = 0.2  # "logistic" tells this share of the samples from as many at the other end; 0.5: all
-    config.directions.num_samples = 8192  # faces to score, and to calibrate all directions to
-    config.directions.pca_samples = 65536  # latents whose principal axes "pca" takes; any number, a batch at a time
-    config.directions.style_mixing = 0.9  # share of the faces mixed from two, to tell the layers apart; 0: all alike
-    config.directions.ridge = 1e-2  # penalty of the regression of scores on latents, relative to the latents' variance
-    config.directions.layers = (0, 6)  # first and last layer of all but "scorer", which finds them by itself
-    config.directions.channels = ()  # of "stylespace", such as "b8.conv0:12"; none: those that move their layer most
-    config.directions.num = 7  # directions to find or keep; unranked, a scorer gives one for each structure factor
-    config.directions.rank = "none"  # keep the purest candidates, as the "scorer" or the "pictures" alone tell
-    config.directions.candidates = 40  # directions to rank; a scorer and a file give what they have
+    config.directions.tail = 0.2  # of "logistic": fraction of the samples at either end to separate; 0.5: all
+    config.directions.num_samples = 8192  # faces to read factors of, and to calibrate directions with
+    config.directions.pca_samples = 65536  # of "pca": latents whose principal components are the directions
+    config.directions.style_mixing = 0.9  # fraction of faces mixed from two, which separates the layers; 0: none
+    config.directions.ridge = 1e-2  # ridge penalty of the regression on latents, relative to their variance
+    config.directions.layers = (0, 6)  # first and last layer; "scorer" finds the layers itself
+    config.directions.channels = ()  # of "stylespace", such as "b8.conv0:12"; (): the channels with the largest effect
+    config.directions.num = 7  # number of directions; without a ranking, a scorer gives one for each structure factor
+    config.directions.rank = "none"  # keep the purest candidates, ranked by "scorer" or by "pictures", without labels
+    config.directions.candidates = 40  # directions to rank; a scorer and a file have a fixed number
     config.directions.rank_faces = 32  # faces that are moved along each candidate
     config.directions.least_change = (
         0.1  # what counts as none, in population standard deviations, so that idle is not pure
     )
 
-    # Synthetic clips: latents moved along the directions.
+    # Synthetic clips: latents that move along the directions.
     config.clips = ConfigDict()
     config.clips.length = 16  # frames of a trajectory
-    config.clips.num_frames = 4  # of them, drawn at random, make a clip
-    # One kind a direction, drawn at random: "sinusoid", "random_walk", "ornstein_uhlenbeck", "spline", "pulses", "iid".
+    config.clips.num_frames = 4  # frames of a clip, drawn at random from these
+    # Kinds to draw from, for each direction: "sinusoid", "random_walk", "ornstein_uhlenbeck", "spline", "pulses", "iid".
     config.clips.trajectories = ("sinusoid", "random_walk")
-    config.clips.tau = 8.0  # their time scale, in frames
-    config.clips.amplitude = 1.0  # of the motion, in standard deviations of the population's own structure
-    config.clips.bound = 4.5  # frames further from the mean face than this, in standard deviations, are drawn back
-    config.clips.coordinates = "absolute"  # motion replaces a face's own pose; "offset": it adds to it, which leaks
-    config.clips.layers = "together"  # along one vector of W+; "each": every layer to the pose, so none keeps its own
-    config.clips.truncation_psi = 1.0  # spread of the faces; below 1 they come closer to the mean face
-    config.clips.style_mixing = 0.9  # share of faces mixed from two, so that no layer can stand for another
-    config.clips.change_face = 0.5  # augmentation: share of frames put on another face altogether, in the same motion
-    config.clips.mix_layers = 1.0  # augmentation: share of the others whose fine layers come from another face
+    config.clips.tau = 8.0  # time scale of trajectories, in frames
+    config.clips.amplitude = 1.0  # of the motion, in standard deviations of the population
+    config.clips.bound = 4.5  # largest distance of a frame from the mean face, in standard deviations
+    config.clips.coordinates = (
+        "absolute"  # the motion replaces the pose of the face; "offset": it is added, which leaks identity
+    )
+    config.clips.layers = "together"  # one direction in W+; "each": every layer is moved to the pose by itself
+    config.clips.truncation_psi = 1.0  # truncation of the faces; 1: none, 0: the mean face
+    config.clips.style_mixing = 0.9  # fraction of faces mixed from two, so that layers vary independently
+    config.clips.change_face = 0.5  # augmentation: fraction of frames shown by another face in the same pose
+    config.clips.mix_layers = 1.0  # augmentation: fraction of the others with fine layers of another face
     config.clips.mix_from = 5  # the first of the fine layers, and the first cut between the two faces
-    config.clips.noise = 0.0  # augmentation: of the fine layers, in standard deviations of the latents
-    config.clips.appearance = 0.0  # augmentation: moves along directions of appearance, in their standard deviations
-    config.clips.appearance_from = "scorer"  # those directions: of what directions.scorer reads, or a file of them
-    config.clips.classes = ()  # of a conditional generator: the classes that faces are drawn from; (): all of them
-    config.clips.stats_samples = 8192  # faces whose latents tell the mean and spread that latents are brought to
+    config.clips.noise = 0.0  # augmentation: noise on the fine layers, in standard deviations of the latents
+    config.clips.appearance = 0.0  # augmentation: motion along appearance directions, in standard deviations
+    config.clips.appearance_from = "scorer"  # the appearance directions: those of directions.scorer, or a file
+    config.clips.classes = ()  # of a conditional generator: classes to sample from; (): all
+    config.clips.stats_samples = 8192  # faces for the mean and standard deviation of the latents
 
-    # Clips purified by what a scorer reads in their pictures: far purer, and far slower to make. On a CPU let data.tile
-    # be all clips that a device makes: convolutions within a loop are slow there.
+    # Purification: clips are corrected until a scorer reads the wanted factors. They become much purer, and much slower
+    # to make. On a CPU set data.tile to the number of clips of a device, since convolutions are slow within a loop.
     config.purify = ConfigDict()
-    config.purify.scorer = "judge_a"  # never the judge of results
-    config.purify.steps = 0  # of correction, each a picture of every frame; 4 are good, 0 leaves clips as they are
-    config.purify.damping = 0.2  # of the steps, which are shorter the larger it is
-    config.purify.num_faces = 256  # whose readings tell how far each factor spreads
+    config.purify.scorer = "judge_a"  # must not be the judge of the evaluation
+    config.purify.steps = 0  # correction steps, each renders every frame; 4 suffice, 0: no purification
+    config.purify.damping = 0.2  # damping of the steps; larger values shorten them
+    config.purify.num_faces = 256  # faces for the standard deviation of the readings
 
-    # Where the clips of each step come from.
+    # The source of the clips.
     config.data = ConfigDict()
-    config.data.source = "generated"  # made as they are needed; "stored": read from what make_clips or others wrote
-    config.data.tile = 8  # clips that a device makes at a time; their bits follow from it, not from the devices
+    config.data.source = "generated"  # sampled in each step; "stored": read from a dataset that make_clips wrote
+    config.data.tile = 8  # clips that a device samples at a time; their bits depend on it, not on the devices
     config.data.directory = ""  # of stored clips: the --out of make_clips
-    config.data.dataset = "synthetic_clips"  # of stored clips: its name in TFDS
-    config.data.split = "train"  # of stored clips; TFDS's slices are understood, such as "train[:1000]"
-    config.data.threads = 2  # that read stored clips
-    config.data.prefetch = 4  # batches of stored clips that are read ahead
-    config.data.clips_per_shard = 1024  # that make_clips writes into a file; a killed run loses one file at most
+    config.data.dataset = "synthetic_clips"  # of stored clips: name of the TFDS dataset
+    config.data.split = "train"  # of stored clips: a TFDS split, such as "train[:1000]"
+    config.data.threads = 2  # threads that read stored clips
+    config.data.prefetch = 4  # batches of stored clips to read ahead
+    config.data.clips_per_shard = 1024  # clips in a file of make_clips; a killed run loses at most one file
 
     # The autoencoder.
     config.model = ConfigDict()
-    config.model.appearance_dim = 256  # wide enough for two faces mixed
-    config.model.structure_dim = 32  # narrow: what does not fit cannot leak in
-    config.model.embed_dim = 32  # of each latent layer, before the layers meet
-    config.model.width = 512  # of the trunks
+    config.model.appearance_dim = 256  # enough for two mixed faces
+    config.model.structure_dim = 32  # small, so that appearance cannot leak in
+    config.model.embed_dim = 32  # embedding of each latent layer
+    config.model.width = 512  # width of the trunks
     config.model.num_blocks = 3  # residual blocks in the encoder, and in the decoder
-    config.model.dtype = "float32"  # in which the trunks take their products; "bfloat16": all else stays float32
-    config.model.learn_temperature = False  # train the temperatures of the contrasts too, from those below on
+    config.model.dtype = "float32"  # dtype of the trunks; everything else is float32
+    config.model.learn_temperature = False  # train the temperatures of the contrasts, starting from those below
 
-    # The objective: weights of its parts, and what shapes the contrasts.
+    # The objective: weights of the losses, and options of the contrasts.
     config.loss = ConfigDict()
     config.loss.weights = ConfigDict()
-    config.loss.weights.reconstruction = 1.0  # both codes of a frame give it back
+    config.loss.weights.reconstruction = 1.0  # each frame from its own codes
     config.loss.weights.swap = 1.0  # ... with the appearance of another frame of the clip
     config.loss.weights.cross_swap = 1.0  # ... and the structure of the frame's augmented version
     config.loss.weights.appearance_contrast = 0.1
     config.loss.weights.structure_contrast = 0.1
-    config.loss.weights.appearance_ratio = 0.0  # of appearance's variance within clips to that over the batch
-    config.loss.weights.image = 0.0  # pixels through the frozen generator; at 0 it is not even compiled
-    config.loss.least_temperature = 0.01  # of learnt temperatures, see model.learn_temperature
+    config.loss.weights.appearance_ratio = 0.0  # variance of appearance within clips, relative to the total
+    config.loss.weights.image = 0.0  # of images of the frozen generator; 0: not compiled
+    config.loss.least_temperature = 0.01  # lower bound of learned temperatures
     config.loss.appearance_contrast = ConfigDict()
     config.loss.appearance_contrast.temperature = 0.1
     config.loss.appearance_contrast.form = "supcon_out"  # "supcon_in", "nt_xent", "decoupled", "triplet": contrast.py
-    config.loss.appearance_contrast.block_size = 0  # frames at a time, when all pairs outgrow the memory; 0: all
+    config.loss.appearance_contrast.block_size = 0  # anchors at a time, to save memory; 0: all
     config.loss.structure_contrast = ConfigDict()
     config.loss.structure_contrast.temperature = 0.1
-    config.loss.structure_contrast.form = "supcon_out"  # as above; with one positive each, the first three are the same
-    config.loss.structure_contrast.block_size = 0  # as above, of frames and augmented frames together
-    config.loss.structure_contrast.negatives = "clip"  # frames pushed away: of the same "clip", of the "batch", "both"
-    config.loss.structure_contrast.min_gap = 0.3  # nearer frames are no negatives; RMS over directions, in their std
+    config.loss.structure_contrast.form = "supcon_out"  # as above; with one positive, the first three are equal
+    config.loss.structure_contrast.block_size = 0  # as above
+    config.loss.structure_contrast.negatives = (
+        "clip"  # negatives: frames of the same "clip", of other clips ("batch"), or "both"
+    )
+    config.loss.structure_contrast.min_gap = (
+        0.3  # least distance of negatives: RMS over directions, in standard deviations
+    )
 
     # AdamW.
     config.optimizer = ConfigDict()
-    config.optimizer.learning_rate = 1e-3  # the peak, after the warm-up; a cosine leads it to 0
+    config.optimizer.learning_rate = 1e-3  # after the warm-up; then cosine decay to 0
     config.optimizer.warmup_steps = 500
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = 0.99
     config.optimizer.weight_decay = 1e-4  # of kernels
-    config.optimizer.clip_norm = 1.0  # bound on the norm of the gradient
-    config.optimizer.ema_decay = 0.999  # of the averaged parameters, which are those that are used
+    config.optimizer.clip_norm = 1.0  # largest norm of the gradient
+    config.optimizer.ema_decay = 0.999  # of the averaged parameters, which inference uses
 
     config.train = ConfigDict()
     config.train.batch_size = 64  # clips a step, over all devices
     config.train.num_steps = 6000
     config.train.log_every = 50  # steps between lines of metrics.jsonl
     config.train.checkpoint_every = 1000
-    config.train.keep_checkpoints = 3  # the latest ones
-    config.train.accumulate = 1  # parts of a batch, one after the other; a contrast sees those of its own part alone
+    config.train.keep_checkpoints = 3  # number of latest checkpoints
+    config.train.accumulate = 1  # parts of a batch, computed one after the other; contrasts are within a part
     config.train.tensorboard = False  # write for TensorBoard too (extra `tensorboard`)
     config.train.profile_steps = (0, 0)  # first and last step to trace into the workdir's profile/; (0, 0): none
 
-    # How the result is judged.
+    # Evaluation.
     config.evaluation = ConfigDict()
-    config.evaluation.seed = 1  # of all held-out faces
-    config.evaluation.judge = "judge_b"  # reads the factors of results; another than the scorer of directions
-    config.evaluation.batch_size = 64  # pictures in memory at a time
+    config.evaluation.seed = 1  # of the held-out faces
+    config.evaluation.judge = "judge_b"  # scorer of the results; must not be directions.scorer
+    config.evaluation.batch_size = 64  # images rendered at a time
     config.evaluation.num_pairs = 1024  # of a source and a driving face, for the transfer exam
     config.evaluation.num_selection_pairs = 256  # other pairs, on which the best layer split is chosen
     config.evaluation.num_readout_faces = 4096  # for the linear readout of factors from latents

@@ -11,7 +11,7 @@
                the truth that they were taught: 22.6 dB of 27.0, R^2 read by judge_b 0.78 of 0.90. The bundled
                generator is the one from before.
 
-The same command again goes on. `gpu` stops after nine minutes by itself: repeat it until it says that it is done.
+Run the same command again to resume. `gpu` stops after nine minutes: repeat it until training is done.
 
 Switches, after a colon and separated by commas (`gan_faces64.py:gpu,scratch`):
     gpu       a larger batch and discriminator, bfloat16, pieces of nine minutes: not measured yet
@@ -31,7 +31,7 @@ def get_config(arg: str = "") -> ConfigDict:
             raise ValueError(f"unknown switch {switch!r}: this config knows {', '.join(SWITCHES)}")
 
     config = ConfigDict()
-    config.seed = 0  # of everything random: new weights, the order of images, every step
+    config.seed = 0  # of all randomness: initial weights, the order of images, every step
     config.resolution = 64  # of images, in pixels
     config.channels = 3  # 3 for colour, 1 for grey, 4 for colour with transparency
     config.init = (
@@ -43,11 +43,11 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data = ConfigDict()
     config.data.source = "parametric_faces"  # a name, a folder of images, or tfds:NAME[:SPLIT]
     config.data.mirror = False  # show each image flipped half of the time
-    config.data.background = "white"  # what shows through transparent parts of stored images
-    config.data.unreadable = "refuse"  # of a folder's files: "refuse" to start, or "skip" them
+    config.data.background = "white"  # color behind transparent pixels of stored images
+    config.data.unreadable = "refuse"  # files that cannot be read: "refuse" to start, or "skip" them
     config.data.directory = ""  # of TFDS datasets; "" for TFDS' own
     config.data.workers = 4  # threads that read stored images
-    config.data.prefetch = 2  # batches that they read ahead
+    config.data.prefetch = 2  # batches to read ahead
 
     # New networks; arguments of stylegan2_flax.Generator and Discriminator. One that is loaded keeps its own.
     config.generator = ConfigDict()
@@ -58,20 +58,20 @@ def get_config(arg: str = "") -> ConfigDict:
     config.discriminator = ConfigDict()
     config.discriminator.channel_base = 1024
     config.discriminator.channel_max = 96
-    config.discriminator.conv_clamp = 256  # keeps half precision finite
+    config.discriminator.conv_clamp = 256  # prevents overflow in half precision
     config.discriminator.num_fp16_res = 4  # the highest resolutions, which compute in train.dtype
     config.discriminator.epilogue_kwargs = ConfigDict({"mbstd_group_size": 4})
 
     config.loss = ConfigDict()
-    config.loss.style_mixing = 0.9  # share of batches whose latents are mixed from two
+    config.loss.style_mixing = 0.9  # fraction of batches with style mixing
     config.loss.r1 = ConfigDict()
     config.loss.r1.gamma = 0.05  # weight of the discriminator's gradient penalty; 0: none
-    config.loss.r1.interval = 16  # steps from one to the next
+    config.loss.r1.interval = 16  # steps between penalties
     config.loss.path_length = ConfigDict()
     config.loss.path_length.weight = 0.0  # of the generator's path length penalty; 0: none
     config.loss.path_length.interval = 4
     config.loss.path_length.decay = 0.01  # of the running mean of path lengths
-    config.loss.path_length.batch_shrink = 2  # it is taken on a batch smaller by this
+    config.loss.path_length.batch_shrink = 2  # divisor of the batch size for the penalty
 
     # Adam.
     config.optimizer = ConfigDict()
@@ -80,44 +80,44 @@ def get_config(arg: str = "") -> ConfigDict:
     config.optimizer.generator = ConfigDict({"learning_rate": 0.0003})
     config.optimizer.discriminator = ConfigDict({"learning_rate": 0.002})
 
-    # The average of the generator, which is what is used.
+    # The averaged generator, which inference uses.
     config.ema = ConfigDict()
-    config.ema.kimg = 5.0  # its half-life, in thousands of images
-    config.ema.rampup = 0.0  # a new generator's half-life is at most this share of the images seen; 0: no such bound
+    config.ema.kimg = 5.0  # half-life, in thousands of images
+    config.ema.rampup = 0.0  # upper bound of the half-life, as a fraction of the images seen; 0: none
 
     # Augmentation of what the discriminator sees.
     config.augment = ConfigDict()
     config.augment.mode = "off"  # "ada" adapts its probability, "fixed" keeps it; faces drawn anew each time need none
     config.augment.pipeline = "bgc"  # "blit", "geom", "color", "bg", "bgc"
-    config.augment.p = 0.0  # the probability of each transform, at first
-    config.augment.target = 0.6  # the mean sign of D(real) that "ada" steers at
-    config.augment.interval = 4  # steps from one adaptation to the next
-    config.augment.kimg = 500.0  # thousands of images in which the probability may move from 0 to 1
+    config.augment.p = 0.0  # initial probability of each transform
+    config.augment.target = 0.6  # target of "ada" for the mean sign of D(real)
+    config.augment.interval = 4  # steps between updates of the probability
+    config.augment.kimg = 500.0  # thousands of images in which the probability can change from 0 to 1
 
     config.train = ConfigDict()
     config.train.batch_size = 16  # images a step, over all devices
     config.train.dtype = "float32"  # what the high resolutions compute in: "float32", "bfloat16", "float16"
-    config.train.remat = False  # compute activations again for gradients: slower, in less memory
-    config.train.total_kimg = 24.0  # thousands of images to learn from
-    config.train.alone_kimg = 8.0  # thousands of images during which a new discriminator learns alone
-    config.train.max_minutes = 0.0  # stop after so many, with a checkpoint to go on from; 0: no such bound
+    config.train.remat = False  # recompute activations in gradients: slower, less memory
+    config.train.total_kimg = 24.0  # length of training, in thousands of images
+    config.train.alone_kimg = 8.0  # thousands of images with updates of the discriminator only
+    config.train.max_minutes = 0.0  # stop after this time, with a checkpoint; 0: no limit
     config.train.log_kimg = 0.5  # between lines of metrics.jsonl
     config.train.checkpoint_kimg = 4.0
-    config.train.keep_checkpoints = 2  # the latest ones
+    config.train.keep_checkpoints = 2  # number of latest checkpoints
     config.train.profile_steps = (0, 0)  # first and last step to trace into WORKDIR/profile; (0, 0): none
     config.train.tensorboard = False  # write for TensorBoard too; needs tensorboardX
 
-    # What the run shows: a grid of images, and both networks in files of their own.
+    # Snapshots: a grid of images, and files of both networks.
     config.snapshot = ConfigDict()
-    config.snapshot.kimg = 4.0  # between one and the next
+    config.snapshot.kimg = 4.0  # thousands of images between snapshots
     config.snapshot.rows = 4
     config.snapshot.columns = 8
 
     # The Fréchet distance to real images; the generator with the best one is kept.
     config.score = ConfigDict()
-    config.score.features = "faces_judge"  # whose features: a name, or inception:PATH of your weights; "" for no score
+    config.score.features = "faces_judge"  # a registered network, or inception:PATH; "": no score
     config.score.kimg = 4.0
-    config.score.num_samples = 4096  # of each side; scores of other numbers do not compare
+    config.score.num_samples = 4096  # real and generated images; compare scores of equal numbers only
     config.score.batch_size = 64
 
     if "gpu" in switches:

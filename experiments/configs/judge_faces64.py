@@ -7,8 +7,8 @@
     minutes    23 for `a`, 44 for `b`
     expect     R^2 of at least 0.95 for every factor, on 4,096 held-out renders (the cards in disentangle_jax/assets)
 
-The same command again goes on. The two are of other seeds and widths, so that `a`, which scores directions, is another
-network than `b`, which scores results.
+Run the same command again to resume. The two have different seeds and widths, so that `a`, which finds directions, is
+not the network that evaluates results, `b`.
 """
 
 from ml_collections import ConfigDict
@@ -17,7 +17,7 @@ WIDTHS = {"a": (32, 64, 96, 128), "b": (24, 48, 112, 160)}
 
 
 def get_config(arg: str = "a") -> ConfigDict:
-    """The recipe of judge `a` or `b`."""
+    """The config of judge `a` or `b`."""
     if arg not in WIDTHS:
         raise ValueError(f"unknown judge {arg!r}: this config knows {', '.join(WIDTHS)}")
     config = ConfigDict()
@@ -26,25 +26,25 @@ def get_config(arg: str = "a") -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.widths = WIDTHS[arg]  # channels of the four convolutions
-    config.model.hidden = 160  # units of the layer behind them
+    config.model.hidden = 160  # units of the hidden layer
 
     config.images = ConfigDict()
-    config.images.blur = 1.0  # at most: the share of a 3 x 3 binomial blur
-    config.images.noise = 0.06  # at most: the standard deviation of Gaussian noise
+    config.images.blur = 1.0  # largest weight of a 3 x 3 binomial blur
+    config.images.noise = 0.06  # largest standard deviation of Gaussian noise
 
     # AdamW.
     config.optimizer = ConfigDict()
-    config.optimizer.learning_rate = 1.5e-3  # the peak, after the warm-up; a cosine leads it to 0
+    config.optimizer.learning_rate = 1.5e-3  # after the warm-up; then cosine decay to 0
     config.optimizer.warmup_steps = 200
     config.optimizer.weight_decay = 1e-3
-    config.optimizer.clip_norm = 1.0  # bound on the norm of the gradient
+    config.optimizer.clip_norm = 1.0  # largest norm of the gradient
 
     config.train = ConfigDict()
     config.train.batch_size = 64  # fresh faces a step, over all devices
     config.train.num_steps = 3500
     config.train.log_every = 100  # steps between lines of metrics.jsonl
     config.train.checkpoint_every = 250
-    config.train.keep_checkpoints = 2  # the latest ones
+    config.train.keep_checkpoints = 2  # number of latest checkpoints
     config.train.tensorboard = False  # write for TensorBoard too (extra `tensorboard`)
     config.train.profile_steps = (0, 0)  # first and last step to trace into the workdir's profile/; (0, 0): none
 

@@ -246,7 +246,9 @@ class Discriminator(nnx.Module):
                 **kwargs,
             }
         )
-        self.c_dim, self.img_resolution, self.img_channels = c_dim, img_resolution, img_channels
+        self.c_dim = c_dim
+        self.img_resolution = img_resolution
+        self.img_channels = img_channels
         self.resolutions = tuple(reversed(channels))
         self._half_from = half_precision_from(img_resolution, num_fp16_res)
         for resolution in self.resolutions[:-1]:

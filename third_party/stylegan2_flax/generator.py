@@ -50,7 +50,9 @@ class Generator(nnx.Module):
         check_sizes(z_dim=z_dim)
         mapping_kwargs = checked_keywords(MappingNetwork, "mapping_kwargs", mapping_kwargs)
         synthesis_kwargs = checked_keywords(SynthesisNetwork, "synthesis_kwargs", synthesis_kwargs)
-        self.z_dim, self.c_dim, self.w_dim = z_dim, c_dim, w_dim
+        self.z_dim = z_dim
+        self.c_dim = c_dim
+        self.w_dim = w_dim
         self.img_resolution, self.img_channels = img_resolution, img_channels
         # As JSON, since static attributes of a module must be hashable.
         self._kwargs_json = json.dumps({"mapping_kwargs": mapping_kwargs, "synthesis_kwargs": synthesis_kwargs})

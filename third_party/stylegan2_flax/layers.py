@@ -63,7 +63,10 @@ class Conv2dLayer(nnx.Module):
         conv_clamp: Number | None = None,
         rngs: nnx.Rngs,
     ):
-        self.activation, self.up, self.down, self.conv_clamp = activation, up, down, conv_clamp
+        self.activation = activation
+        self.up = up
+        self.down = down
+        self.conv_clamp = conv_clamp
         self.weight = nnx.Param(jax.random.normal(rngs.params(), (out_channels, in_channels, kernel_size, kernel_size)))
         self.bias = nnx.Param(jnp.zeros((out_channels,))) if bias else None
         self.resample_filter = filter_buffer(resample_filter)
@@ -102,7 +105,10 @@ class SynthesisLayer(nnx.Module):
         conv_clamp: Number | None = None,
         rngs: nnx.Rngs,
     ):
-        self.up, self.use_noise, self.activation, self.conv_clamp = up, use_noise, activation, conv_clamp
+        self.up = up
+        self.use_noise = use_noise
+        self.activation = activation
+        self.conv_clamp = conv_clamp
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1.0, rngs=rngs)
         self.weight = nnx.Param(jax.random.normal(rngs.params(), (out_channels, in_channels, kernel_size, kernel_size)))
         self.bias = nnx.Param(jnp.zeros((out_channels,)))

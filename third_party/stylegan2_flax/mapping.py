@@ -70,7 +70,11 @@ class MappingNetwork(nnx.Module):
         if input_norm not in _INPUT_NORMS:
             raise ValueError(f"input_norm must be one of {', '.join(_INPUT_NORMS)}, got {input_norm!r}")
         ops.activation_gain(activation)
-        self.z_dim, self.c_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, c_dim, w_dim, num_ws, num_layers
+        self.z_dim = z_dim
+        self.c_dim = c_dim
+        self.w_dim = w_dim
+        self.num_ws = num_ws
+        self.num_layers = num_layers
         self.w_avg_beta, self.input_norm = w_avg_beta, input_norm
         if c_dim > 0:
             self.embed = FullyConnectedLayer(c_dim, embed_features, rngs=rngs)

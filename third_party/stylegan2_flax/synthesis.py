@@ -173,7 +173,9 @@ class SynthesisNetwork(nnx.Module):
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {kernel_size}")
         ops.activation_gain(activation)
-        self.w_dim, self.img_resolution, self.img_channels = w_dim, img_resolution, img_channels
+        self.w_dim = w_dim
+        self.img_resolution = img_resolution
+        self.img_channels = img_channels
         channels = channels_of_resolutions(img_resolution, channel_base, channel_max)
         self.resolutions = tuple(channels)
         self.num_ws = 2 * len(self.resolutions)

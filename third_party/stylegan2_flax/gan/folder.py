@@ -43,7 +43,9 @@ class Folder:
     """
 
     def __init__(self, folder: Path, resolution: int, channels: int, background: str, unreadable: str, workers: int):
-        self._resolution, self._channels, self._background = resolution, channels, background
+        self._resolution = resolution
+        self._channels = channels
+        self._background = background
         self._skips = unreadable == "skip"
         self._damaged = set[Path]()
         self._lock = threading.Lock()

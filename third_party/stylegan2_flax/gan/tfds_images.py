@@ -27,7 +27,9 @@ class TfdsImages:
     """
 
     def __init__(self, name: str, split: str, directory: str, resolution: int, channels: int, background: str):
-        self._resolution, self._channels, self._background = resolution, channels, background
+        self._resolution = resolution
+        self._channels = channels
+        self._background = background
         try:
             self._source: Any = tfds.data_source(name, split=split, data_dir=directory or None)
         except Exception as error:  # TFDS has no common base class of errors; its message lists all known names
