@@ -63,7 +63,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.clips = ConfigDict()
     config.clips.length = 16  # frames of a trajectory
     config.clips.num_frames = 4  # frames of a clip, drawn at random from these
-    # Drawn at random for each direction, from "sinusoid", "random_walk", "ornstein_uhlenbeck", "spline", "pulses", "iid".
+    # Drawn for each direction at random: "sinusoid", "random_walk", "ornstein_uhlenbeck", "spline", "pulses", "iid".
     config.clips.trajectories = ("sinusoid", "random_walk")
     config.clips.tau = 8.0  # time scale of trajectories, in frames
     config.clips.amplitude = 1.0  # of the motion, in standard deviations of the population
