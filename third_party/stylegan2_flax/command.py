@@ -1,7 +1,7 @@
-"""What all commands (`python -m X`) share: their flags and help, and one place that decides how an error is told.
+"""What all commands (`python -m X`) share: flags, help and error messages.
 
-An error that the user can mend is one line on stderr and exit code 1. Anything else is a fault of the program: its
-traceback, a request to report it, and exit code 70. Ctrl-C is one line and exit code 130.
+Errors of the user are one line on stderr and exit code 1. Other errors are bugs: a traceback, a request to report it,
+and exit code 70. Ctrl-C is one line and exit code 130.
 """
 
 import dis
@@ -27,7 +27,7 @@ MEMORY = (
     "lower the batch size (train.batch_size in a training, --batch or evaluation.batch_size elsewhere); a training may "
     "also raise train.accumulate, or set block_size of its contrasts"
 )
-"""What helps when the memory of a device or of the host is exhausted."""
+"""Advice for when the memory of a device or of the host is exhausted."""
 
 
 def run(
@@ -94,7 +94,7 @@ def keep_compiled() -> None:
 
 
 def usage(flag_values: flags.FlagValues) -> str:
-    """The documentation of the program, then its own flags."""
+    """The docstring of the program, and its own flags."""
     lines = [(sys.modules["__main__"].__doc__ or "").strip(), "", "Flags:"]
     for name, flag in sorted((name, flag_values[name]) for name in flag_values):
         default = "" if flag.default is None else f" (default: {flag.default_as_str})"
@@ -103,7 +103,7 @@ def usage(flag_values: flags.FlagValues) -> str:
 
 
 def parse(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
-    """Parse the flags; give what is left over.
+    """Parse the flags. Returns the remaining arguments.
 
     Raises:
         absl.flags.Error: a flag is unknown, missing or has a wrong value.
@@ -128,12 +128,12 @@ def parse(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Turn whatever error the body meets into an exit with a message; see the top of this file.
+    """Turn errors of the body into an exit with a message; see the top of this file.
 
     Raises:
-        SystemExit: the body met an error, or was interrupted.
+        SystemExit: the body raised an error, or was interrupted.
     """
-    jax.config.update("jax_traceback_filtering", "off")  # for a report, and for `is_deliberate`
+    jax.config.update("jax_traceback_filtering", "off")  # for bug reports, and for `is_deliberate`
     try:
         yield
     except Stopped as stop:
@@ -152,7 +152,7 @@ def exit_on_error() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str | None:
-    """What to tell the user of an error that the user can mend; None for a fault of the program."""
+    """The message for an error of the user; None for a bug."""
     text = str(error)
     first = text.strip().split("\n")[0]
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
@@ -169,7 +169,7 @@ def explain(error: BaseException) -> str | None:
             "Install what drives it, such as disentangle_jax[cuda] or disentangle_jax[tpu], or unset JAX_PLATFORMS"
         )
     if isinstance(error, flags.Error | app.UsageError):
-        return _of_flags(first)
+        return _explain_flags(first)
     if is_deliberate(error):
         return text
     return first if isinstance(error, OSError | ImportError | FloatingPointError) else None
@@ -202,8 +202,8 @@ def _leave(code: str | int | None) -> NoReturn:
 _GRACE = 3.0  # seconds
 
 
-def _of_flags(text: str) -> str:
-    """A flag's error, and how the command is called."""
+def _explain_flags(text: str) -> str:
+    """The message for an error of flags, with an example of the command."""
     missing = re.findall(r"Flag (--\S+) must have a value other than None", text)
     reason = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing" if missing else text
     example = re.search("python -m .*", sys.modules["__main__"].__doc__ or "")
@@ -211,7 +211,7 @@ def _of_flags(text: str) -> str:
 
 
 def is_deliberate(error: BaseException) -> bool:
-    """Whether it is an error that this program raised for the user to read: by a `raise` of its own, not by a slip."""
+    """Whether an error was raised for the user to read: by a `raise` statement in this project, not by a bug."""
     if not isinstance(error, ValueError | OSError | ImportError | FloatingPointError):
         return False
     last = _innermost(error)
@@ -222,7 +222,7 @@ def is_deliberate(error: BaseException) -> bool:
 
 
 def _raised_in(error: BaseException) -> str:
-    """Name of the module."""
+    """The name of the module that raised an error."""
     last = _innermost(error)
     return "" if last is None else last.tb_frame.f_globals.get("__name__", "")
 
@@ -253,7 +253,7 @@ _FOREIGN = set(sys.stdlib_module_names) | {
     "tensorflow_datasets",
     "tensorstore",
 }
-"""Where a ValueError means that this program called a library wrongly."""
+"""Modules whose ValueErrors are bugs of the caller, that is, of this project."""
 
 
 def _say(message: str) -> None:
