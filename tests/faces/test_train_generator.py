@@ -35,7 +35,7 @@ def learn(config, monkeypatch):
     """The weights at the end of a run in a folder, of plain pictures."""
     written = []
     monkeypatch.setattr(distillation, "render", plain)
-    monkeypatch.setattr(train_generator, "write", lambda generator, truth, weights, *_: written.append(weights))
+    monkeypatch.setattr(train_generator, "write_results", lambda generator, truth, weights, *_: written.append(weights))
 
     def run(folder):
         train_generator.run(config, folder)
