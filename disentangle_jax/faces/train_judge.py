@@ -31,7 +31,7 @@ from stylegan2_flax.run import config_flag, config_rules, parallel
 from stylegan2_flax.run.config_record import record_config
 from stylegan2_flax.run.config_rules import at_least, between, each, file_name, positive
 from stylegan2_flax.run.lock import locked
-from stylegan2_flax.run.loop import Schedule, Trainer, train
+from stylegan2_flax.run.loop import SCHEDULE_FIELDS, Schedule, Trainer, train
 from stylegan2_flax.run.recorder import check_tensorboard
 
 FLAGS = flags.FlagValues()
@@ -58,15 +58,7 @@ RULES = config_rules.TRAIN | {
     "evaluation.seed": at_least(0),
     "evaluation.num_faces": at_least(2),
 }
-MAY_CHANGE = (
-    "train.num_steps",
-    "train.log_every",
-    "train.checkpoint_every",
-    "train.keep_checkpoints",
-    "train.profile_steps",
-    "train.tensorboard",
-    "evaluation.",
-)
+MAY_CHANGE = (*SCHEDULE_FIELDS, "evaluation.")
 
 
 class TrainState(NamedTuple):

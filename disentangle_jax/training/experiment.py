@@ -15,17 +15,12 @@ from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.config_record import record_config, undo_on_error
 from stylegan2_flax.run.lock import locked
-from stylegan2_flax.run.loop import Schedule, train
+from stylegan2_flax.run.loop import SCHEDULE_FIELDS, Schedule, train
 from stylegan2_flax.run.recorder import check_tensorboard
 
 MAY_CHANGE = (
     "generator",
-    "train.num_steps",
-    "train.log_every",
-    "train.checkpoint_every",
-    "train.keep_checkpoints",
-    "train.profile_steps",
-    "train.tensorboard",
+    *SCHEDULE_FIELDS,
     "data.directory",
     "data.threads",
     "data.prefetch",

@@ -61,6 +61,10 @@ class Schedule:
         return cls(**{name: config[name] for name in cls.__dataclass_fields__ if name in config})
 
 
+SCHEDULE_FIELDS = tuple(f"train.{name}" for name in Schedule.__dataclass_fields__)
+"""The config fields of a schedule, which a resumed run may change."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Action(Generic[State]):
     """Something to do with the state at regular intervals, such as an evaluation.
