@@ -1,4 +1,4 @@
-"""Reading and writing networks. One module for each format; `load` finds out which one a file is."""
+"""Reading and writing of networks. One module for each format; `load` detects the format of a file."""
 
 from stylegan2_flax.checkpoints.load import load
 from stylegan2_flax.checkpoints.network_data import CheckpointError

@@ -49,7 +49,7 @@ def recognises(head: bytes) -> bool:
 
 
 def read(data: bytes, which: str | None = None) -> NetworkData:
-    """The network of a file. which: "G_ema" or "G" for a generator, "D" for a discriminator, None for either.
+    """Read a network from a file. which: "G_ema" or "G" for a generator, "D" for a discriminator, None for either.
 
     Raises ImportError where h5py is missing, and CheckpointError for a file that cannot be used.
     """
@@ -108,7 +108,7 @@ def _discriminator_table(given: Mapping[str, np.ndarray]) -> Table:
 
 
 def _resolutions(given: Mapping[str, np.ndarray], network: str) -> list[int]:
-    """Those of the network's blocks from 8 px on, until one is missing."""
+    """The resolutions of the network's blocks, from 8 px up to the first missing one."""
     groups = _groups(given)
     resolutions = [4 * 2**i for i in range(1, MAX_BLOCKS + 1)]
     return list(itertools.takewhile(lambda size: f"{network}/block_{size}x{size}" in groups, resolutions))
@@ -188,7 +188,7 @@ def _datasets(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _walk(group: Any, prefix: str, visited: Iterator[int]) -> Iterator[tuple[str, Any]]:
-    """The arrays of networks in a group and those within it. Links can lead out of the file, and round in circles."""
+    """The arrays of networks in a group and those within it. Links, which may lead anywhere, are skipped."""
     import h5py
 
     for name in group:

@@ -1,4 +1,4 @@
-"""What the readers of other programs' layouts share: translated names, and constructor arguments from shapes."""
+"""Shared code of the readers: translation of names, and constructor arguments from shapes."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -11,10 +11,10 @@ from stylegan2_flax import ops
 from stylegan2_flax.checkpoints.network_data import CheckpointError, NetworkData, resample_filters
 
 Change = Callable[[np.ndarray], np.ndarray]
-"""From an array as it stands in the file to ours; ValueError where it does not have the right number of axes."""
+"""Converts an array of a file to this package's layout. Raises ValueError for a wrong number of axes."""
 
 MAX_BLOCKS = 10
-"""Doublings from 4 px on: more than 4096 px is no network that anyone has published."""
+"""Largest number of doublings from 4 px. No published network has more than 4096 px."""
 
 MAX_MAPPING_LAYERS = 100
 
@@ -24,7 +24,7 @@ _MAX_LISTED = 8
 
 
 def count(names: Collection[Any], pattern: str, start: int, most: int) -> int:
-    """How many of the names that the pattern makes from `start` on there are, until one is missing."""
+    """The number of consecutive names of the pattern, from `start` up to the first missing one."""
     end = start
     while end - start < most and pattern.format(end) in names:
         end += 1
@@ -32,7 +32,7 @@ def count(names: Collection[Any], pattern: str, start: int, most: int) -> int:
 
 
 def translate(given: Mapping[Any, Any], table: Mapping[str, tuple[str, Change]]) -> dict[str, np.ndarray]:
-    """The given arrays under this package's names and in its shapes.
+    """Rename the arrays, and convert them to this package's shapes.
 
     table: from each name in the file to ours and the change of shape.
     Raises CheckpointError for names that are missing or not in the table, and for arrays of other dimensions.
@@ -160,6 +160,6 @@ def _sizes(arrays: Mapping[str, np.ndarray], name: str, dimensions: int) -> tupl
 
 
 def listed(names: Collection[Any]) -> str:
-    """The names in a sentence, no more than fit one."""
+    """The names as text; only the first ones of a long list."""
     shown = [f"{name!s:.80}" for name in sorted(map(str, names))[:_MAX_LISTED]]
     return ", ".join(shown) + (f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else "")

@@ -1,4 +1,4 @@
-"""One call that loads any published checkpoint, from a file or a URL; what it is, its content tells."""
+"""`load`: loads any published checkpoint from a file or a URL. The format is detected from the content."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, overload
@@ -45,7 +45,7 @@ def load(source: Source, which: str | None) -> Generator | Discriminator: ...
 
 
 def load(source: Source, which: str | None = None) -> Generator | Discriminator:
-    """Loads a network from a checkpoint; weights become float32.
+    """Load a network from a checkpoint. Weights become float32.
 
     source: a path; a URL of any kind that fsspec knows (https://, s3://, gs://, simplecache::https://, ...), which
     needs fsspec; or hf://owner/name/file or hf://owner/name@revision/file, which needs huggingface_hub.
@@ -60,7 +60,7 @@ def load(source: Source, which: str | None = None) -> Generator | Discriminator:
 
 
 def load_as(source: Source, which: str | None = None) -> tuple[str, Generator | Discriminator]:
-    """The name of the source's format, and the network. Arguments and errors are those of `load`."""
+    """Load a network, and return it after the name of its format. For arguments and errors see `load`."""
     if which is not None and which not in NETWORKS:
         raise ValueError(f"which must be one of {', '.join(NETWORKS)}, got {which!r}")
     try:
@@ -80,7 +80,7 @@ def _read(data: bytes, which: str | None) -> tuple[str, NetworkData]:
 
 
 def _read_safetensors(data: bytes, which: str | None) -> NetworkData:
-    """A file of this package, or a state dict in rosinality's layout: the names of the arrays tell."""
+    """Read a file of this package, or a state dict in rosinality's layout, detected by the names of its arrays."""
     header = safetensors.checked_header(data)
     if safetensors.is_own(header) or not rosinality.recognises(dict.fromkeys(header)):  # by the names alone
         return safetensors.read(data, which)
@@ -110,7 +110,7 @@ def _read_arrays(content: Any, which: str | None) -> NetworkData:
 
 
 def _check_numbers(network: NetworkData) -> None:
-    """Every array must hold finite numbers: one NaN makes all images NaN."""
+    """Raise CheckpointError if an array is not finite, since one NaN makes all images NaN."""
     for name, array in network.arrays.items():
         if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
             raise CheckpointError(f"{name} is no array of real numbers, but of {array.dtype}")
@@ -121,7 +121,7 @@ def _check_numbers(network: NetworkData) -> None:
 
 
 def description(head: bytes) -> str:
-    """What else a file that is no checkpoint may be, and what to do about it."""
+    """A hint about a file that is not a checkpoint."""
     text = head[:512].lstrip().lower()
     if not head:
         return "the file is empty"

@@ -1,4 +1,4 @@
-"""What every reader makes of a file: the arguments and arrays of one network, not yet built."""
+"""`NetworkData`: the arguments and arrays of one network, which every reader returns."""
 
 import re
 import textwrap
@@ -17,7 +17,7 @@ from stylegan2_flax.resample import Number
 
 
 class CheckpointError(ValueError):
-    """A file that cannot be used as a network: damaged, hostile, of another format, or of another architecture."""
+    """A file does not hold a network: it is damaged, hostile, or of another format or architecture."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class NetworkData:
         _check_arguments(self.kind, self.init_kwargs, _ARGUMENTS[self.kind])
 
     def build(self) -> Generator | Discriminator:
-        """The network. Raises CheckpointError where arguments and arrays do not fit each other."""
+        """Create the network. Raises CheckpointError if arguments and arrays do not fit."""
         try:
             return from_state_dict(self.arrays, kind=self.kind, **self.init_kwargs)
         except ValueError as error:

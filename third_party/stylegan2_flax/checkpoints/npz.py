@@ -1,4 +1,4 @@
-"""NumPy's `.npz` archives, read within the bounds that their size sets, and nothing unpickled."""
+"""Reading of NumPy's `.npz` archives, with bounds on memory and without unpickling."""
 
 import io
 import math
@@ -20,7 +20,7 @@ def recognises(head: bytes) -> bool:
 
 
 def read_npz(data: bytes) -> dict[str, np.ndarray]:
-    """The archive's arrays by their names. Raises CheckpointError, and nothing else, for one that cannot be read."""
+    """Read the arrays of an archive by name. Raises CheckpointError, and no other error, if it cannot be read."""
     budget = Budget(len(data))
     check_directory(memoryview(data))
     try:

@@ -1,4 +1,4 @@
-"""NumPy arrays, numbers and dtypes as they stand in pickles, made from their descriptions."""
+"""NumPy arrays, numbers and dtypes in pickles, created from descriptions of their constructor calls."""
 
 import math
 import re
@@ -24,7 +24,7 @@ _MAX_CLAIM = 2**40
 
 @dataclass
 class Budget:
-    """How many bytes the arrays of one file may come to, so that a small file cannot claim gigabytes.
+    """A bound on the bytes of all arrays of a file, so that a small file cannot allocate gigabytes.
 
     Twice the file's size: pickles of protocol 2 are decoded first, and bfloat16 becomes float32.
     """
@@ -40,7 +40,7 @@ class Budget:
 
 
 def to_array(value: Any, budget: Budget) -> np.ndarray:
-    """The array that a pickled call describes: a view of the file where the pickle holds its bytes as they are.
+    """The array that a pickled call describes, as a view of the file if the pickle holds its bytes unchanged.
 
     A NumPy scalar becomes an array without dimensions.
     """
@@ -70,7 +70,7 @@ def to_array(value: Any, budget: Budget) -> np.ndarray:
 
 
 def to_number(value: Any) -> Any:
-    """The Python number that a NumPy scalar's description stands for; everything else as it is."""
+    """Convert the description of a NumPy scalar to a Python number. Other values are unchanged."""
     if not isinstance(value, Call) or not value.name.endswith(".multiarray.scalar"):
         return value
     if len(value.args) != 2:
@@ -82,7 +82,7 @@ def to_number(value: Any) -> Any:
 
 
 def to_bytes(value: Any, budget: Budget) -> memoryview | bytes:
-    """Bytes as they stand in a pickle: protocol 2 has none, so they are written as text in latin-1."""
+    """Bytes of a pickle. Protocol 2 has no bytes, and stores them as text in latin-1."""
     if isinstance(value, Call) and value.name == "_codecs.encode" and value.args:
         value = value.args[0]
     if isinstance(value, str):
@@ -97,7 +97,7 @@ def to_bytes(value: Any, budget: Budget) -> memoryview | bytes:
 
 
 def checked_sizes(sizes: Any, what: str) -> tuple[int, ...]:
-    """The sizes as they are, if they are a tuple of integers of a conceivable array."""
+    """The shape, if it is a tuple of integers of a plausible array."""
     integers = isinstance(sizes, tuple) and len(sizes) <= 8 and all(type(n) is int and n >= 0 for n in sizes)
     if not integers or math.prod(max(n, 1) for n in sizes) > _MAX_CLAIM:
         raise CheckpointError(f"an array's {what} is no tuple of sizes that an array can have")

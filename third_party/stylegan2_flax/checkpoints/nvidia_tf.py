@@ -120,7 +120,7 @@ def read(data: FileData, which: str | None = None) -> NetworkData:
 
 
 def _chosen(pickled: Any, which: str | None) -> tuple[_Kind, dict[str, Any]]:
-    """Kind and state of the network that is asked for."""
+    """Kind and state of the selected network."""
     if isinstance(pickled, Call):
         is_generator = "synthesis" in _state(pickled)["components"]
         named: dict[str, Any] = {"G_ema": pickled, "G": pickled} if is_generator else {"D": pickled}
@@ -153,7 +153,7 @@ def _state(network: Any) -> dict[str, Any]:
 
 
 def _variables(state: dict[str, Any], kind: _Kind) -> dict[str, Any]:
-    """The network's variables and those of its parts, whose names begin with the part's."""
+    """The variables of a network and of its components, with the name of the component as a prefix."""
     parts = {"": state}
     if kind == "generator":
         parts |= {name: _state(state["components"].get(name)) for name in ("mapping", "synthesis")}
@@ -235,7 +235,7 @@ def _given_arguments(static: dict[Any, Any], kind: _Kind) -> dict[str, Any]:
 def _infer_arguments(
     arguments: dict[str, Any], kind: _Kind, arrays: dict[str, np.ndarray], function: Any, normalises_jointly: bool
 ) -> None:
-    """What names and shapes say, and defaults that differ from this package's."""
+    """Arguments from names and shapes, and defaults that differ from this package's."""
     widths = arguments["synthesis_kwargs"] if kind == "generator" else arguments
     if type(base := widths.get("channel_base")) is int:
         widths["channel_base"] = 2 * base

@@ -53,7 +53,7 @@ class _Module:
     attributes: dict[str, Any]
 
     def entries(self, group: str) -> dict[str, Any]:
-        """What is not None in _parameters, _buffers or _modules."""
+        """The entries of _parameters, _buffers or _modules that are not None."""
         entries = self.attributes.get(group)
         if not isinstance(entries, dict) or len(entries) > _MAX_ENTRIES:
             raise CheckpointError(f"a module in it is damaged: it has no {group}, or too many")
@@ -62,7 +62,7 @@ class _Module:
         return {name: value for name, value in entries.items() if value is not None}
 
     def setting(self, name: str) -> Any:
-        """The value that a constructor argument had, whether given or by default; None where the module kept none."""
+        """The value of a constructor argument, given or default; None if the module does not store it."""
         arguments = self.attributes.get("_init_kwargs")
         given = arguments.get(name) if isinstance(arguments, dict) else None
         return to_number(self.attributes.get(name, given))
@@ -113,7 +113,7 @@ def _module(value: Any) -> _Module:
 
 
 def _walk(module: _Module, name: str, seen: set[int], depth: int = 0) -> Iterator[tuple[str, _Module]]:
-    """The module and those within it, each with its dotted name ("" for the first)."""
+    """Yield the module ("") and all modules in it, with their dotted names."""
     if depth > _MAX_DEPTH or len(seen) > _MAX_MODULES or id(module.attributes) in seen:
         raise CheckpointError("its modules are not those of a network: one contains itself, or stands in two places")
     seen.add(id(module.attributes))
@@ -152,7 +152,7 @@ def _arrays(modules: dict[str, _Module], budget: Budget) -> dict[str, np.ndarray
 
 
 def _arguments(kind: Literal["generator", "discriminator"], modules: dict[str, _Module]) -> dict[str, Any]:
-    """The constructor's arguments, whichever way they were given."""
+    """The arguments of the constructor, positional or by keyword."""
     attributes = modules[""].attributes
     positional, keywords = attributes.get("_init_args", ()), attributes.get("_init_kwargs")
     if not isinstance(positional, tuple | list) or not isinstance(keywords, dict):
@@ -188,7 +188,7 @@ def _settings(value: Any) -> Any:
 
 
 def _defaults(modules: dict[str, _Module]) -> dict[str, Any]:
-    """What the arguments are where none were given: the two repositories differ, so the layers are asked."""
+    """Default arguments, read from the layers, since the two repositories differ."""
     clamps = {clamp for module in modules.values() if isinstance(clamp := module.setting("conv_clamp"), int | float)}
     blocks = [module for name, module in modules.items() if re.fullmatch(r"(synthesis\.)?b\d+", name)]
     half = sum(block.setting("use_fp16") is True for block in blocks)

@@ -1,4 +1,4 @@
-"""State dicts in the layout of rosinality's stylegan2-pytorch, read and written.
+"""Reading and writing of state dicts in the layout of rosinality's stylegan2-pytorch.
 
 A `.pt` file holds them as g_ema, and perhaps g and d, beside latent_avg; a training checkpoint also holds optimisers
 and arguments, and no latent_avg. Files of one bare state dict, and `.npz` and safetensors files with the same names,
@@ -39,7 +39,7 @@ from stylegan2_flax.layers import FILTER
 from stylegan2_flax.resample import Number
 
 Names = dict[str, tuple[str, tuple[int, ...]]]
-"""From the layout's names to ours, and the axes of size 1 that its array has and ours has not."""
+"""The layout's names -> this package's, and the axes of size 1 that only the layout's arrays have."""
 
 SUFFIXES = (".pt", ".npz", ".safetensors")
 _SECTIONS = {"G_ema": "g_ema", "G": "g", "D": "d"}
@@ -54,12 +54,12 @@ _EPILOGUE = {"activation": "lrelu", "mbstd_group_size": _MBSTD_GROUP, "mbstd_num
 
 
 def recognises(content: Any) -> bool:
-    """Whether what a file holds is, or contains, state dicts in this layout."""
+    """Whether the content of a file is, or contains, state dicts in this layout."""
     return isinstance(content, Mapping) and bool(_networks(content))
 
 
 def read(content: Mapping[Any, Any], which: str | None = None) -> NetworkData:
-    """A network from what a file holds: dictionaries of arrays, or one dictionary with dotted names.
+    """Read a network from the content of a file: dictionaries of arrays, or one dictionary with dotted names.
 
     which: "G_ema", "G" or "D"; None: the first of these that it has. A generator that is not under g_ema or g counts
     as both.
@@ -119,7 +119,7 @@ def to_rosinality(network: Generator | Discriminator, drop_clamp: bool = False) 
 
 
 def save_rosinality(network: Generator | Discriminator, path: str | os.PathLike[str], drop_clamp: bool = False) -> None:
-    """Writes what `to_rosinality` returns to a file, whole or not at all: `.pt`, `.npz`, or `.safetensors`.
+    """Write the result of `to_rosinality` to a file, atomically: `.pt`, `.npz`, or `.safetensors`.
 
     A `.pt` file has it as the projects that build on rosinality's expect it: under g_ema or d, beside latent_avg.
     """
@@ -158,7 +158,7 @@ def _networks(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _mean_of_every_layer(array: np.ndarray) -> np.ndarray:
-    """[d] from [d], or from [l, d] as pSp and its kin have it: the same for every layer."""
+    """The mean latent [d], from [d] or from [l, d], as in pSp and related projects, where all rows are equal."""
     rows = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
     if not (rows == rows[:1]).all():
         raise CheckpointError("its latent_avg differs from layer to layer, where StyleGAN2 has one mean latent")
@@ -174,7 +174,7 @@ def _check_square(constant: Any) -> None:
 
 
 def _generator_names(blocks: int, mapping_layers: int) -> Names:
-    """blocks: how many double the resolution of 4 px."""
+    """blocks: number of doublings of the resolution, from 4 px."""
     names: Names = {"input.input": ("synthesis.b4.const", (0,))}
     for i in range(mapping_layers):
         names |= {f"style.{i + 1}.{part}": (f"mapping.fc{i}.{part}", ()) for part in ("weight", "bias")}
@@ -206,7 +206,7 @@ def _modulated(theirs: str, ours: str) -> Names:
 
 
 def _discriminator_names(blocks: int) -> Names:
-    """blocks: how many halve the resolution, down to 4 px."""
+    """blocks: number of halvings of the resolution, down to 4 px."""
     resolution = 4 * 2**blocks
     names = {
         "convs.0.0.weight": f"b{resolution}.fromrgb.weight",
@@ -239,7 +239,7 @@ def _standard_filter() -> np.ndarray:
 
 
 def _without_filters(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arrays but for those of the filters, which must be the usual one."""
+    """The arrays without those of filters, which must be the default filter."""
     kept = {}
     for name, array in given.items():
         if not name.endswith(".kernel"):

@@ -28,7 +28,7 @@ def save(
     metadata: Mapping[str, str] | None = None,
     dtype: Literal["float32", "float16"] = "float32",
 ) -> None:
-    """Writes a network to a file, whole or not at all.
+    """Write a network to a file, atomically.
 
     metadata: further entries of the file's header. dtype: float16 halves the file and rounds the weights, once: a
     network loaded from it and saved again gives the same values. Raises ValueError where a weight exceeds float16.
@@ -47,7 +47,7 @@ def recognises(head: bytes) -> bool:
 
 
 def checked_header(data: bytes) -> dict[str, Any]:
-    """The file's header. Raises CheckpointError where it is damaged or larger than any network's."""
+    """The header of a file. Raises CheckpointError if it is damaged or too large."""
     size = int.from_bytes(data[:8], "little")
     if size > _MAX_HEADER:
         raise CheckpointError(f"its header has {size} bytes; that of a network has at most {_MAX_HEADER}")
@@ -67,7 +67,7 @@ def is_own(header: Mapping[str, Any]) -> bool:
 
 
 def read(data: bytes, which: str | None = None) -> NetworkData:
-    """Reads what `save` wrote. which: "G_ema" or "G" for a generator, "D" for a discriminator, None for either.
+    """Read a file that `save` wrote. which: "G_ema" or "G" for a generator, "D" for a discriminator, None for either.
 
     Raises CheckpointError for a damaged file, one of another program, or the other kind of network.
     """

@@ -1,4 +1,4 @@
-"""The bytes of a checkpoint, from wherever it is."""
+"""Reading of checkpoints from paths, URLs and the Hugging Face hub."""
 
 import os
 import re
@@ -13,7 +13,7 @@ _HUB = re.compile(r"hf://([^/@]+/[^/@]+)(?:@([^/]+))?/(.+)")
 
 
 def fetch(source: Source) -> bytes:
-    """What is in a file at a path, at a URL that fsspec knows, or at hf://owner/name[@revision]/file.
+    """Read a file from a path, a URL that fsspec supports, or hf://owner/name[@revision]/file.
 
     Raises FileNotFoundError, ImportError that says what to install, or CheckpointError for failures to read.
     """

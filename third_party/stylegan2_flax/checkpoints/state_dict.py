@@ -1,4 +1,4 @@
-"""Networks from and to flat dictionaries of numpy arrays under NVIDIA's names, in torch's layout."""
+"""Conversion of networks to and from state dicts: NumPy arrays under NVIDIA's names, in torch's layout."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, overload
@@ -34,7 +34,7 @@ def from_state_dict(arrays: Mapping[str, np.ndarray], kind: str, **init_kwargs: 
 def from_state_dict(
     arrays: Mapping[str, np.ndarray], kind: str = "generator", **init_kwargs: Any
 ) -> Generator | Discriminator:
-    """Builds a network from its parameters and buffers, converted to float32.
+    """Create a network from its parameters and buffers, converted to float32.
 
     arrays: exactly the network's names: `synthesis.b8.conv0.affine.weight` of a generator, `b8.conv0.weight` of a
     discriminator.

@@ -1,4 +1,4 @@
-"""Members of a ZIP archive: views of it, but for those that are compressed.
+"""Reading of ZIP archives. Uncompressed members are views of the archive.
 
 torch.save writes archives without compression. The standard library's zipfile copies what it reads, raises many kinds
 of errors on damaged files, and makes half a kilobyte of objects from the 46 bytes of a directory entry.
@@ -17,7 +17,7 @@ _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 
 MAX_MEMBERS = 20_000
-"""Three networks of 1024 px and their optimizers come to about 2,500 arrays."""
+"""Three networks of 1024 px and their optimizers have about 2,500 arrays."""
 
 _MAX_ENTRY_SIZE = 300  # of the directory: 46 bytes, a name, and extra data
 _STORED, _DEFLATED = 0, 8
@@ -36,7 +36,7 @@ def members(data: memoryview) -> dict[str, memoryview]:
 
 
 def check_directory(data: memoryview) -> None:
-    """Raises CheckpointError where the archive's directory is damaged or larger than any checkpoint's."""
+    """Raise CheckpointError if the directory of the archive is damaged or too large."""
     try:
         _directory(data)
     except struct.error as error:

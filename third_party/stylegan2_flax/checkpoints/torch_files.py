@@ -1,4 +1,4 @@
-"""Files of torch.save without torch: the ZIP archive of today and the legacy layout from before version 1.6.
+"""Reading of files of torch.save without torch: the ZIP archive, and the legacy layout from before version 1.6.
 
 The legacy layout is five pickles (a magic number, a version, facts of the system, the object, the keys of its
 storages), then each storage as a 64-bit count and raw elements. It also stands inside pickles of tensors.
@@ -108,7 +108,7 @@ def recognises(head: bytes) -> bool:
 
 
 def read_torch(data: FileData) -> Any:
-    """What is in a file of torch.save or torch.jit.save: dictionaries, lists, tuples, numbers, text, NumPy arrays.
+    """Read a file of torch.save or torch.jit.save: dictionaries, lists, tuples, numbers, text, NumPy arrays.
 
     Arrays are read-only views of `data`, but for compressed ones; those of bfloat16 become float32. A Namespace becomes
     a dictionary, other classes of torch and Python (devices, sets, paths) their names, a TorchScript module its state
@@ -146,7 +146,7 @@ def to_tensor(value: Any, storage_of: Callable[[Any], Storage], budget: Budget) 
 
 
 def _element(dtype: str) -> np.dtype:
-    """What the elements are read as: NumPy has no bfloat16, and takes bytes other than 0 and 1 for valid booleans."""
+    """The dtype to read elements with: NumPy has no bfloat16, and accepts any byte as a boolean."""
     return np.dtype({"bfloat16": "<u2", "bool": "|u1"}.get(dtype, dtype))
 
 
@@ -259,7 +259,7 @@ def _checked_id(value: Any) -> tuple[str, str, int]:
 
 
 class _Converter:
-    """Turns what an unpickler made into plain data, each object once."""
+    """Converts the result of an unpickler to plain data, each object once."""
 
     def __init__(self, storage_of: Callable[[Any], Storage], budget: Budget):
         self._storage_of, self._budget = storage_of, budget

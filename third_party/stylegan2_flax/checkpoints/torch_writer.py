@@ -1,4 +1,4 @@
-"""Writes files for torch.load, without torch: a ZIP archive of one pickle and the bytes of each tensor.
+"""Writing of files for torch.load, without torch: a ZIP archive of one pickle and the bytes of each tensor.
 
 The pickle is written opcode by opcode, since the functions it names cannot be pickled where torch is not installed.
 """
@@ -16,7 +16,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same weights give the same f
 
 
 def write_torch(path: Path, tensors: Mapping[str, Any]) -> None:
-    """Writes nested dictionaries of float32 arrays as torch.save would; torch.load(weights_only=True) reads them."""
+    """Write nested dictionaries of float32 arrays as torch.save does; torch.load(weights_only=True) reads them."""
     storages: list[np.ndarray] = []
     content = pickle.PROTO + b"\x02" + _dictionary(tensors, storages) + pickle.STOP
     members = {"data.pkl": content, "byteorder": b"little"}

@@ -1,4 +1,4 @@
-"""A reader of pickles that runs nothing: plain data comes out, and calls the file asks for come out as descriptions.
+"""A reader of pickles that executes nothing. It returns plain data, with descriptions in place of calls.
 
 The standard library's unpickler, even a restricted one, makes room for whatever lengths and memo indices a file claims
 and hashes nested tuples in C without a limit. This one copies no bytes, takes a bounded number of steps, and makes
@@ -17,7 +17,7 @@ FileData = bytes | bytearray | memoryview | mmap.mmap
 """The contents of a file. A memory map of a large one must stay open while arrays that were read from it are in use."""
 
 PERSISTENT_ID = "persistent id"
-"""Name of the `Call` that stands for an object kept outside the pickle."""
+"""Name of the `Call` that represents an object outside the pickle."""
 
 _DEFAULT_DICT = "collections.defaultdict"
 DICTIONARIES = frozenset({"collections.OrderedDict", _DEFAULT_DICT, "dnnlib.util.EasyDict", "dnnlib.EasyDict"})
@@ -29,14 +29,14 @@ _MAX_NAME = 200
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Name:
-    """A class or function that a pickle refers to: its dotted name, never the thing itself."""
+    """A class or function that a pickle refers to, by its dotted name only."""
 
     dotted: str
 
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """A call that a pickle asks for, which nobody makes: its name, its arguments, and the state of its result."""
+    """A call in a pickle, which is not executed: its name, its arguments, and the state of its result."""
 
     name: str
     args: tuple[Any, ...]
@@ -262,7 +262,7 @@ def _text(data: bytes | memoryview) -> str:
 
 
 def _checked_key(key: Any) -> str | int | None:
-    """Keys with known and cheap hashes; the bound keeps integers from colliding by design."""
+    """Checks that a key is None, text or a small integer, whose hashes are cheap and do not collide by design."""
     if key is None or isinstance(key, str) or (isinstance(key, int) and abs(key) < 2**60):
         return key
     raise CheckpointError("its pickle has a dictionary whose keys are neither text nor small numbers")
