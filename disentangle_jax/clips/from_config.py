@@ -25,8 +25,13 @@ Population = Callable[[], Float[Array, "n l d"]]
 """The latents that directions are found in, sampled when they are first needed."""
 
 
-def check(config: ConfigDict, generator: sg2.Generator) -> None:
+def check(config: ConfigDict, generator: sg2.Generator, workdir: str | Path) -> None:
     """Check `config.clips`, `config.directions`, `config.purify` and `config.data` before any work.
+
+    Args:
+        config: the experiment.
+        generator: the generator whose latents become clips.
+        workdir: where directions may have been found before.
 
     Raises:
         FileNotFoundError: a scorer's file does not exist.
@@ -35,7 +40,7 @@ def check(config: ConfigDict, generator: sg2.Generator) -> None:
     clips, purify = ClipConfig.of(config.clips), config.purify
     clips.check(generator.num_ws, 0)
     check_classes(generator.mapping, clips.classes)
-    find.check(config, generator)
+    find.check(config, generator, found=_directions_file(workdir).exists())
     if config.data.source not in DATA_SOURCES:
         raise ValueError(f"unknown data.source {config.data.source!r}: choose from {', '.join(DATA_SOURCES)}")
     if config.data.tile < 1:
@@ -49,7 +54,7 @@ def check(config: ConfigDict, generator: sg2.Generator) -> None:
     if clips.appearance > 0.0:
         if clips.appearance_from == "scorer":
             load_scorer(config.directions.scorer)
-        elif not Path(clips.appearance_from).is_file():
+        elif not Path(clips.appearance_from).expanduser().is_file():
             raise ValueError(f"unknown clips.appearance_from {clips.appearance_from!r}: neither a file nor scorer")
     if purify.steps > 0:
         if clips.coordinates == "offset":
@@ -72,8 +77,8 @@ def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str
         FileNotFoundError: a scorer's file does not exist.
         ValueError: the config is invalid.
     """
-    check(config, generator)
-    clips, path = ClipConfig.of(config.clips), Path(workdir) / "directions.safetensors"
+    check(config, generator, workdir)
+    clips, path = ClipConfig.of(config.clips), _directions_file(workdir)
     population: Population = cache(lambda: find.sample_population(config, generator))
     if not path.exists():
         find.find_directions(config, generator, population()).save(workdir)
@@ -84,6 +89,10 @@ def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str
     if config.purify.steps > 0:
         purifier = _purifier(config, generator, population, workdir)
     return ClipSource.create(generator, Directions.load(path), clips, appearance, purifier)
+
+
+def _directions_file(workdir: str | Path) -> Path:
+    return Path(workdir) / "directions.safetensors"
 
 
 def _purifier(config: ConfigDict, generator: sg2.Generator, population: Population, workdir: str | Path) -> Purifier:

@@ -38,15 +38,20 @@ class Found(NamedTuple):
             self.ranking.save(Path(folder) / "ranking.json", self.directions.names)
 
 
-def check(config: ConfigDict, generator: sg2.Generator) -> None:
+def check(config: ConfigDict, generator: sg2.Generator, found: bool = False) -> None:
     """Check `config.directions` before any work.
+
+    Args:
+        config: the experiment.
+        generator: the generator whose latents the directions move.
+        found: whether they were found before. The file that they came from may then be gone.
 
     Raises:
         FileNotFoundError: the scorer's file does not exist.
         ValueError: a field is invalid, or the scorer is unknown; the message names the field.
     """
     options = config.directions
-    if options.source not in SOURCES and not Path(options.source).expanduser().is_file():
+    if options.source not in SOURCES and not found and not Path(options.source).expanduser().is_file():
         raise ValueError(
             f"unknown directions.source {options.source!r}: neither a file nor one of {', '.join(SOURCES)}"
         )

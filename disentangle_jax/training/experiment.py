@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 import stylegan2_flax as sg2
 from disentangle_jax.clips import build_clip_source, from_config
 from disentangle_jax.clips.streams import check_data, open_stream
+from disentangle_jax.directions import find
 from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.generators import absolute, digest, load_generator
 from disentangle_jax.training import rules
@@ -45,11 +46,11 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
     rules.check(config)
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
     generator = _load_generator(config, workdir)
-    from_config.check(config, generator)
+    from_config.check(config, generator, workdir)
     check_tensorboard(config.train.tensorboard)
     check_data(config, (generator.num_ws, generator.w_dim))
     load_judged_domain(config.generator, config.evaluation.judge, generator.img_resolution)
-    config = _with_generator_digest(config, generator)
+    config = _as_recorded(config, generator)
     with locked(workdir):
         with undo_on_error(workdir):
             with parallel.first_process_first("workdir"):
@@ -72,9 +73,13 @@ def _load_generator(config: ConfigDict, workdir: Path) -> sg2.Generator:
         return load_generator(own)
 
 
-def _with_generator_digest(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:
-    """The config with an absolute path and the digest of its generator, as the workdir records it."""
+def _as_recorded(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:
+    """The config with absolute paths and the digest of its generator, so that the run resumes from any folder."""
     config = config.copy_and_resolve_references()
     with config.unlocked():
         config.generator, config.generator_digest = absolute(config.generator), digest(generator)
+        if config.directions.source not in find.SOURCES:
+            config.directions.source = str(Path(config.directions.source).expanduser().absolute())
+        if config.clips.appearance_from != "scorer":
+            config.clips.appearance_from = str(Path(config.clips.appearance_from).expanduser().absolute())
     return config

@@ -112,6 +112,20 @@ def test_a_workdir_knows_its_generator_wherever_the_file_lies(config, generators
         experiment.run(config, run)
 
 
+def test_a_run_resumes_from_any_folder_without_the_file_of_its_directions(config, tmp_path, monkeypatch):
+    experiment.run(config, tmp_path / "first")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "first" / "directions.safetensors").rename("saved.safetensors")
+    config.directions.source = "saved.safetensors"
+    experiment.run(config, "run")
+    recorded = config_record.read_config(tmp_path / "run")
+    assert recorded.directions.source == str(tmp_path / "saved.safetensors")
+    (tmp_path / "saved.safetensors").unlink()
+    monkeypatch.chdir("/")
+    recorded.train.num_steps = 3
+    assert experiment.run(recorded, tmp_path / "run").step == 3
+
+
 def test_a_workdir_has_one_owner(config, tmp_path):
     with locked(tmp_path / "run"):
         with pytest.raises(OSError, match=rf"process {os.getpid()} on .* is at work in .*run since"):

@@ -18,10 +18,10 @@ import numpy as np
 from absl import flags
 from jax.experimental import multihost_utils
 from stylegan2_flax import command
-from stylegan2_flax.run import devices
+from stylegan2_flax.run import parallel
 
 def main(port, number, victim):
-    devices.join(None, f"127.0.0.1:{port}", 2, int(number))
+    parallel.join(None, f"127.0.0.1:{port}", 2, int(number))
     for step in range(1000):
         multihost_utils.process_allgather(np.ones(3))
         if step == 3 and number == victim:
