@@ -1,5 +1,6 @@
 """Eight virtual CPU devices, and JAX at its strictest: no silent promotion of dtypes or ranks."""
 
+import ctypes
 import math
 import os
 import re
@@ -18,9 +19,18 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Many tests compile the same program anew: within one run of the suite they, and the processes they start, share it.
 _cache = tempfile.TemporaryDirectory(prefix="disentangle_jax_tests_")
 jax.config.update("jax_compilation_cache_dir", _cache.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_is_given_back():
+    """After each file its compiled programs are let go, and glibc, which would keep the room, returns it."""
+    yield
+    jax.clear_caches()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 @pytest.fixture
