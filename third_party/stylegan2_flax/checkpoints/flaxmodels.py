@@ -188,7 +188,7 @@ def _datasets(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _walk(group: Any, prefix: str, visited: Iterator[int]) -> Iterator[tuple[str, Any]]:
-    """The arrays of networks in a group and those within it. Links, which may lead anywhere, are skipped."""
+    """Yield the arrays in a group and its subgroups. Raises CheckpointError for links, which may lead anywhere."""
     import h5py
 
     for name in group:
