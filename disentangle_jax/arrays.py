@@ -1,6 +1,7 @@
 """Reading and writing of files of named arrays."""
 
 import json
+import mmap
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from safetensors.numpy import save_file
 from stylegan2_flax import files
 from stylegan2_flax.checkpoints.network_data import CheckpointError
 from stylegan2_flax.checkpoints.numpy_pickles import NUMPY_CALLS
+from stylegan2_flax.checkpoints.safetensors import MAX_HEADER, checked_header
+from stylegan2_flax.checkpoints.stored_zip import check_directory
 from stylegan2_flax.checkpoints.unpickler import Call, Unpickler
 
 SUFFIXES = (".npy", ".npz", ".safetensors")
@@ -103,10 +106,12 @@ def only(path: str | Path, arrays: Mapping[str, np.ndarray], name: str, what: st
 
 def _read_safetensors(path: Path) -> Content:
     try:
+        with path.open("rb") as file:
+            checked_header(file.read(8 + MAX_HEADER))  # a huge header would take minutes and gigabytes to parse
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
             return Content(arrays, file.metadata() or {})
-    except SafetensorError as error:
+    except (SafetensorError, CheckpointError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file ({error}); get or create it again") from error
 
 
@@ -118,8 +123,14 @@ def _read_numpy(path: Path) -> Content:
         )
     try:
         with path.open("rb") as file:
+            if zipfile.is_zipfile(file):
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
+                    check_directory(view)  # as the header above
+            file.seek(0)
             content = np.load(file, allow_pickle=False)
             arrays = {"": content} if isinstance(content, np.ndarray) else dict(content)
+        if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"its member {others[0]!r} is no array")
     except _DAMAGE as error:
         raise ValueError(f"{path} is no .npy or .npz file, or is damaged or cut short ({error})") from None
     texts = {name: ",".join(map(str, array.reshape(-1))) for name, array in arrays.items() if array.dtype.kind == "U"}

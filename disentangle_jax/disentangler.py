@@ -19,6 +19,7 @@ from disentangle_jax.generators import is_registered, load_recorded
 from disentangle_jax.model import Autoencoder, Codes, weights
 from disentangle_jax.scores import render_batch
 from stylegan2_flax import plugins
+from stylegan2_flax.files import local_path
 from stylegan2_flax.run import checkpoints
 from stylegan2_flax.run.config_record import read_config, write_config
 
@@ -82,8 +83,12 @@ class Disentangler:
         return cls(autoencoder, generator, Directions.load(folder / "directions.safetensors"), config)
 
     def export(self, folder: str | Path) -> None:
-        """Write the model, for `load`, as four files; without a generator that an installed package registers."""
-        folder = Path(folder)
+        """Write the model, for `load`, as four files; without a generator that an installed package registers.
+
+        Raises:
+            ValueError: the folder is a URL.
+        """
+        folder = local_path(folder, "folder")
         weights.save(self.autoencoder, folder / "model.safetensors")
         self.directions.save(folder / "directions.safetensors")
         if not is_registered(self.config.generator):

@@ -64,9 +64,10 @@ def write_directions(config: ConfigDict, folder: Path, force: bool = False, labe
             directions were found with.
 
     Raises:
-        ValueError: the config is invalid, the generator has no such class, or the folder holds directions and `force`
-            is not set.
+        ValueError: the config is invalid, the generator has no such class, the folder is a file, or it holds directions
+            and `force` is not set.
     """
+    files.check_folder(folder, folder)
     if not force and (folder / "directions.safetensors").exists():
         raise ValueError(f"{folder} already holds directions: give another --out, or --force to overwrite them")
     generator = load_generator(config.generator)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 import stylegan2_flax as sg2
 from disentangle_jax import arrays
 from disentangle_jax.scores import in_batches
+from stylegan2_flax.files import is_url
 
 _BATCH = 64
 _MANY = 4096  # w per batch where only moments are kept
@@ -135,8 +136,10 @@ def read_ws(path: str | Path, num_ws: int, w_dim: int) -> LatentClip:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is damaged, of another type or shape, or holds numbers that are not finite.
+        ValueError: it is a URL, damaged, of another type or shape, or holds numbers that are not finite.
     """
+    if is_url(path):
+        raise ValueError(f"{path} is a URL, but latents are read from local disks alone: download it first")
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no latent file at {path} (a random face is seed:N)")

@@ -1,5 +1,8 @@
 """Arrays in files: exact, told apart by kind, found by name."""
 
+import json
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -48,3 +51,30 @@ def test_bundled_files_are_found_by_name_and_others_by_path(tmp_path):
         arrays.asset(path, "make one")
     arrays.save(path, VALUES)
     assert arrays.asset(path, "none") == arrays.asset(str(path), "none") == path
+
+
+def test_a_header_of_countless_arrays_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
+    monkeypatch.delattr(arrays, "safe_open")
+    empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({f"a{i}": empty for i in range(40_000)}).encode()
+    (tmp_path / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ValueError, match=r"x\.safetensors is damaged .*its header has \d+ bytes"):
+        arrays.read(tmp_path / "x.safetensors")
+
+
+def test_an_archive_of_countless_members_is_refused_before_it_is_opened(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        for i in range(20_001):
+            archive.writestr(f"{i}.npy", b"")
+    monkeypatch.delattr(np, "load")
+    with pytest.raises(ValueError, match=r"x\.npz is no .*the archive has 20001 members"):
+        arrays.read(tmp_path / "x.npz")
+
+
+def test_a_member_that_is_no_array_is_named(tmp_path):
+    np.savez(tmp_path / "x.npz", ws=np.zeros(3))
+    assert arrays.read(tmp_path / "x.npz").arrays.keys() == {"ws"}
+    with zipfile.ZipFile(tmp_path / "x.npz", "a") as archive:
+        archive.writestr("notes.txt", "taken on a Monday")
+    with pytest.raises(ValueError, match=r"x\.npz is no .*its member 'notes.txt' is no array"):
+        arrays.read(tmp_path / "x.npz")

@@ -119,6 +119,16 @@ def test_transfer_and_render_does_both(model, faces, clip, monkeypatch):
     close(model.transfer_and_render(faces[0], clip), model.render(model.transfer(faces[0], clip)))
 
 
+def test_export_knows_the_home_folder_and_refuses_urls(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    model.export("~/export")
+    assert (tmp_path / "home" / "export" / "model.safetensors").is_file()
+    with pytest.raises(ValueError, match="gs://bucket/export is a URL"):
+        model.export("gs://bucket/export")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
 def test_exported_folder_needs_nothing_else(model, workdir, faces, tmp_path):
     model.export(tmp_path / "export")
     names = {path.name for path in (tmp_path / "export").iterdir()}

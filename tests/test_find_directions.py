@@ -118,6 +118,14 @@ def test_ctrl_c_is_one_line_and_leaves_no_half_written_file(config, tmp_path):
     assert not list(tmp_path.glob("out/*"))
 
 
+@pytest.mark.parametrize("out", ["file", "file/out"])
+def test_a_file_in_place_of_a_folder_is_named_before_directions_are_sought(config, tmp_path, monkeypatch, out):
+    monkeypatch.delattr(find_directions, "load_generator")
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(ValueError, match=f"{out} cannot be written: .*/file is a file"):
+        find_directions.write_directions(config, tmp_path / out)
+
+
 def test_a_url_is_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = ["--config=faces64", "--out=gs://bucket/out"]

@@ -108,6 +108,11 @@ def test_other_shapes_are_told_what_fits(tmp_path, shape):
         read_ws(tmp_path / "ws.npy", LAYERS, DIM)
 
 
+def test_a_url_is_no_latent_file():
+    with pytest.raises(ValueError, match=r"gs://bucket/ws\.npy is a URL, but latents are read from local disks alone"):
+        read_ws("gs://bucket/ws.npy", LAYERS, DIM)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -52,7 +52,7 @@ WORKDIR = flags.DEFINE_string(
 
 NAME, RESOLUTION = "faces64", 64
 RULES = {
-    "seed": at_least(0),
+    "seed": config_rules.seed(),
     "stats_samples": at_least(1024),
     "loss.*": positive(or_zero=True),
     "optimizer.warmup_steps": at_least(0),

@@ -55,7 +55,7 @@ RULES = config_rules.TRAIN | {
     "optimizer.warmup_steps": at_least(0),
     "optimizer.weight_decay": positive(or_zero=True),
     "optimizer.clip_norm": positive(),
-    "evaluation.seed": at_least(0),
+    "evaluation.seed": config_rules.seed(),
     "evaluation.num_faces": at_least(2),
 }
 MAY_CHANGE = (*SCHEDULE_FIELDS, "evaluation.")

@@ -11,11 +11,12 @@ from disentangle_jax.model.contrast_forms import FORMS
 from disentangle_jax.model.losses import NEGATIVES
 from disentangle_jax.training.objective import CONTRASTS
 from stylegan2_flax.run import config_rules
-from stylegan2_flax.run.config_rules import at_least, between, flag, one_of, positive
+from stylegan2_flax.run.config_rules import Rule, at_least, between, finite, flag, one_of, positive, seed
 
 _COUNT, _SHARE, _SIZE = at_least(1), between(0, 1), positive(or_zero=True)
 
 RULES = config_rules.TRAIN | {
+    "generator": Rule(lambda value: isinstance(value, str) and value != "", "a generator's name, path or URL"),
     "train.batch_size": _COUNT,
     "train.accumulate": _COUNT,
     "optimizer.learning_rate": positive(),
@@ -44,13 +45,17 @@ RULES = config_rules.TRAIN | {
     "loss.structure_contrast.min_gap": _SIZE,
     "clips.length": at_least(2),
     "clips.num_frames": at_least(2),
+    "clips.tau": positive(),
     "clips.amplitude": _SIZE,
+    "clips.bound": positive(),
     "clips.coordinates": one_of(*COORDINATES),
     "clips.layers": one_of(*LAYERS),
+    "clips.truncation_psi": finite(),
     "clips.change_face": _SHARE,
     "clips.mix_layers": _SHARE,
     "clips.style_mixing": _SHARE,
     "clips.noise": _SIZE,
+    "clips.appearance": _SIZE,
     "clips.stats_samples": at_least(2),
     "directions.num_samples": at_least(2),
     "directions.style_mixing": _SHARE,
@@ -65,7 +70,7 @@ RULES = config_rules.TRAIN | {
     "data.threads": _COUNT,
     "data.prefetch": _COUNT,
     "data.clips_per_shard": _COUNT,
-    "evaluation.seed": at_least(0),
+    "evaluation.seed": seed(),
     "evaluation.batch_size": _COUNT,
     "evaluation.num_pairs": at_least(2),
     "evaluation.num_selection_pairs": at_least(2),

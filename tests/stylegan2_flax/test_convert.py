@@ -83,6 +83,7 @@ def test_discriminator(randomized, tmp_path, capsys):
         (["out.npz", "--dtype", "float16"], "PyTorch takes float32"),
         (["out.npz"], "conv_clamp 256: drop_clamp=True (--drop_clamp) leaves it out"),
         (["out.safetensors", "--which", "D"], "which='D' is not in this file: it holds a generator"),
+        (["in/out.safetensors"], "in is a file"),
         (["there.npz", "--drop_clamp"], "there.npz exists already: give another OUT, or --force to write over it"),
     ],
 )
@@ -95,6 +96,12 @@ def test_refusals(source, tmp_path, arguments, message):
     assert "\n" not in str(error.value)
     assert (tmp_path / "there.npz").read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "there.npz"]
+
+
+def test_a_folder_is_no_output_even_with_force(source, tmp_path):
+    (tmp_path / "out.pt").mkdir()
+    with pytest.raises(SystemExit, match=r"out\.pt is a folder: give the name of a file"):
+        main(["convert", source, str(tmp_path / "out.pt"), "--force"])
 
 
 def test_force(generator, source, tmp_path):

@@ -163,6 +163,7 @@ def test_what_is_there_stays_unless_forced(tmp_path, checkpoint):
         ("--mix 0:1:0-3 --seeds 2", "a.png", "either --seeds or --mix"),
         ("--mix 0-3", "a.png", "write ROW_SEEDS:COLUMN_SEEDS:LAYERS"),
         ("--psi 0.5", "a.png", "either --seeds or --mix"),
+        ("--seeds 0 --psi nan", "a.png", "psi must be a finite number, got nan"),
     ],
 )
 def test_mistakes_are_named_in_one_line(tmp_path, checkpoint, options, out, message):
@@ -170,6 +171,14 @@ def test_mistakes_are_named_in_one_line(tmp_path, checkpoint, options, out, mess
         run(checkpoint, options, tmp_path / out)
     assert "\n" not in str(stop.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("out", ["file", "file/folder", "file/folder/deeper"])
+def test_a_file_in_place_of_a_folder_is_named_before_anything_is_loaded(tmp_path, out):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(SystemExit, match=f"^error: .*{out} cannot be written: .*/file is a file$"):
+        run(tmp_path / "absent.pkl", "--seeds 0", tmp_path / out)
+    assert (tmp_path / "file").read_text() == "precious"
 
 
 def test_the_command_fails_with_code_one(tmp_path):

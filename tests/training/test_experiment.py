@@ -45,6 +45,9 @@ def config(generators, tmp_path):
         ("clips", {"classes": (1,)}, "it has no classes"),
         ("clips", {"trajectories": ("teleport",)}, "unknown trajectory teleport"),
         ("clips", {"appearance": 1.0, "appearance_from": "nowhere.npy"}, "neither a file nor scorer"),
+        ("clips", {"truncation_psi": float("nan"), "bound": 0.0}, "clips.bound must be .*\n.*truncation_psi must be a"),
+        ("clips", {"tau": -1.0}, "clips.tau must be positive"),
+        ("clips", {"appearance": -1.0}, "clips.appearance must be 0 or more"),
         ("data", {"source": "dreams"}, "data.source must be one of generated, stored, got 'dreams'"),
         ("data", {"source": "stored", "directory": "/nowhere"}, "/nowhere"),
         ("optimizer", {"warmup_steps": 9}, r"optimizer.warmup_steps \(9\) must be below train.num_steps \(2\)"),
@@ -63,6 +66,14 @@ def test_what_can_be_known_at_the_start_is_refused_before_anything_is_written(
     config[section].update(**change)
     with pytest.raises((ValueError, OSError), match=message):
         experiment.run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_the_whole_run_begins_with_is_checked_too(config, tmp_path):
+    config.update(seed=2**32, generator="")
+    with pytest.raises(ValueError, match="seed must be a whole number from 0 to 4294967295") as error:
+        experiment.run(config, tmp_path / "run")
+    assert "generator must be a generator's name, path or URL, got ''" in str(error.value)
     assert not (tmp_path / "run").exists()
 
 
@@ -124,6 +135,12 @@ def test_a_run_resumes_from_any_folder_without_the_file_of_its_directions(config
     monkeypatch.chdir("/")
     recorded.train.num_steps = 3
     assert experiment.run(recorded, tmp_path / "run").step == 3
+
+
+def test_stored_clips_in_the_working_directory_are_found_from_others(config, generators, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config.data.directory = "clips"
+    assert experiment._as_recorded(config, generators[0]).data.directory == str(tmp_path / "clips")
 
 
 def test_a_workdir_has_one_owner(config, tmp_path):

@@ -19,7 +19,7 @@ from stylegan2_flax import command
 from stylegan2_flax.checkpoints import save, save_rosinality
 from stylegan2_flax.checkpoints.load import NETWORKS, load_as
 from stylegan2_flax.discriminator import Discriminator
-from stylegan2_flax.files import local_path
+from stylegan2_flax.files import check_folder, local_path
 from stylegan2_flax.generator import Generator
 
 _LAYOUTS = {".safetensors": ("stylegan2_flax", "rosinality"), ".pt": ("rosinality",), ".npz": ("rosinality",)}
@@ -66,6 +66,9 @@ def convert(
         raise ValueError(f"a {out.suffix} file has the layout {layouts[0]}, not {layout}: end OUT in .safetensors")
     if layout == "rosinality" and dtype != "float32":
         raise ValueError("--dtype is for this package's own format: PyTorch takes float32")
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder: give the name of a file")
+    check_folder(out.parent, out)
     if out.exists() and not force:
         raise ValueError(f"{out} exists already: give another OUT, or --force to write over it")
     kind, network = load_as(source, which)

@@ -30,6 +30,25 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def check_folder(folder: str | os.PathLike[str], what: str | os.PathLike[str]) -> None:
+    """Check that files can be written into a folder, which may not exist yet.
+
+    Args:
+        folder: path of the folder.
+        what: what is to be written, for the error message.
+
+    Raises:
+        ValueError: the folder, or one that it is to be created in, is a file.
+        PermissionError: that folder is read-only.
+    """
+    folder = Path(folder).absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{what} cannot be written: {existing} is a file")
+    if not os.access(existing, os.W_OK):
+        raise PermissionError(f"{what} cannot be written: the folder {existing} is read-only")
+
+
 def is_url(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a URL, such as https://host/file or gs://bucket/file."""
     return "://" in str(path)

@@ -21,7 +21,7 @@ from absl import flags
 
 from stylegan2_flax import command, media
 from stylegan2_flax.checkpoints import load
-from stylegan2_flax.files import local_path
+from stylegan2_flax.files import check_folder, local_path
 from stylegan2_flax.generator import Generator
 from stylegan2_flax.sampling import Sampler, loop_slerp, loop_spline
 from stylegan2_flax.synthesis import NOISE_MODES
@@ -110,7 +110,9 @@ def sample(options: Options, out: Path) -> None:
         OSError: the checkpoint cannot be read, or `out` not be written.
     """
     is_folder = out.is_dir() or out.suffix == ""
-    if not is_folder:
+    if is_folder:
+        check_folder(out, out)
+    else:
         media.check_output(out)
     is_video = not is_folder and out.suffix.lower() in media.VIDEO_SUFFIXES
     for name in _ONLY_VIDEOS:

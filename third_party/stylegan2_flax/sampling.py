@@ -1,5 +1,6 @@
 """Images of numbered seeds, and interpolations between latents for videos. `sample` is the command."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -34,7 +35,7 @@ class Sampler:
         numpy_seeds: whether seeds mean the same as in NVIDIA's programs: z = RandomState(seed).randn(1, z_dim).
 
     Raises:
-        ValueError: the generator has no such class or layers, or the batch is below 1.
+        ValueError: psi is not finite, the generator has no such class or layers, or the batch is below 1.
     """
 
     generator: Generator
@@ -47,6 +48,8 @@ class Sampler:
     numpy_seeds: bool = False
 
     def __post_init__(self):
+        if not math.isfinite(self.psi):
+            raise ValueError(f"psi must be a finite number, got {self.psi}")
         classes, layers = self.generator.c_dim, self.generator.num_ws
         if self.label is None and classes > 0:
             raise ValueError(f"this generator is conditional: choose a class from 0 to {classes - 1}")

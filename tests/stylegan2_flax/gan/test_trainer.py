@@ -206,6 +206,16 @@ def test_a_run_goes_on_from_anywhere_and_without_the_file_it_started_from(config
     assert int(experiment.run(recorded, tmp_path / "run").step) == 3
 
 
+def test_weights_and_data_that_lie_in_the_working_directory_are_found_from_others(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.pth").write_bytes(b"")
+    (tmp_path / "sets").mkdir()
+    config.score.features, config.data.directory = "inception:weights.pth", "sets"
+    recorded = experiment._with_absolute_paths(config)
+    assert recorded.score.features == f"inception:{tmp_path / 'weights.pth'}"
+    assert recorded.data.directory == str(tmp_path / "sets")
+
+
 def test_two_runs_in_one_workdir_are_refused(config, tmp_path):
     with locked(tmp_path), pytest.raises(OSError, match="is at work in"):
         experiment.run(config, tmp_path)

@@ -100,10 +100,20 @@ def test_a_gif_that_players_would_slow_down_is_warned_of(tmp_path):
     media.save_video(images(2, 8, 8, 3), tmp_path / "a.mp4", fps=60)
 
 
-@pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("fps", [0, -1, 0.0001, 1e9, float("nan"), float("inf")])
 def test_a_rate_that_is_none_is_refused(tmp_path, fps):
-    with pytest.raises(ValueError, match="positive number of frames a second"):
+    with pytest.raises(ValueError, match=r"from 0.01 to 1000 frames a second, got"):
         media.save_video(images(2, 8, 8, 3), tmp_path / "a.gif", fps=fps)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_slowest_and_the_fastest_video_are_written(tmp_path):
+    media.save_video(images(2, 8, 8, 3), tmp_path / "slow.gif", fps=0.01)
+    assert delays(tmp_path / "slow.gif") == [100_000] * 2
+    pytest.importorskip("imageio_ffmpeg")
+    for fps in (0.01, 1000):
+        media.save_video(images(2, 8, 8, 3), tmp_path / f"{fps}.mp4", fps=fps)
+        assert (tmp_path / f"{fps}.mp4").stat().st_size > 0
 
 
 def test_frames_of_a_gif_that_are_alike_stay_apart(tmp_path):

@@ -11,9 +11,11 @@ from stylegan2_flax.run.config_rules import (
     check,
     each,
     file_name,
+    finite,
     flag,
     one_of,
     positive,
+    seed,
     warmup,
     window,
 )
@@ -31,6 +33,8 @@ def fault(rule, value):
     ("rule", "fine", "wrong", "words"),
     [
         (at_least(1), (1, 5), (0, -1, 1.5, True, "1", None), "must be a whole number of at least 1, got"),
+        (seed(), (0, 2**32 - 1), (-1, 2**32, 0.5, True), "must be a whole number from 0 to 4294967295, got"),
+        (finite(), (-1, 0, 0.7), (math.nan, math.inf, "x", None), "must be a finite number, got"),
         (positive(), (1, 0.1), (0, -1.0, math.nan, math.inf, "x"), "must be positive, got"),
         (positive(or_zero=True), (0, 0.0, 3), (-1, math.nan), "must be 0 or more, got"),
         (between(0, 1), (0, 0.5, 1), (-0.1, 1.5, math.nan), "must be from 0 to 1, got"),

@@ -17,8 +17,10 @@ from stylegan2_flax.files import atomic
 from stylegan2_flax.generator import Generator
 
 FORMAT = "stylegan2_flax"
-# A network of 1024 px has about 200 arrays and a header of 25 kB.
-_MAX_HEADER, _MAX_ARRAYS = 2**21, 10_000
+MAX_HEADER = 2**21
+"""The most bytes of a header. A network of 1024 px has about 200 arrays and a header of 25 kB."""
+
+_MAX_ARRAYS = 10_000
 _KIND_OF = {"G_ema": "generator", "G": "generator", "D": "discriminator"}
 
 
@@ -49,8 +51,8 @@ def recognises(head: bytes) -> bool:
 def checked_header(data: bytes) -> dict[str, Any]:
     """The header of a file. Raises CheckpointError if it is damaged or too large."""
     size = int.from_bytes(data[:8], "little")
-    if size > _MAX_HEADER:
-        raise CheckpointError(f"its header has {size} bytes; that of a network has at most {_MAX_HEADER}")
+    if size > MAX_HEADER:
+        raise CheckpointError(f"its header has {size} bytes; that of a network has at most {MAX_HEADER}")
     try:
         header = json.loads(data[8 : 8 + size])
     except (ValueError, RecursionError) as error:

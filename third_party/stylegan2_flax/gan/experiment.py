@@ -31,6 +31,7 @@ MAY_CHANGE = (
     "snapshot.kimg",
     "score.kimg",
     "data.source",
+    "data.directory",
     "data.workers",
     "data.prefetch",
 )
@@ -71,12 +72,16 @@ def _with_absolute_paths(config: ConfigDict) -> ConfigDict:
         (config, "init", plugins.GENERATORS),
         (config, "init_discriminator", None),
         (config.data, "source", plugins.IMAGES),
+        (config.data, "directory", None),
     )
     for section, name, group in paths:
         value = section[name]
         is_registered = group is not None and plugins.find_factory(group, value) is not None
         if value and not is_registered and (path := Path(value).expanduser()).exists():
             section[name] = str(path.absolute())
+    kind, _, name = config.score.features.partition(":")
+    if kind == "inception" and (path := Path(name).expanduser()).exists():
+        config.score.features = f"inception:{path.absolute()}"
     return config
 
 

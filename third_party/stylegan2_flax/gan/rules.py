@@ -18,7 +18,7 @@ def _is_colour(value: Any) -> bool:
 
 
 RULES = {
-    "seed": at_least(0),
+    "seed": config_rules.seed(),
     "channels": one_of(1, 3, 4),
     "data.background": Rule(_is_colour, 'a colour such as "white" or "#808080"'),
     "data.unreadable": one_of(*UNREADABLE),

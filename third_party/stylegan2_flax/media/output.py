@@ -1,9 +1,10 @@
 """Checks of output files before the work starts."""
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from stylegan2_flax.files import check_folder
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 VIDEO_SUFFIXES = (".gif", ".mp4")
@@ -31,11 +32,7 @@ def check_output(path: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES + VI
     require_suffix(path, suffixes)
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give the name of a file")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir():
-        raise ValueError(f"{path} cannot be written: {folder} is a file")
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{path} cannot be written: the folder {folder} is read-only")
+    check_folder(path.parent, path)
     if path.suffix.lower() == ".mp4":
         require_ffmpeg()
 

@@ -20,6 +20,7 @@ from stylegan2_flax.media.output import VIDEO_SUFFIXES, check_output
 from stylegan2_flax.media.pixels import to_rgb, to_uint8
 
 _PALETTE_PIXELS = 2**15
+_MIN_FPS, _MAX_FPS = 0.01, 1000  # what the delays of a GIF and ffmpeg's rates can hold
 _GIF_MAX_FPS = 50  # browsers show a delay of less than 2/100 s as one of 10/100 s
 
 
@@ -44,8 +45,8 @@ def open_video(path: str | Path, fps: int | float = 12) -> Iterator["VideoWriter
     """
     path = Path(path)
     check_output(path, VIDEO_SUFFIXES)
-    if not 0 < fps < math.inf:
-        raise ValueError(f"a video needs a positive number of frames a second, got {fps}")
+    if not _MIN_FPS <= fps <= _MAX_FPS:
+        raise ValueError(f"a video has from {_MIN_FPS} to {_MAX_FPS} frames a second, got {fps:g}")
     is_gif = path.suffix.lower() == ".gif"
     if is_gif and fps > _GIF_MAX_FPS:
         warnings.warn(

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+MAX_SEED = 2**32 - 1
+"""The largest seed that has a random key of its own."""
+
 
 class Rule(NamedTuple):
     """The values that a field may have.
@@ -27,6 +30,16 @@ class Rule(NamedTuple):
 def at_least(low: int) -> Rule:
     """An integer of at least `low`."""
     return Rule(lambda value: _is_whole(value) and value >= low, f"a whole number of at least {low}")
+
+
+def seed() -> Rule:
+    """A seed of JAX's random keys, which would take only the lower 32 bits of a larger number."""
+    return Rule(lambda value: _is_whole(value) and 0 <= value <= MAX_SEED, f"a whole number from 0 to {MAX_SEED}")
+
+
+def finite() -> Rule:
+    """A finite number."""
+    return Rule(_is_number, "a finite number")
 
 
 def positive(or_zero: bool = False) -> Rule:
@@ -73,7 +86,7 @@ def file_name() -> Rule:
 
 
 TRAIN = {
-    "seed": at_least(0),
+    "seed": seed(),
     "train.num_steps": at_least(1),
     "train.log_every": at_least(1),
     "train.checkpoint_every": at_least(1),
