@@ -14,10 +14,13 @@ from disentangle_jax.faces.factors import NAMES, sample, unstack
 from disentangle_jax.faces.renderer import render
 from stylegan2_flax import command
 from stylegan2_flax.files import local_path
+from stylegan2_flax.run.config_rules import MAX_SEED
 
 FLAGS = flags.FlagValues()
 OUT = flags.DEFINE_string("out", "faces.png", "image file to write", flag_values=FLAGS)
-SEED = flags.DEFINE_integer("seed", 0, "seed of the random faces", lower_bound=0, flag_values=FLAGS)
+SEED = flags.DEFINE_integer(
+    "seed", 0, "seed of the random faces", lower_bound=0, upper_bound=MAX_SEED, flag_values=FLAGS
+)
 RESOLUTION = flags.DEFINE_integer(
     "resolution", 64, "pixels of a face", lower_bound=32, upper_bound=256, flag_values=FLAGS
 )
@@ -27,6 +30,7 @@ _COLUMNS, _ROWS = 12, 3
 
 def main() -> None:
     out = local_path(OUT.value, "--out")
+    media.check_output(out, media.IMAGE_SUFFIXES)
     media.save_image(contact_sheet(SEED.value, RESOLUTION.value), out)
     print(f"Wrote {out}: random faces, then {', '.join(NAMES)}, each from -1 to 1.")
 

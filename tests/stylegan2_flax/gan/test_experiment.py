@@ -105,6 +105,16 @@ def test_new_networks_with_labels_are_refused_at_the_start(config, tmp_path, net
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("field", "message"), [("data.source", "unknown data.source"), ("score.features", "unknown")])
+def test_data_and_features_that_are_missing_are_said_before_networks_are_built(
+    config, tmp_path, monkeypatch, field, message
+):
+    monkeypatch.delattr(experiment, "make_generator")
+    config.update_from_flattened_dict({field: "nowhere"})
+    with pytest.raises(ValueError, match=f"{message}.*'nowhere'"):
+        experiment.run(config, tmp_path / "run")
+
+
 @pytest.mark.parametrize("channels", [1, 4])
 def test_grey_images_and_such_with_transparency_are_learnt_shown_and_scored(config, tmp_path, channels):
     (tmp_path / "images").mkdir()

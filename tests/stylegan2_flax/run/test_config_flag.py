@@ -111,3 +111,8 @@ def test_the_config_of_a_run_is_not_exchanged(tmp_path):
         set_fields(f"--workdir={tmp_path}", "--config=faces64")
     with pytest.raises(SystemExit, match=r"there is no config /nowhere/config\.json"):
         set_fields("--workdir=/nowhere", "--config.seed=3")
+
+
+def test_a_command_without_named_configs_asks_for_a_file():
+    with pytest.raises(ValueError, match=r"there is no config 'faces64': it is no file$"):
+        config_flag.load("faces64")

@@ -56,6 +56,16 @@ def test_values_that_a_rule_refuses_are_named(rule, fine, wrong, words):
         assert message.endswith(repr(value)) or "first" in words
 
 
+def test_the_config_of_another_command_is_called_one():
+    rules = {f"section{i // 2}.field{i}": flag() for i in range(50)}
+    with pytest.raises(ValueError, match="the config is invalid") as error:
+        check(ConfigDict({"model": {"width": 3}}), rules)
+    _, first, *_, last = str(error.value).splitlines()
+    assert first == "  the section section0 is missing"
+    assert str(error.value).count("section0 ") == 1
+    assert last == "  and 5 more: is it the config of another command?"
+
+
 def test_all_faults_are_told_at_once():
     config = ConfigDict({"train": {"steps": 0, "rate": 1.0}, "weights": {"x": -1.0, "y": 1.0, "z": -2.0}})
     rules = {

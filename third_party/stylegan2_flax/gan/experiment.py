@@ -54,9 +54,9 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
     check_tensorboard(config.train.tensorboard)
     mesh = parallel.make_mesh(config.train.batch_size)
     config = _with_absolute_paths(config)
-    generator, discriminator = make_generator(config, workdir), make_discriminator(config, workdir)
     images = open_images(config.data, config.resolution, config.channels)
     features = _open_features(config)
+    generator, discriminator = make_generator(config, workdir), make_discriminator(config, workdir)  # takes longest
     with locked(workdir):
         with undo_on_error(workdir):
             with parallel.first_process_first("workdir"):

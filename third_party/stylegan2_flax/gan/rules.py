@@ -19,6 +19,7 @@ def _is_colour(value: Any) -> bool:
 
 RULES = {
     "seed": config_rules.seed(),
+    "resolution": Rule(lambda value: value >= 4 and value & (value - 1) == 0, "a power of two from 4 on"),
     "channels": one_of(1, 3, 4),
     "data.background": Rule(_is_colour, 'a colour such as "white" or "#808080"'),
     "data.unreadable": one_of(*UNREADABLE),

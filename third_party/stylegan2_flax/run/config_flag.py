@@ -97,8 +97,8 @@ def _config_file(text: str, configs: ModuleType | None) -> Path:
     if text in _names(configs):
         assert configs
         return Path(configs.__path__[0]) / f"{text}.py"
-    names = f", nor a name ({', '.join(_names(configs))})" if configs else ""
-    raise ValueError(f"there is no config {text!r}: it is neither a file{names}")
+    kinds = f"neither a file, nor a name ({', '.join(_names(configs))})" if configs else "no file"
+    raise ValueError(f"there is no config {text!r}: it is {kinds}")
 
 
 def _run_file(path: Path, switches: str) -> ConfigDict:

@@ -15,6 +15,9 @@ MAX_SEED = 2**32 - 1
 """The largest seed that has a random key of its own."""
 
 
+_MAX_LISTED = 20  # number of errors that a message lists; a config of another command has many
+
+
 class Rule(NamedTuple):
     """The values that a field may have.
 
@@ -116,11 +119,13 @@ def check(config: ConfigDict, rules: dict[str, Rule], *relations: Relation) -> N
         relations: conditions on several fields, checked if each field by itself is valid.
 
     Raises:
-        ValueError: fields are missing, invalid or contradict each other; the message names all of them.
+        ValueError: fields are missing, invalid or contradict each other; the message names them.
     """
-    errors = [error for name, rule in rules.items() for error in _field_errors(config, name, rule)]
+    errors = list(dict.fromkeys(error for name, rule in rules.items() for error in _field_errors(config, name, rule)))
     if not errors:
         errors = [error for relation in relations if (error := relation(config)) is not None]
+    if (more := len(errors) - _MAX_LISTED) > 0:
+        errors[_MAX_LISTED:] = [f"and {more} more: is it the config of another command?"]
     if errors:
         raise ValueError(errors[0] if len(errors) == 1 else "the config is invalid:\n  " + "\n  ".join(errors))
 
