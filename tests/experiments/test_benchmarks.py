@@ -159,6 +159,7 @@ def test_values_that_are_no_numbers_are_refused(script, name, argument):
         run(script(name), argument)
 
 
+@pytest.mark.slow
 def test_training(script, tmp_path, monkeypatch, capsys):
     module, file = script("train"), tmp_path / "table.json"
     monkeypatch.setattr(module, "rates", lambda dtype: (1e13, 1e13))

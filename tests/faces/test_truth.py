@@ -43,7 +43,7 @@ def test_layers_move_the_factors_they_own_and_no_others(ws):
 
 def test_the_bundled_generator_draws_its_truth(generator, ws):
     truth = Truth.load("faces64")
-    images = generator.synthesis(ws[:128])
+    images = jax.jit(lambda synthesis, ws: synthesis(ws))(generator.synthesis, ws[:128])
     error = jnp.mean((images - faces.render(truth(ws[:128]))) ** 2)
     card = json.loads((resources.files("disentangle_jax") / "assets" / "faces64.json").read_text())
     np.testing.assert_allclose(10 * np.log10(4 / float(error)), card["psnr_held_out"], atol=1.0)
