@@ -203,3 +203,14 @@ def test_help_names_flags_of_the_command_alone():
     values = flags.FlagValues()
     flags.DEFINE_string("out", "runs", "where to", flag_values=values)
     assert command.usage(values).endswith("Flags:\n  --out: where to (default: 'runs')")
+
+
+def test_a_warning_for_the_user_is_one_line(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import warnings\nfrom absl import flags\nfrom stylegan2_flax import command\n"
+        "def main():\n    warnings.warn('write an .mp4', stacklevel=1)\n"
+        "command.run(main, flags.FlagValues())\n"
+    )
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
+    assert done.stderr == "warning: write an .mp4\n"

@@ -11,6 +11,7 @@ import re
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,8 @@ def run(
     if any(argument.lstrip("-") in ("help", "helpshort", "helpfull", "h", "?") for argument in argv[1:]):
         print(usage(flag_values))
         sys.exit(0)
+    if is_program:
+        warnings.formatwarning = _warning_line
     try:
         with exit_on_error():
             rest = parse(flag_values, argv)
@@ -254,6 +257,15 @@ _FOREIGN = set(sys.stdlib_module_names) | {
     "tensorstore",
 }
 """Modules whose ValueErrors are bugs of the caller, that is, of this project."""
+
+
+def _warning_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """One line for what a user is warned of; what concerns programmers keeps its place in the code."""
+    if issubclass(category, UserWarning):
+        return f"warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def _say(message: str) -> None:

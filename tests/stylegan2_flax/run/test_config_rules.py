@@ -56,6 +56,10 @@ def test_values_that_a_rule_refuses_are_named(rule, fine, wrong, words):
         assert message.endswith(repr(value)) or "first" in words
 
 
+def test_a_section_in_place_of_a_value_is_called_one():
+    assert fault(positive(), {"c": 1, "d": 2}) == "a.b must be positive, got a section"
+
+
 def test_the_config_of_another_command_is_called_one():
     rules = {f"section{i // 2}.field{i}": flag() for i in range(50)}
     with pytest.raises(ValueError, match="the config is invalid") as error:

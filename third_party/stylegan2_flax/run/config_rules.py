@@ -143,7 +143,8 @@ def _field_errors(config: ConfigDict, name: str, rule: Rule) -> Iterable[str]:
         if field not in value:
             yield f"{full} is missing: it must be {rule.words}"
         elif not _allows(rule, value[field]):
-            yield f"{full} must be {rule.words}, got {value[field]!r}"
+            got = "a section" if isinstance(value[field], ConfigDict) else repr(value[field])
+            yield f"{full} must be {rule.words}, got {got}"
 
 
 def _allows(rule: Rule, value: Any) -> bool:
