@@ -139,6 +139,13 @@ def test_exported_folder_needs_nothing_else(model, workdir, faces, tmp_path):
     np.testing.assert_array_equal(again.directions.vectors, model.directions.vectors)
 
 
+def test_a_model_without_its_directions_is_told_what_it_lacks(model, tmp_path):
+    model.export(tmp_path)
+    (tmp_path / "directions.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no directions at .*directions\.safetensors: copy them"):
+        Disentangler.load(tmp_path)
+
+
 def test_it_uses_the_averaged_parameters(workdir, model):
     state = experiment.run(model.config, workdir)  # finished: gives the last state
     kernel = model.autoencoder.encoder.structure.kernel[...]

@@ -101,7 +101,10 @@ def find_clips(data: ConfigDict, ws: tuple[int, int]) -> Any:
     except Exception as error:  # TFDS has many, and no common one
         begun = data.dataset == NAME and (folder_of(data.directory) / "metadata.json").exists()
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]  # TFDS adds hundreds of names
-        hint = "is unfinished: run its make_clips command again" if begun else f"cannot be opened ({reason[0]})"
+        place = "data.directory is the --out of make_clips, or a folder that TFDS prepared"
+        hint = (
+            "is unfinished: run its make_clips command again" if begun else f"cannot be opened ({reason[0]}): {place}"
+        )
         raise ValueError(f"{where} {hint}") from None
     features = builder.info.features
     if missing := [name for name in Clip._fields if name not in features]:

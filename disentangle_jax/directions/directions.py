@@ -121,8 +121,11 @@ class Directions:
         """Read what `save` wrote.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: the file is damaged or holds something else.
         """
+        if not path.is_file():
+            raise FileNotFoundError(f"no directions at {path}: copy them from where the model was trained")
         values, about = arrays.load(path, "directions")
         if not isinstance(about, dict):  # a bare list of names, as the first version wrote it
             about = {"names": about, "source": "unknown", "generator": "", "space": SPACE}
