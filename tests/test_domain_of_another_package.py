@@ -31,8 +31,8 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     source = tmp_path_factory.mktemp("source") / "shapes_package"
     subprocess.run(["cp", "-r", ROOT / "tests" / "shapes_package", source], check=True)  # building writes beside it
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*install, "--target", folder, source], check=True, capture_output=True)
+    install = [sys.executable, "-m", "uv", "pip", "install", "--no-deps", "--no-build-isolation", "--offline"]
+    subprocess.run([*install, "--python", sys.executable, "--target", folder, source], check=True, capture_output=True)
     sys.path.insert(0, str(folder))
     yield folder
     sys.path.remove(str(folder))
