@@ -1,5 +1,6 @@
 """Disentangling appearance and structure of GAN latents by contrastive learning on synthetic videos."""
 
+import stylegan2_flax  # noqa: F401, before all else: it sees to Ctrl-C while a command imports
 from disentangle_jax import faces, inversion
 from disentangle_jax.disentangler import Disentangler
 

@@ -214,3 +214,13 @@ def test_a_warning_for_the_user_is_one_line(tmp_path):
     )
     done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
     assert done.stderr == "warning: write an .mp4\n"
+
+
+@pytest.mark.parametrize("package", ["stylegan2_flax", "disentangle_jax"])
+def test_ctrl_c_while_a_command_imports_is_one_line(package, tmp_path):
+    (tmp_path / "interrupting.py").write_text(f"import {package}\nraise KeyboardInterrupt")
+    code = "import sys\nsys.argv = ['-m']\nimport interrupting"
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode in (130, -signal.SIGINT)
+    assert done.stderr == "Interrupted.\n"

@@ -6,7 +6,7 @@ images = generator(z, truncation_psi=0.7)
 logits = sg2.load("network.pkl", which="D")(images)
 """
 
-from stylegan2_flax import ops
+from stylegan2_flax import _startup, ops  # noqa: F401, the first comes first
 from stylegan2_flax.checkpoints import (
     CheckpointError,
     from_state_dict,
