@@ -42,7 +42,7 @@ setup(
         "importlib_resources>=6",  # tensorflow-datasets imports it without declaring it
         "array_record>=0.5",
         "grain>=0.2.15",
-        "scikit-learn>=1.4",
+        "scikit-learn>=1.6",
         "threadpoolctl>=3",
         "matplotlib>=3.10.8",
         "jinja2>=3.0",
