@@ -135,7 +135,7 @@ def _commands(workdir: Path, compare: Mapping[str, str], overrides: Mapping[str,
         "train": [f"--config={workdir / 'config.json'}", f"--workdir={again}"],
         "evaluate": [
             f"--workdir={workdir}",
-            *(f"--compare={name}={Path(folder).expanduser().absolute()}" for name, folder in compare.items()),
+            *(f"--compare={name}={files.absolute(folder)}" for name, folder in compare.items()),
             *(f"--config.{name}={value}" for name, value in overrides.items()),
         ],
         "transfer": [f"--model={workdir}", "--source=seed:1", "--driving=clip:2", f"--out={workdir / 'transfer.gif'}"],

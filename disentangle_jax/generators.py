@@ -7,8 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from stylegan2_flax import plugins
-from stylegan2_flax.files import is_url
+from stylegan2_flax import files, plugins
 
 
 def is_registered(source: str | Path) -> bool:
@@ -18,9 +17,7 @@ def is_registered(source: str | Path) -> bool:
 
 def absolute(source: str | Path) -> str:
     """A source that means the same in any working directory: paths become absolute, names and URLs stay as they are."""
-    if is_url(source) or is_registered(source):
-        return str(source)
-    return str(Path(source).expanduser().absolute())
+    return str(source) if is_registered(source) else files.absolute(source)
 
 
 def load_generator(source: str | Path) -> sg2.Generator:
@@ -36,7 +33,7 @@ def load_generator(source: str | Path) -> sg2.Generator:
     if factory := plugins.find_factory(plugins.GENERATORS, str(source)):
         return factory()
     try:
-        network = sg2.load(source if is_url(source) else Path(source).expanduser())
+        network = sg2.load(source if files.is_url(source) else Path(source).expanduser())
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"there is no generator {str(source)!r}: it is neither a file, nor the URL of one, "

@@ -28,6 +28,7 @@ from disentangle_jax.evaluation.motion import make_animator, sample_loop
 from disentangle_jax.latents import LatentClip, read_ws, sample_ws
 from disentangle_jax.scores import in_batches, render_batch
 from stylegan2_flax import command, files
+from stylegan2_flax.run.config_rules import MAX_SEED
 
 FLAGS = flags.FlagValues()
 MODEL = flags.DEFINE_string(
@@ -75,7 +76,6 @@ FPS = flags.DEFINE_float(
 FORCE = flags.DEFINE_bool("force", False, "write over what is there", flag_values=FLAGS)
 
 _SIZE = 256  # pixels of a face in the output, at least
-_MAX_SEED = 2**32 - 1  # of JAX's keys
 _FPS = 12.0  # frames per second of clips without a rate
 
 
@@ -208,8 +208,8 @@ def _parse_seed(name: str) -> tuple[str, int] | None:
     kind, colon, number = name.partition(":")
     if not colon or kind not in ("seed", "clip"):
         return None
-    if not number.isdecimal() or len(number) > 10 or int(number) > _MAX_SEED:
-        raise ValueError(f"{name!r} wants a number after the colon, from 0 to {_MAX_SEED}, such as {kind}:1")
+    if not number.isdecimal() or len(number) > 10 or int(number) > MAX_SEED:
+        raise ValueError(f"{name!r} wants a number after the colon, from 0 to {MAX_SEED}, such as {kind}:1")
     return kind, int(number)
 
 

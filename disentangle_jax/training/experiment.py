@@ -13,7 +13,7 @@ from disentangle_jax.generators import absolute, digest, load_generator
 from disentangle_jax.training import rules
 from disentangle_jax.training.state import TrainState, random_streams
 from disentangle_jax.training.trainer import make_trainer
-from stylegan2_flax.files import is_url
+from stylegan2_flax import files
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.config_record import record_config, undo_on_error
 from stylegan2_flax.run.lock import locked
@@ -80,13 +80,9 @@ def _as_recorded(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:
     with config.unlocked():
         config.generator, config.generator_digest = absolute(config.generator), digest(generator)
         if config.directions.source not in find.SOURCES:
-            config.directions.source = _absolute(config.directions.source)
+            config.directions.source = files.absolute(config.directions.source)
         if config.clips.appearance_from != "scorer":
-            config.clips.appearance_from = _absolute(config.clips.appearance_from)
-        if config.data.directory and not is_url(config.data.directory):
-            config.data.directory = _absolute(config.data.directory)
+            config.clips.appearance_from = files.absolute(config.clips.appearance_from)
+        if config.data.directory:
+            config.data.directory = files.absolute(config.data.directory)
     return config
-
-
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())

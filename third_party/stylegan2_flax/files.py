@@ -54,6 +54,11 @@ def is_url(path: str | os.PathLike[str]) -> bool:
     return "://" in str(path)
 
 
+def absolute(path: str | os.PathLike[str]) -> str:
+    """A path that means the same in any working directory, with `~` expanded; URLs stay as they are."""
+    return str(path) if is_url(path) else str(Path(path).expanduser().absolute())
+
+
 def local_path(path: str | os.PathLike[str], flag: str) -> Path:
     """The path that a flag gives, with `~` expanded.
 
