@@ -48,13 +48,18 @@ def site(tmp_path_factory):
     return folder / "site"
 
 
-def test_the_wheel_works_without_the_checkout(site, tmp_path):
+def output_of(code, site, folder):
+    """What code prints that finds the packages in the unpacked wheel."""
     environment = {**os.environ, "PYTHONPATH": str(site)}
     done = subprocess.run(
-        [sys.executable, "-c", USE], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "(1, 16) (64,)" in done.stdout
+    return done.stdout
+
+
+def test_the_wheel_works_without_the_checkout(site, tmp_path):
+    assert "(1, 16) (64,)" in output_of(USE, site, tmp_path)
 
 
 def test_the_wheel_holds_the_cards_and_the_licence(site):
@@ -65,22 +70,13 @@ def test_the_wheel_holds_the_cards_and_the_licence(site):
 
 def test_the_wheel_holds_the_configs(site, tmp_path):
     use = "from disentangle_jax.configs import faces64, ffhq1024, gan_folder; print(ffhq1024.get_config().seed)"
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    done = subprocess.run(
-        [sys.executable, "-c", use], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "0\n"
+    assert output_of(use, site, tmp_path) == "0\n"
     assert not (site / "disentangle_jax" / "configs").is_symlink()
 
 
 def test_the_wheel_holds_the_templates_of_the_report(site, tmp_path):
     use = "from disentangle_jax.report import report; report._environment().get_template('report.html.jinja')"
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    done = subprocess.run(
-        [sys.executable, "-c", use], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    output_of(use, site, tmp_path)
     assert (site / "disentangle_jax" / "report" / "templates" / "style.css").exists()
 
 

@@ -1,8 +1,6 @@
 """The measure of purity in closed form; its table and picture; and a whole run, which is slow."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +14,8 @@ A, F = 9, 16
 
 
 @pytest.fixture(scope="module")
-def purity():
-    spec = importlib.util.spec_from_file_location("purity", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules["purity"] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def purity(load_module):
+    return load_module(SCRIPT)
 
 
 def test_random_pairs_drift_by_one(purity):

@@ -1,6 +1,5 @@
 """The comparison of two rankings in closed form, and a small run of the whole script."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,8 @@ SCRIPT = Path(__file__).parents[2] / "experiments" / "ranking.py"
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("ranking_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_module):
+    return load_module(SCRIPT)
 
 
 def ranking(structure):

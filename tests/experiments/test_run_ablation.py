@@ -1,9 +1,7 @@
 """Ablations: every point of every file is a valid experiment; runs are resumed; results are told."""
 
 import csv
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,26 +14,14 @@ from stylegan2_flax.run import config_flag
 SCRIPT = Path(__file__).parents[2] / "experiments" / "run_ablation.py"
 
 
-def load_script():
-    spec = importlib.util.spec_from_file_location("run_ablation", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules["run_ablation"] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def script(load_module):
+    return load_module(SCRIPT)
 
 
-SCRIPT_MODULE = load_script()
-ABLATIONS = [SCRIPT_MODULE.load(path) for path in SCRIPT_MODULE.find("all")]
-
-
-@pytest.fixture
-def script():
-    return SCRIPT_MODULE
-
-
-@pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda ablation: ablation.name)
-def test_each_asks_one_question_and_all_its_points_are_valid_and_differ(ablation):
+@pytest.mark.parametrize("name", sorted(path.stem for path in SCRIPT.with_name("ablations").glob("*.py")))
+def test_each_asks_one_question_and_all_its_points_are_valid_and_differ(script, name):
+    ablation = script.load(*script.find(name))
     assert ablation.question.endswith("?")
     seen = set()
     for changes in ablation.points.values():

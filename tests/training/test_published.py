@@ -1,6 +1,5 @@
 """From a checkpoint in NVIDIA's format to a transfer, by the configs for published generators."""
 
-import importlib.util
 from importlib import import_module
 from pathlib import Path
 
@@ -13,33 +12,24 @@ import stylegan2_flax as sg2
 from disentangle_jax import Disentangler
 from disentangle_jax.training import experiment
 
-TESTS = Path(__file__).parents[1]
+WRITERS = Path(__file__).parents[1] / "stylegan2_flax" / "checkpoints"
 
 
-def written(path, resolution):
+def written(path, resolution, load_module):
     """A generator of this resolution with 512 numbers a layer and next to no channels, as NVIDIA's code pickles it."""
     kwargs = {
         "mapping_kwargs": {"num_layers": 2},
         "synthesis_kwargs": {"channel_base": 2 * resolution, "channel_max": 4},
     }
     build = jax.jit(lambda: sg2.Generator(512, 0, 512, resolution, 3, **kwargs, rngs=nnx.Rngs(0)))
-    writers, nvidia = (_module(name) for name in ("writers", "writers_nvidia"))
+    writers, nvidia = (load_module(WRITERS / f"{name}.py") for name in ("writers", "writers_nvidia"))
     path.write_bytes(nvidia.TorchWriter(writers).file({"G_ema": build()}))
     return path
 
 
-def _module(name):
-    spec = importlib.util.spec_from_file_location(name, TESTS / "stylegan2_flax" / "checkpoints" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def train_and_transfer(name, resolution, tmp_path, **model):
+def train_and_transfer(load_module, name, resolution, tmp_path, **model):
     config = import_module(f"disentangle_jax.configs.{name}").get_config()
-    config.generator = str(written(tmp_path / "network.pkl", resolution))
+    config.generator = str(written(tmp_path / "network.pkl", resolution, load_module))
     config.directions.num_samples = 256
     config.model.update(model)
     config.optimizer.warmup_steps = 1
@@ -58,11 +48,11 @@ def train_and_transfer(name, resolution, tmp_path, **model):
 SMALL = {"appearance_dim": 8, "structure_dim": 4, "embed_dim": 4, "width": 16, "num_blocks": 1}
 
 
-def test_a_generator_of_1024_px(tmp_path):
-    train_and_transfer("ffhq1024", 1024, tmp_path, **SMALL)
+def test_a_generator_of_1024_px(load_module, tmp_path):
+    train_and_transfer(load_module, "ffhq1024", 1024, tmp_path, **SMALL)
 
 
 @pytest.mark.slow
-def test_an_autoencoder_of_full_size(tmp_path):
-    state = train_and_transfer("ffhq1024", 1024, tmp_path)
+def test_an_autoencoder_of_full_size(load_module, tmp_path):
+    state = train_and_transfer(load_module, "ffhq1024", 1024, tmp_path)
     assert sum(leaf.size for leaf in jax.tree.leaves(state.params)) > 25e6

@@ -5,7 +5,6 @@ import math
 import zlib
 from collections.abc import Callable
 from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
@@ -99,14 +98,9 @@ def restyle_arrays(golden: Callable[[str, str], Golden]) -> dict[str, np.ndarray
 
 
 @pytest.fixture(scope="session")
-def writers() -> ModuleType:
+def writers(load_module) -> ModuleType:
     """The layouts of torch.save, written without torch."""
-    spec = spec_from_file_location("writers", WRITERS)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(WRITERS)
 
 
 @pytest.fixture(scope="session")

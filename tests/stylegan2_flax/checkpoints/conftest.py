@@ -2,7 +2,6 @@
 
 import json
 from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +12,7 @@ from flax import nnx
 
 import stylegan2_flax as sg2
 
+HERE = Path(__file__).parent
 GENERATOR = {
     "z_dim": 8,
     "w_dim": 12,
@@ -24,31 +24,22 @@ FILTERS = {(len(taps),) * 2: np.asarray(sg2.ops.setup_filter(taps)) for taps in 
 DISCRIMINATOR = {"img_resolution": 16, "channel_base": 128, "channel_max": 8}
 
 
-def _module(name: str) -> ModuleType:
-    spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
-def writers() -> ModuleType:
+def writers(load_module) -> ModuleType:
     """Pickles with any names in them, and the layouts of torch.save."""
-    return _module("writers")
+    return load_module(HERE / "writers.py")
 
 
 @pytest.fixture(scope="session")
-def torch_writer(writers: ModuleType) -> Any:
+def torch_writer(load_module, writers: ModuleType) -> Any:
     """Pickles in the layout of NVIDIA's PyTorch code."""
-    return _module("writers_nvidia").TorchWriter(writers)
+    return load_module(HERE / "writers_nvidia.py").TorchWriter(writers)
 
 
 @pytest.fixture(scope="session")
-def tf_writer(writers: ModuleType) -> Any:
+def tf_writer(load_module, writers: ModuleType) -> Any:
     """Pickles in the layout of NVIDIA's TensorFlow code."""
-    return _module("writers_nvidia").TFWriter(writers)
+    return load_module(HERE / "writers_nvidia.py").TFWriter(writers)
 
 
 @pytest.fixture(scope="session")
