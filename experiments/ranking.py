@@ -24,6 +24,9 @@ from stylegan2_flax import command
 
 FLAGS = flags.FlagValues()
 SEEDS = flags.DEFINE_list("seeds", ["0"], "seeds of the faces, separated by commas", flag_values=FLAGS)
+flags.register_validator(
+    "seeds", lambda values: all(map(str.isdecimal, values)), "must be numbers, such as 0,1", flag_values=FLAGS
+)
 SOURCE = flags.DEFINE_enum(
     "source", "sefa", ("sefa", "pca", "random"), "where the candidates come from", flag_values=FLAGS
 )
@@ -37,10 +40,11 @@ COLUMNS = ("agreement", "kept by pictures", "kept by the judge", "all")
 
 def main() -> None:
     config = faces64.get_config()
+    kept = config.directions.num
     config.directions.update(source=SOURCE.value, rank="none", num=CANDIDATES.value)
     if FACES.value is not None:
         config.directions.rank_faces = FACES.value
-    generator, kept = load_generator(config.generator), faces64.get_config().directions.num
+    generator = load_generator(config.generator)
     rows = []
     for seed in map(int, SEEDS.value):
         config.seed = seed

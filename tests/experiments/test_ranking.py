@@ -32,6 +32,11 @@ def test_agreement_is_of_ranks_and_purity_is_the_judges(script):
     assert turned["all"] == pytest.approx((0.9 + 0.5 + 0.8 + 0.2) / 4)
 
 
+def test_seeds_that_are_no_numbers_are_refused(script):
+    with pytest.raises(SystemExit, match=r"error: flag --seeds=.* must be numbers, such as 0,1"):
+        command.run(script.main, script.FLAGS, ["ranking.py", "--seeds=0,x"])
+
+
 @pytest.mark.slow
 def test_a_small_run(script, capsys):
     command.run(script.main, script.FLAGS, ["ranking.py", "--seeds=0,1", "--faces=4"])
