@@ -1,0 +1,63 @@
+"""Encoders read latents from images. Installed packages register them under the name of the generator they are for.
+
+A package registers an encoder as an entry point, a factory without arguments:
+
+    entry_points={"disentangle_jax.encoders": ["my_generator = my_package.module:encoder"]}
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Array, Float
+
+import stylegan2_flax as sg2
+from disentangle_jax.inversion.published import load_encoder
+from stylegan2_flax import plugins
+
+GROUP = "disentangle_jax.encoders"
+
+
+@runtime_checkable
+class ImageEncoder(Protocol):
+    """Reads latents from images of the generator's size, in [-1, 1]. It sees to its own compilation."""
+
+    def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n l d"]: ...
+
+
+def load_for(generator: str) -> ImageEncoder | None:
+    """Load the encoder that is registered for a generator. Returns None if there is none.
+
+    Raises ValueError if the factory does not return an encoder.
+    """
+    factory = plugins.find_factory(GROUP, generator)
+    if factory is None:
+        return None
+    encoder = factory()
+    if not isinstance(encoder, ImageEncoder):
+        raise ValueError(f"the encoder {generator!r} is a {type(encoder).__name__}, which cannot be called with images")
+    return encoder
+
+
+def load(source: str | Path, generator: sg2.Generator) -> ImageEncoder:
+    """Load an encoder.
+
+    Args:
+        source: the name of one that an installed package registers, or a checkpoint of pSp, e4e or ReStyle.
+        generator: the generator that its latents are for.
+
+    Raises:
+        FileNotFoundError: there is no such encoder.
+        ValueError: it cannot be read, or is for another generator.
+    """
+    if registered := load_for(str(source)):
+        return registered
+    try:
+        published = load_encoder(source)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"there is no encoder {str(source)!r}: it is neither a file, nor the URL of one, nor one that an installed "
+            f"package registers ({plugins.registered_names(GROUP)})"
+        ) from error
+    published.check_generator(generator)
+    return partial(published, generator=generator)
