@@ -24,7 +24,7 @@ setup(
     packages=[*find_packages(include=["disentangle_jax", "disentangle_jax.*"]), *find_packages("third_party")],
     package_dir={"stylegan2_flax": "third_party/stylegan2_flax"},
     package_data={
-        "disentangle_jax": ["assets/*", "report/templates/*", "py.typed"],
+        "disentangle_jax": ["assets/*", "assets/models/*/*", "report/templates/*", "py.typed"],
         "stylegan2_flax": ["README.md", "py.typed"],
     },
     install_requires=[

@@ -8,23 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jax.sharding import SingleDeviceSharding
 from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
+from disentangle_jax import model_folder, model_sources
 from disentangle_jax.directions import Directions
-from disentangle_jax.generators import is_registered, load_recorded
-from disentangle_jax.model import Autoencoder, Codes, weights
+from disentangle_jax.model import Autoencoder, Codes
 from disentangle_jax.scores import render_batch
-from stylegan2_flax import plugins
 from stylegan2_flax.files import local_path
-from stylegan2_flax.run import checkpoints
-from stylegan2_flax.run.config_record import read_config, write_config
-
-GROUP = "disentangle_jax.models"
-"""Entry points of trained models: a name, and a factory that returns the path of an exported folder."""
 
 AnyArray = Array | np.ndarray
 AnyWs = Float[AnyArray, "... _l _d"]
@@ -61,39 +53,25 @@ class Disentangler:
 
         Args:
             name_or_folder: the name of a model that an installed package registers, a training workdir (for its newest
-                checkpoint), or an exported folder.
+                checkpoint), an exported folder, or the URL of one: hf://owner/name[@revision], gs://, https:// or
+                another that fsspec knows. What is read is data, and none of it is executed.
 
         Raises:
             FileNotFoundError: there is no such model, or the workdir has no checkpoint yet.
-            ValueError: the folder does not hold an autoencoder, does not fit its config, or is too old.
+            ImportError: the URL needs a package that is not installed.
+            ValueError: the folder does not hold an autoencoder, does not fit its config, is too old, or its files have
+                changed since they were exported.
         """
-        folder = _model_folder(name_or_folder)
-        config = read_config(folder)
-        _check_record(config, folder)
-        generator = load_recorded(config, folder)
-        shape = (generator.num_ws, generator.w_dim)
-        abstract = nnx.eval_shape(
-            lambda: Autoencoder(jnp.zeros(shape), jnp.ones(shape), **config.model, rngs=nnx.Rngs(0))
-        )
-        exported = folder / "model.safetensors"
-        if exported.exists():
-            autoencoder = weights.load(abstract, exported)
-        else:
-            autoencoder = _from_checkpoint(abstract, folder / "checkpoints")
-        return cls(autoencoder, generator, Directions.load(folder / "directions.safetensors"), config)
+        return cls(*model_folder.read(model_sources.find(name_or_folder)))
 
     def export(self, folder: str | Path) -> None:
-        """Write the model, for `load`, as four files; without a generator that an installed package registers.
+        """Write the model, for `load`, with the digests of its files; see `model_folder`.
 
         Raises:
             ValueError: the folder is a URL.
         """
-        folder = local_path(folder, "folder")
-        weights.save(self.autoencoder, folder / "model.safetensors")
-        self.directions.save(folder / "directions.safetensors")
-        if not is_registered(self.config.generator):
-            sg2.save(self.generator, folder / "generator.safetensors")
-        write_config(self.config, folder)
+        parts = model_folder.Parts(self.autoencoder, self.generator, self.directions, self.config)
+        model_folder.write(parts, local_path(folder, "folder"))
 
     def encode(self, ws: AnyWs) -> Codes:
         """Encode latents into codes: appearance [..., a] and structure [..., s]."""
@@ -210,62 +188,6 @@ class Disentangler:
                 f"got shape {jnp.shape(ws)}"
             )
         return jnp.asarray(ws, jnp.float32)
-
-
-def _model_folder(name_or_folder: str | Path) -> Path:
-    """The folder of a model. Raises FileNotFoundError if there is none."""
-    if factory := plugins.find_factory(GROUP, str(name_or_folder)):
-        return Path(factory())
-    folder = Path(name_or_folder).expanduser()
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(
-            f"there is no model {str(name_or_folder)!r}: it is neither a training workdir nor an exported folder (it "
-            f"has no config.json), nor a name that an installed package registers ({plugins.registered_names(GROUP)})"
-        )
-    return folder
-
-
-def _check_record(config: ConfigDict, folder: Path) -> None:
-    """Raise ValueError if the config is not that of an autoencoder, or lacks a field that inference needs."""
-    if "model" not in config and "discriminator" in config:
-        raise ValueError(
-            f"{folder} is a training of a StyleGAN2, not of an autoencoder: train one on its generator, with "
-            f"--config.generator={folder / 'generator.safetensors'}"
-        )
-    if missing := [field for field in _FIELDS if not _has(config, field)]:
-        raise ValueError(
-            f"{folder / 'config.json'} lacks {', '.join(missing)}: it is of an older version of this package. Add what "
-            "is missing, as disentangle_jax/configs/faces64.py explains it, or train the model anew"
-        )
-
-
-def _has(config: ConfigDict, field: str) -> bool:
-    section, _, rest = field.partition(".")
-    return section in config and (not rest or _has(config[section], rest))
-
-
-_FIELDS = (
-    "generator",
-    "model.appearance_dim",
-    "model.structure_dim",
-    "clips.truncation_psi",
-    "clips.classes",
-    "evaluation.motion.num_frames",
-    "evaluation.motion.factor_amplitude",
-    "evaluation.motion.direction_amplitude",
-)
-"""The config fields that inference needs."""
-
-
-def _from_checkpoint(abstract: Autoencoder, folder: Path) -> Autoencoder:
-    graphdef, params, buffers = nnx.split(abstract, nnx.Param, sg2.Buffer)
-    device = SingleDeviceSharding(jax.devices()[0])
-    target = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
-        {"ema_params": nnx.to_pure_dict(params), "buffers": nnx.to_pure_dict(buffers)},
-    )
-    stored = checkpoints.load(folder, target)
-    return nnx.merge(graphdef, stored["ema_params"], stored["buffers"])
 
 
 @jax.jit

@@ -17,11 +17,12 @@ LEVELS = (  # from the ground up: a room imports only rooms of levels above its 
     {"domains"},
     {"directions", "inversion"},
     {"clips"},
-    {"training"},
+    {"training", "model_sources"},
+    {"model_folder"},
     {"disentangler"},
     {"evaluation"},
     {"report"},
-    {"train", "evaluate", "transfer", "make_clips", "find_directions"},
+    {"train", "evaluate", "transfer", "make_clips", "find_directions", "export"},
 )
 GENERIC = set().union(*LEVELS) | {"model"}
 

@@ -32,6 +32,10 @@ def site(tmp_path_factory):
     (folder / "source").mkdir()
     for name in names:
         subprocess.run(["cp", "-r", str(ROOT / name), str(folder / "source")], check=True)
+    model = folder / "source" / "disentangle_jax" / "assets" / "models" / "exported"
+    model.mkdir(parents=True)
+    for name in ("config.json", "SHA256SUMS", "model.safetensors", "README.md", "motion.gif"):
+        (model / name).touch()
     build = [
         sys.executable,
         "-m",
@@ -68,6 +72,11 @@ def test_the_wheel_holds_the_cards_and_the_licence(site):
     assert list(site.glob("*.dist-info/**/LICENSE"))
 
 
+def test_the_wheel_holds_all_files_of_bundled_models(site):
+    held = {path.name for path in (site / "disentangle_jax" / "assets" / "models" / "exported").iterdir()}
+    assert held == {"config.json", "SHA256SUMS", "model.safetensors", "README.md", "motion.gif"}
+
+
 def test_the_wheel_holds_the_configs(site, tmp_path):
     use = "from disentangle_jax.configs import faces64, ffhq1024, gan_folder; print(ffhq1024.get_config().seed)"
     assert output_of(use, site, tmp_path) == "0\n"
@@ -75,7 +84,7 @@ def test_the_wheel_holds_the_configs(site, tmp_path):
 
 
 def test_the_wheel_holds_the_templates_of_the_report(site, tmp_path):
-    use = "from disentangle_jax.report import report; report._environment().get_template('report.html.jinja')"
+    use = "from disentangle_jax.report import report; report.environment().get_template('report.html.jinja')"
     output_of(use, site, tmp_path)
     assert (site / "disentangle_jax" / "report" / "templates" / "style.css").exists()
 

@@ -60,7 +60,7 @@ def write_report(
         folder: where the plots and motion.gif lie; a plot that is missing is left out.
     """
     transfer, motion = metrics.get("transfer"), metrics["motion"]["methods"]
-    return _environment().get_template("report.html.jinja").render(
+    return environment().get_template("report.html.jinja").render(
         metrics=metrics,
         config=config,
         compared=compared,
@@ -105,16 +105,17 @@ def summary(metrics: Section) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment(escape: bool = True) -> jinja2.Environment:
+    """The templates and their filters. escape: for HTML, unlike for plain text."""
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("disentangle_jax.report"),
-        autoescape=True,
+        autoescape=escape,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "png": _png_uri, "pretty": _pretty}
-    return environment
+    templates.filters |= {"number": _number, "png": _png_uri, "pretty": _pretty}
+    return templates
 
 
 def _number(value: float, digits: int = 2) -> str:

@@ -1,0 +1,88 @@
+"""Export a trained model: python -m disentangle_jax.export --workdir=runs/faces64 --out=exported/faces64
+
+The folder holds the weights as safetensors files, the config, a card (README.md) with the numbers and pictures that
+`evaluate` left in the workdir, and digests of all files. `Disentangler.load` takes it, as does --model= of the other
+commands, from a disk or, once it is uploaded, from its URL. For the Hugging Face hub: hf upload OWNER/NAME FOLDER
+"""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from disentangle_jax import model_sources
+from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.report.card import write_card
+from stylegan2_flax import command, files
+
+FLAGS = flags.FlagValues()
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "the training workdir, or another model that transfer takes", required=True, flag_values=FLAGS
+)
+OUT = flags.DEFINE_string(
+    "out", None, "the folder to write, which must be new or empty", required=True, flag_values=FLAGS
+)
+LICENSE = flags.DEFINE_string(
+    "license",
+    "",
+    "identifier of the licence for the card, such as apache-2.0; by default it names none",
+    flag_values=FLAGS,
+)
+
+PICTURES = {"transfer_grid": "transfer_grid.png", "motion": "motion.gif"}
+"""The pictures of an evaluation that go into the card."""
+
+
+def main() -> None:
+    out = files.local_path(OUT.value, "--out")
+    export(WORKDIR.value, out, LICENSE.value)
+    print(f"Wrote {out}. Try it: disentangle_jax.Disentangler.load({str(out)!r})")
+
+
+def export(source: str, out: Path, license: str = "") -> None:
+    """Write a model, its card and the digests of all files into a folder, whole or not at all.
+
+    Args:
+        source: what `Disentangler.load` takes.
+        out: the folder; it must not exist or be empty.
+        license: the licence's identifier for the card; "" names none.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: the folder is not empty, or the model or its metrics cannot be read.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(f"{out} exists and is not empty: give another --out, or delete it")
+    files.check_folder(out.parent, out)
+    model = Disentangler.load(source)
+    found = model_sources.find(source)
+    evaluation = found / "eval" if (found / "eval").is_dir() else found  # the latter in an exported folder
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
+        folder = Path(temporary) / "model"
+        model.export(folder)
+        metrics = _read_metrics(evaluation / "metrics.json")
+        shown = {name: file for name, file in PICTURES.items() if metrics and (evaluation / file).is_file()}
+        for file in (*(("metrics.json",) if metrics else ()), *shown.values()):
+            shutil.copyfile(evaluation / file, folder / file)
+        exported = Disentangler.load(folder)  # its config tells of no paths, and neither does the card
+        files.write_text(folder / "README.md", write_card(exported, metrics, shown, license))
+        model_sources.write_digests(folder)
+        folder.replace(out)
+
+
+def _read_metrics(path: Path) -> dict[str, Any] | None:
+    """What `evaluate` wrote; None if the model was not evaluated."""
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): evaluate the model again, or delete the file") from None
+
+
+if __name__ == "__main__":
+    command.run(main, FLAGS)

@@ -1,0 +1,127 @@
+"""The folder of a trained model: what is read from a training workdir or an exported folder, and what is exported.
+
+An exported folder holds
+
+    config.json               the config of the training, with the names of files in place of their paths
+    model.safetensors         the autoencoder, with averaged parameters
+    directions.safetensors    the directions that moved its clips
+    generator.safetensors     the generator, unless an installed package registers it
+    SHA256SUMS                the digest of each file, as the program sha256sum writes and checks them
+
+and what else lies there, such as a model card.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import SingleDeviceSharding
+from ml_collections import ConfigDict
+
+import stylegan2_flax as sg2
+from disentangle_jax import model_sources
+from disentangle_jax.directions import Directions
+from disentangle_jax.generators import is_registered, load_recorded
+from disentangle_jax.model import Autoencoder, weights
+from stylegan2_flax.files import is_url
+from stylegan2_flax.run import checkpoints
+from stylegan2_flax.run.config_record import read_config, write_config
+
+
+class Parts(NamedTuple):
+    """What a trained model consists of; see `Disentangler`."""
+
+    autoencoder: Autoencoder
+    generator: sg2.Generator
+    directions: Directions
+    config: ConfigDict
+
+
+def read(folder: Path) -> Parts:
+    """Read a model onto the default device.
+
+    Args:
+        folder: a training workdir, for its newest checkpoint, or an exported folder.
+
+    Raises:
+        FileNotFoundError: a file is missing, or the workdir has no checkpoint yet.
+        ValueError: the folder does not hold an autoencoder, does not fit its config, or is too old.
+    """
+    config = read_config(folder)
+    _check_record(config, folder)
+    generator = load_recorded(config, folder)
+    shape = (generator.num_ws, generator.w_dim)
+    abstract = nnx.eval_shape(lambda: Autoencoder(jnp.zeros(shape), jnp.ones(shape), **config.model, rngs=nnx.Rngs(0)))
+    exported = folder / model_sources.MODEL
+    if exported.exists():
+        autoencoder = weights.load(abstract, exported)
+    else:
+        autoencoder = _from_checkpoint(abstract, folder / "checkpoints")
+    return Parts(autoencoder, generator, Directions.load(folder / model_sources.DIRECTIONS), config)
+
+
+def write(parts: Parts, folder: Path) -> None:
+    """Write an exported folder."""
+    weights.save(parts.autoencoder, folder / model_sources.MODEL)
+    parts.directions.save(folder / model_sources.DIRECTIONS)
+    config = _without_folders(parts.config)
+    if not is_registered(parts.config.generator):
+        sg2.save(parts.generator, folder / model_sources.GENERATOR)
+        config.generator = model_sources.GENERATOR
+    write_config(config, folder)
+    model_sources.write_digests(folder)
+
+
+def _check_record(config: ConfigDict, folder: Path) -> None:
+    """Raise ValueError if the config is not that of an autoencoder, or lacks a field that inference needs."""
+    if "model" not in config and "discriminator" in config:
+        raise ValueError(
+            f"{folder} is a training of a StyleGAN2, not of an autoencoder: train one on its generator, with "
+            f"--config.generator={folder / 'generator.safetensors'}"
+        )
+    if missing := [field for field in _FIELDS if not _has(config, field)]:
+        raise ValueError(
+            f"{folder / 'config.json'} lacks {', '.join(missing)}: it is of an older version of this package. Add what "
+            "is missing, as disentangle_jax/configs/faces64.py explains it, or train the model anew"
+        )
+
+
+def _has(config: ConfigDict, field: str) -> bool:
+    section, _, rest = field.partition(".")
+    return section in config and (not rest or _has(config[section], rest))
+
+
+_FIELDS = (
+    "generator",
+    "model.appearance_dim",
+    "model.structure_dim",
+    "clips.truncation_psi",
+    "clips.classes",
+    "evaluation.motion.num_frames",
+    "evaluation.motion.factor_amplitude",
+    "evaluation.motion.direction_amplitude",
+)
+"""The config fields that inference needs."""
+
+
+def _from_checkpoint(abstract: Autoencoder, folder: Path) -> Autoencoder:
+    graphdef, params, buffers = nnx.split(abstract, nnx.Param, sg2.Buffer)
+    device = SingleDeviceSharding(jax.devices()[0])
+    target = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
+        {"ema_params": nnx.to_pure_dict(params), "buffers": nnx.to_pure_dict(buffers)},
+    )
+    stored = checkpoints.load(folder, target)
+    return nnx.merge(graphdef, stored["ema_params"], stored["buffers"])
+
+
+def _without_folders(config: ConfigDict) -> ConfigDict:
+    """The config with the names of files in place of their paths, which would tell of this machine."""
+    config = config.copy_and_resolve_references()
+    places = (("directions", "source"), ("clips", "appearance_from"), ("data", "directory"))
+    for section, field in places:
+        if section in config and field in config[section] and not is_url(path := config[section][field]):
+            config[section][field] = Path(path).name
+    return config

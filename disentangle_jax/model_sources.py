@@ -1,0 +1,116 @@
+"""The files of a trained model: finding them by name, path or URL, and digests that tell whether they are whole."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from stylegan2_flax import files, plugins
+from stylegan2_flax.checkpoints.source import fetch
+
+GROUP = "disentangle_jax.models"
+"""Entry points of trained models: a name, and a factory that returns the path of an exported folder."""
+
+CONFIG, MODEL, DIRECTIONS, GENERATOR = NAMES = (
+    "config.json",
+    "model.safetensors",
+    "directions.safetensors",
+    "generator.safetensors",
+)
+"""The files of an exported folder that `Disentangler.load` reads; see `model_folder`."""
+
+SUMS = "SHA256SUMS"
+
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+
+
+def find(name_or_folder: str | Path) -> Path:
+    """The local folder of a model, whose files are whole. Downloaded files are kept in the user's cache folder.
+
+    Args:
+        name_or_folder: the name of a model that an installed package registers, a training workdir, an exported
+            folder, or the URL of an exported folder: hf://owner/name[@revision], gs://, https:// or another that
+            fsspec knows.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ImportError: the URL needs a package that is not installed.
+        ValueError: files of the model have changed since it was exported, or cannot be downloaded.
+    """
+    if factory := plugins.find_factory(GROUP, str(name_or_folder)):
+        folder = Path(factory())
+    elif files.is_url(name_or_folder):
+        return _download(str(name_or_folder).rstrip("/"))
+    else:
+        folder = Path(name_or_folder).expanduser()
+    if not (folder / CONFIG).is_file():
+        raise FileNotFoundError(
+            f"there is no model {str(name_or_folder)!r}: it is neither a training workdir nor an exported folder (it "
+            f"has no config.json), nor a name that an installed package registers ({plugins.registered_names(GROUP)})"
+        )
+    if (folder / SUMS).is_file():
+        _check(folder)
+    return folder
+
+
+def write_digests(folder: Path) -> None:
+    """Write SHA256SUMS for all files of a folder, which may lie in folders within it."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    lines = (f"{_digest(path.read_bytes())}  {path.relative_to(folder).as_posix()}\n" for path in paths)
+    files.write_text(folder / SUMS, "".join(lines))
+
+
+def _check(folder: Path) -> None:
+    """Raise ValueError if a file that is to be loaded is not the one that was exported."""
+    for name, digest in _wanted((folder / SUMS).read_text(encoding="utf-8", errors="replace")).items():
+        path = folder / name
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: {folder / SUMS} lists it. Copy the model again, and whole")
+        if _digest(path.read_bytes()) != digest:
+            raise ValueError(
+                f"{path} is not the file that was exported: its SHA-256 is another than {folder / SUMS} says. Copy the "
+                f"model again; if you have changed the file on purpose, delete {SUMS}"
+            )
+
+
+def _download(url: str) -> Path:
+    """Download an exported folder, or what the cache lacks of it. Its digests name the folder in the cache."""
+    try:
+        sums = fetch(f"{url}/{SUMS}")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"there is no exported model at {url}, or it is not public: it has no {SUMS}, which "
+            "python -m disentangle_jax.export writes"
+        ) from error
+    wanted = _wanted(sums.decode(errors="replace"))
+    if absent := [name for name in (CONFIG, MODEL, DIRECTIONS) if name not in wanted]:
+        raise ValueError(f"{url}/{SUMS} does not list {', '.join(absent)}: it is not that of an exported model")
+    folder = _cache() / _digest(sums)
+    for name, digest in wanted.items():
+        path = folder / name
+        if path.is_file() and _digest(path.read_bytes()) == digest:
+            continue
+        content = fetch(f"{url}/{name}")
+        if _digest(content) != digest:
+            raise ValueError(
+                f"{url}/{name} arrived as another file than {SUMS} says: try again, and if it stays so, the model is "
+                "damaged where it lies"
+            )
+        with files.atomic(path) as temporary:
+            temporary.write_bytes(content)
+    return folder
+
+
+def _wanted(sums: str) -> dict[str, str]:
+    """The digests of the files that are to be loaded, by name. Other names are passed over, paths among them."""
+    found = (_LINE.fullmatch(line) for line in sums.splitlines())
+    digests = {match[2]: match[1] for match in found if match}
+    return {name: digests[name] for name in NAMES if name in digests}
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "disentangle_jax" / "models"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
