@@ -5,7 +5,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-VIDEO = ["imageio-ffmpeg>=0.5"]
+VIDEO = ["av>=17.1"]
 # Published StyleGAN2 checkpoints: URLs of any kind, flaxmodels' HDF5 files, files on the Hugging Face hub.
 CHECKPOINTS = ["fsspec[http]>=2024.2", "h5py>=3.11", "huggingface_hub>=0.24"]
 TENSORBOARD = ["tensorboardX>=2.6.2.2"]  # earlier ones fail with protobuf 4 and later

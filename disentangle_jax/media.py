@@ -7,9 +7,12 @@ from jaxtyping import Array, Float
 from PIL import Image, ImageDraw, ImageFont
 
 from stylegan2_flax.media import (
+    CLIP_SUFFIXES,
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
+    Frames,
     UnreadableImageError,
+    UnreadableVideoError,
     VideoWriter,
     check_output,
     from_uint8,
@@ -19,6 +22,7 @@ from stylegan2_flax.media import (
     load_pillow,
     open_video,
     png_bytes,
+    read_frames,
     require_suffix,
     resize,
     save_image,
@@ -28,9 +32,12 @@ from stylegan2_flax.media import (
 )
 
 __all__ = [
+    "CLIP_SUFFIXES",
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
+    "Frames",
     "UnreadableImageError",
+    "UnreadableVideoError",
     "VideoWriter",
     "check_output",
     "from_uint8",
@@ -40,6 +47,7 @@ __all__ = [
     "load_pillow",
     "open_video",
     "png_bytes",
+    "read_frames",
     "require_suffix",
     "resize",
     "save_image",

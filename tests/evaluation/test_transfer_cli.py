@@ -106,7 +106,7 @@ def test_frames_are_drawn_a_batch_at_a_time_and_a_still_face_once(model, monkeyp
 
 
 def test_an_mp4_too(workdir, tmp_path):
-    pytest.importorskip("imageio_ffmpeg")
+    pytest.importorskip("av")
     assert call(workdir, tmp_path, "seed:1", "clip:2", "out.mp4").read_bytes()[4:8] == b"ftyp"
 
 

@@ -293,7 +293,7 @@ def test_packages_that_are_missing(monkeypatch, module, url, advice):
 
 def test_import_needs_none_of_them():
     """Nor does loading: only the formats and URLs that use a package import it."""
-    names = "fsspec h5py huggingface_hub torch ml_collections tqdm PIL imageio tensorflow_datasets"
+    names = "fsspec h5py huggingface_hub torch ml_collections tqdm PIL av tensorflow_datasets"
     code = f"""
 import sys
 before = set(sys.modules)

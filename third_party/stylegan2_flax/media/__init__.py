@@ -3,22 +3,26 @@
 Functions that write files accept uint8 images too, which need a quarter of the memory.
 """
 
+from stylegan2_flax.media.errors import UnreadableImageError, UnreadableVideoError
 from stylegan2_flax.media.images import (
-    UnreadableImageError,
     load_image,
     load_images,
     load_pillow,
     png_bytes,
     save_image,
 )
-from stylegan2_flax.media.output import IMAGE_SUFFIXES, VIDEO_SUFFIXES, check_output, require_suffix
+from stylegan2_flax.media.output import CLIP_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, check_output, require_suffix
 from stylegan2_flax.media.pixels import from_uint8, image_grid, resize, to_rgb, to_uint8
+from stylegan2_flax.media.reading import Frames, read_frames
 from stylegan2_flax.media.video import VideoWriter, open_video, save_video
 
 __all__ = [
+    "CLIP_SUFFIXES",
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
+    "Frames",
     "UnreadableImageError",
+    "UnreadableVideoError",
     "VideoWriter",
     "check_output",
     "from_uint8",
@@ -28,6 +32,7 @@ __all__ = [
     "load_pillow",
     "open_video",
     "png_bytes",
+    "read_frames",
     "require_suffix",
     "resize",
     "save_image",

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stylegan2_flax.files import atomic
+from stylegan2_flax.media.errors import UnreadableImageError
 from stylegan2_flax.media.output import IMAGE_SUFFIXES, require_suffix
 from stylegan2_flax.media.pixels import from_uint8, to_pillow, to_rgb, to_uint8
 
@@ -16,10 +17,6 @@ BACKGROUND = "white"
 """The default color behind transparent pixels."""
 
 _16_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
-
-
-class UnreadableImageError(ValueError):
-    """A file is not an image, is damaged or too large, or its pixels are not colors. The message names it."""
 
 
 def save_image(image: Float[Array | np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"], path: str | Path) -> None:

@@ -8,12 +8,19 @@ from stylegan2_flax.files import check_folder
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 VIDEO_SUFFIXES = (".gif", ".mp4")
+CLIP_SUFFIXES = (*VIDEO_SUFFIXES, ".webp", "")
+"""What `open_video` writes: .webp may be a picture or an animation, and no suffix is a folder of frames."""
 
 
 def require_suffix(path: Path, suffixes: Sequence[str]) -> None:
     """Raise ValueError unless the suffix of the file is among `suffixes`."""
     if path.suffix.lower() not in suffixes:
-        raise ValueError(f"cannot write {path.name!r}: the file type must be one of {', '.join(suffixes)}")
+        raise ValueError(f"cannot write {path.name!r}: the file type must be one of {described(suffixes)}")
+
+
+def described(suffixes: Sequence[str]) -> str:
+    """The suffixes in words, for error messages."""
+    return ", ".join(filter(None, suffixes)) + (", or none for a folder of frames" if "" in suffixes else "")
 
 
 def check_output(path: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES + VIDEO_SUFFIXES) -> None:
@@ -24,20 +31,28 @@ def check_output(path: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES + VI
         suffixes: allowed file types.
 
     Raises:
-        ValueError: the file type is not among `suffixes`, or the path is a folder.
+        ValueError: the file type is not among `suffixes`, or the path is a folder; where the path has no suffix, so
+            that a folder is to be written, it is a file or a folder with something in it.
         PermissionError: the folder is read-only.
-        ImportError: the file is an .mp4, and imageio-ffmpeg is not installed.
+        ImportError: the file is an .mp4, and PyAV is not installed.
     """
     path = Path(path)
     require_suffix(path, suffixes)
-    if path.is_dir():
+    if path.suffix == "":
+        if path.is_dir() and any(path.iterdir()):
+            raise ValueError(f"the folder {path} is not empty: give a new one for the frames")
+        if path.exists() and not path.is_dir():
+            raise ValueError(
+                f"{path} is a file: give a new folder for the frames, or a file name that ends in its type"
+            )
+    elif path.is_dir():
         raise ValueError(f"{path} is a folder: give the name of a file")
     check_folder(path.parent, path)
     if path.suffix.lower() == ".mp4":
-        require_ffmpeg()
+        require_av()
 
 
-def require_ffmpeg() -> None:
-    """Raise ImportError if imageio-ffmpeg, which contains ffmpeg, is not installed."""
-    if importlib.util.find_spec("imageio_ffmpeg") is None:
-        raise ImportError("writing .mp4 needs imageio-ffmpeg: pip install imageio-ffmpeg (or write a .gif)")
+def require_av() -> None:
+    """Raise ImportError if PyAV, which contains ffmpeg, is not installed."""
+    if importlib.util.find_spec("av") is None:
+        raise ImportError("videos need PyAV: pip install av (a .gif is written and read without it)")
