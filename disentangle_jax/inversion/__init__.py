@@ -1,5 +1,6 @@
 """From pictures to latents."""
 
+from disentangle_jax.inversion.portraits import align, paste
 from disentangle_jax.inversion.published import (
     ArcFace,
     Encoder,
@@ -9,4 +10,4 @@ from disentangle_jax.inversion.published import (
     load_encoder,
 )
 
-__all__ = ["ArcFace", "Encoder", "csim", "from_state_dict", "load_arcface", "load_encoder"]
+__all__ = ["ArcFace", "Encoder", "align", "csim", "from_state_dict", "load_arcface", "load_encoder", "paste"]

@@ -1,0 +1,27 @@
+"""Faces in photographs and videos: found, cut out as FFHQ's generators expect them, and pasted back."""
+
+from disentangle_jax.inversion.portraits.aligned import Aligned, align
+from disentangle_jax.inversion.portraits.finding import FaceFinder, NoFaceError, SeveralFacesError, load_finder
+from disentangle_jax.inversion.portraits.placement import ALIGN, Placement, alignment, place
+from disentangle_jax.inversion.portraits.square import Square, central_square, crop, ffhq_square, paste
+from disentangle_jax.inversion.portraits.tracking import shake, smooth
+
+__all__ = [
+    "ALIGN",
+    "Aligned",
+    "FaceFinder",
+    "NoFaceError",
+    "Placement",
+    "SeveralFacesError",
+    "Square",
+    "align",
+    "alignment",
+    "central_square",
+    "crop",
+    "ffhq_square",
+    "load_finder",
+    "paste",
+    "place",
+    "shake",
+    "smooth",
+]
