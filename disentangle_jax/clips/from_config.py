@@ -1,15 +1,17 @@
 """Build a clip source from a config. Directions are found once and kept in the workdir."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from disentangle_jax.clips.clip import ClipSource
+from disentangle_jax.clips.clip import ClipSource, LatentStats
 from disentangle_jax.clips.config import ClipConfig
 from disentangle_jax.clips.purification import Purifier, Reader
 from disentangle_jax.clips.streams import SOURCES as DATA_SOURCES
@@ -89,6 +91,35 @@ def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str
     if config.purify.steps > 0:
         purifier = _purifier(config, generator, population, workdir)
     return ClipSource.create(generator, Directions.load(path), clips, appearance, purifier)
+
+
+def blank_clip_source(config: ConfigDict, generator: sg2.Generator) -> ClipSource:
+    """A clip source of the shapes that `build_clip_source` gives, with zeros for all that it would find.
+
+    It is what a step is compiled with before any directions are found.
+    """
+    clips, scorer, appearance, purifier = ClipConfig.of(config.clips), config.directions.scorer, (), None
+    if clips.appearance > 0.0 and clips.appearance_from == "scorer":
+        appearance = appearance_names(load_scorer(scorer))
+    elif clips.appearance > 0.0:
+        population, layers = find.sample_population(config, generator), (0, generator.num_ws - 1)
+        appearance = read_directions(clips.appearance_from, generator, population, layers).names
+    if config.purify.steps > 0:
+        reader = Reader(generator.synthesis, load_scorer(config.purify.scorer))
+        vectors, spread = _blank_directions(reader.names, generator).vectors, jnp.ones(len(reader.names))
+        purifier = Purifier(reader, vectors, spread, config.purify.steps, config.purify.damping)
+    found = _blank_directions([str(i) for i in range(find.count(config, generator))], generator)
+    clips.check(generator.num_ws, len(found.names))
+    graphdef, mapping = nnx.split(generator.mapping)
+    stats = LatentStats(found.mean, jnp.ones_like(found.mean))
+    precision = jnp.eye(len(found.names))
+    looks = _blank_directions(appearance, generator)
+    return ClipSource(mapping, stats, found, looks, precision, purifier, graphdef, clips)
+
+
+def _blank_directions(names: Sequence[str], generator: sg2.Generator) -> Directions:
+    vectors = jnp.zeros((len(names), generator.num_ws, generator.w_dim))
+    return Directions(vectors, vectors, jnp.zeros(vectors.shape[1:]), tuple(names))
 
 
 def _directions_file(workdir: str | Path) -> Path:

@@ -94,6 +94,25 @@ def find_directions(config: ConfigDict, generator: sg2.Generator, ws: Float[Arra
     return Found(replace(candidates, generator=digest(generator)), result)
 
 
+def count(config: ConfigDict, generator: sg2.Generator) -> int:
+    """How many directions `find_directions` will find. Only a file of directions is read for it.
+
+    Raises:
+        FileNotFoundError, ValueError: see `find_directions`.
+    """
+    options = config.directions
+    if options.source == "scorer":
+        available = len(structure_names(load_scorer(options.scorer)))
+    elif options.source == "stylespace" and options.channels:
+        available = len(options.channels)
+    elif options.source in SOURCES:
+        available = options.num if options.rank == "none" else options.candidates
+    else:
+        ws = sample_population(config, generator)
+        available = len(read_directions(options.source, generator, ws, tuple(options.layers)).names)
+    return available if options.rank == "none" else min(options.num, available)
+
+
 def image_reader(by: str, scorer: str) -> ranking.ReadImages:
     """The reader of images for a ranking: the scorer of this name, or `ranking.by_picture`."""
     return ranking.by_scorer(load_scorer(scorer)) if by == "scorer" else ranking.by_picture

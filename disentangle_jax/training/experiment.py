@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
@@ -43,15 +44,7 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
         OSError: another process is training in the workdir.
     """
     workdir = Path(workdir)
-    # Everything is validated before anything is written.
-    rules.check(config)
-    mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
-    generator = _load_generator(config, workdir)
-    from_config.check(config, generator, workdir)
-    check_tensorboard(config.train.tensorboard)
-    check_data(config, (generator.num_ws, generator.w_dim))
-    load_judged_domain(config.generator, config.evaluation.judge, generator.img_resolution)
-    config = _as_recorded(config, generator)
+    config, mesh, generator = prepare(config, workdir)
     with locked(workdir):
         with undo_on_error(workdir):
             with parallel.first_process_first("workdir"):
@@ -61,6 +54,25 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
         synthesis = generator.synthesis if config.loss.weights.image > 0 else None
         trainer = make_trainer(config, stream, source.stats.mean, source.stats.std, synthesis)
         return train(trainer, Schedule.of(config.train), workdir)
+
+
+def prepare(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Mesh, sg2.Generator]:
+    """Check everything that can be known before anything is written or computed.
+
+    Returns:
+        The config as it is recorded, the devices, and the generator.
+
+    Raises:
+        Exception: see `run`.
+    """
+    rules.check(config)
+    mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
+    generator = _load_generator(config, workdir)
+    from_config.check(config, generator, workdir)
+    check_tensorboard(config.train.tensorboard)
+    check_data(config, (generator.num_ws, generator.w_dim))
+    load_judged_domain(config.generator, config.evaluation.judge, generator.img_resolution)
+    return _as_recorded(config, generator), mesh, generator
 
 
 def _load_generator(config: ConfigDict, workdir: Path) -> sg2.Generator:

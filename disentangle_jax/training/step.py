@@ -115,6 +115,10 @@ class Advance:
     def __call__(self, state: TrainState, step: int) -> tuple[TrainState, Metrics]:
         fetched = self._stream.fetch(step - 1)
         if self._compiled is None:
-            self._compiled = self._train_step.lower(state, fetched, self._synthesis).compile()
+            self._compiled = self.lower(state, fetched).compile()
         with jax.transfer_guard("disallow"):
             return self._compiled(state, fetched, self._synthesis)
+
+    def lower(self, state: TrainState, fetched: PyTree) -> jax.stages.Lowered:
+        """The train step, lowered for arrays of these shapes."""
+        return self._train_step.lower(state, fetched, self._synthesis)

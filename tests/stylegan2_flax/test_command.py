@@ -46,6 +46,16 @@ def cache_folder():
     jax.config.update("jax_compilation_cache_dir", before)
 
 
+def test_flags_may_be_written_with_hyphens():
+    values = flags.FlagValues()
+    flags.DEFINE_bool("dry_run", False, "", flag_values=values)
+    flags.DEFINE_string("out_folder", "", "", flag_values=values)
+    assert command.parse(values, ["command", "--dry-run", "--out-folder=a-b=c"]) == ["command"]
+    assert (values.dry_run, values.out_folder) == (True, "a-b=c")
+    with pytest.raises(flags.Error, match="dry-runs"):
+        command.parse(values, ["command", "--dry-runs"])
+
+
 def test_compiled_programs_are_kept_in_the_users_cache(cache_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     chosen = cache_folder()

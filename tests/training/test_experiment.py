@@ -1,6 +1,7 @@
 """A run's start: what is invalid is refused before anything is written; the record says which generator it was."""
 
 import os
+import re
 
 import jax
 import pytest
@@ -11,7 +12,10 @@ from disentangle_jax.configs import faces64
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.generators import digest
 from disentangle_jax.training import experiment
+from disentangle_jax.training.dry_run import dry_run
+from disentangle_jax.training.step import Advance
 from stylegan2_flax.run import config_record
+from stylegan2_flax.run.dry_run import Needs
 from stylegan2_flax.run.lock import locked
 
 
@@ -75,6 +79,38 @@ def test_what_the_whole_run_begins_with_is_checked_too(config, tmp_path):
         experiment.run(config, tmp_path / "run")
     assert "generator must be a generator's name, path or URL, got ''" in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_lowers_the_step_of_the_run_and_writes_nothing(config, tmp_path, monkeypatch):
+    lowered, lower = [], Advance.lower
+    monkeypatch.setattr(Advance, "lower", lambda *arguments: lowered.append(lower(*arguments)) or lowered[-1])
+    monkeypatch.setattr(Needs, "of", lambda program: Needs(0, 0, 0, 3e9))
+    text = dry_run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    rows = dict(re.split("  +", line, maxsplit=1) for line in text.splitlines())
+    assert rows["mesh"].startswith("8 x cpu,")
+    assert rows["batch"] == "8 clips a step, 1 on each device"
+    assert rows["operations"].startswith("3 GFLOP a step on each device")
+
+    states = []
+
+    def end(trainer, schedule, workdir):
+        states.append(trainer.init())
+        with pytest.raises(RuntimeError, match="enough"):
+            trainer.advance(states[0], 1)
+        return states[0]
+
+    def stop(lowered):
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(experiment, "train", end)
+    monkeypatch.setattr(jax.stages.Lowered, "compile", stop)
+    experiment.run(config, tmp_path / "run")
+    assert lowered[0].as_text() == lowered[1].as_text()
+    assert rows["parameters"].startswith(f"{sum(leaf.size for leaf in jax.tree.leaves(states[0].params)):,}: ")
+    config.model.width = 32
+    with pytest.raises(ValueError, match="holds a run with another config"):
+        dry_run(config, tmp_path / "run")
 
 
 def test_missing_clips_are_said_before_directions_are_sought(config, tmp_path, monkeypatch):

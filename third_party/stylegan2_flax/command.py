@@ -119,6 +119,7 @@ def parse(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
             delattr(flag_values, name)
         else:
             flag_values[name].unparse()
+    argv = [_with_underscores(flag_values, argument) for argument in argv]
     config_flag.ARGV[:] = argv = config_flag.ordered(flag_values, argv)
     try:
         return flag_values(argv)
@@ -127,6 +128,13 @@ def parse(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
         while isinstance(reason, BaseException) and reason.args:
             reason = reason.args[0]
         raise app.UsageError(f"the config has no field {' '.join(str(reason).split())}") from error
+
+
+def _with_underscores(flag_values: flags.FlagValues, argument: str) -> str:
+    """--dry-run=x, as many write it, as --dry_run=x."""
+    name, sign, value = argument.partition("=")
+    flag = name.removeprefix("--").replace("-", "_")
+    return f"--{flag}{sign}{value}" if name.startswith("--") and flag in flag_values else argument
 
 
 @contextmanager

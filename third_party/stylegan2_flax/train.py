@@ -1,6 +1,7 @@
 """Train a StyleGAN2: python -m stylegan2_flax.train --config=experiments/configs/gan_faces64.py --workdir=runs/gan
 
 Run the same command again to resume. Any field of the config can be set: --config.train.total_kimg=100
+With --dry-run it prints what a step needs of the devices' memory, and starts nothing.
 """
 
 from absl import flags
@@ -20,12 +21,18 @@ WORKDIR = flags.DEFINE_string(
     required=True,
     flag_values=FLAGS,
 )
+DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "print what a step needs of the devices, and start nothing", flag_values=FLAGS
+)
 join = processes.define(FLAGS)
 
 
 def main() -> None:
     config, workdir = CONFIG.value, local_path(WORKDIR.value, "--workdir")
     join()
+    if DRY_RUN.value:
+        print(experiment.dry_run(config, workdir))
+        return
     step, last = int(experiment.run(config, workdir).step), make_schedule(config).num_steps
     if step < last:
         print(

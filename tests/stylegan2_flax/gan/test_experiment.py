@@ -10,6 +10,7 @@ from stylegan2_flax import sample
 from stylegan2_flax.gan import experiment
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
 from stylegan2_flax.run import metrics
+from stylegan2_flax.run.dry_run import Needs
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,18 @@ def test_bad_values_are_named(config, tmp_path, field, value, message):
     config.update_from_flattened_dict({field: value})
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         experiment.run(config, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_lowers_each_phase_and_writes_nothing(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(Needs, "of", lambda program: Needs(0, 0, 0, 1e9))
+    config.loss.r1.gamma = 0.0
+    text = experiment.dry_run(config, tmp_path)
+    names = [line.split()[0] for line in text.splitlines()]
+    phases = ["generator_main", "generator_path_length", "discriminator_main", "finish"]
+    assert names == ["mesh", "batch", "parameters", *phases, "operations", "memory"]
+    assert "8 images a step, 1 on each device" in text
+    assert "3.5 GFLOP a step" in text  # the path lengths, in every second step
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,23 +1,30 @@
 """Training of a generator from a config, in a workdir."""
 
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+import stylegan2_flax as sg2
 from stylegan2_flax import plugins
 from stylegan2_flax.gan import rules
-from stylegan2_flax.gan.data import open_images
+from stylegan2_flax.gan.data import RealImages, open_images
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
 from stylegan2_flax.gan.score import Features, opaque, open_features
-from stylegan2_flax.gan.state import TrainState
+from stylegan2_flax.gan.state import TrainState, init_state, split_graphdefs
+from stylegan2_flax.gan.step import jit_phases, make_optimizers, shares
 from stylegan2_flax.gan.trainer import make_schedule, make_trainer
 from stylegan2_flax.run import parallel
-from stylegan2_flax.run.config_record import record_config, undo_on_error
+from stylegan2_flax.run.config_record import check_record, record_config, undo_on_error
+from stylegan2_flax.run.dry_run import Program, report
 from stylegan2_flax.run.lock import locked
 from stylegan2_flax.run.loop import train
 from stylegan2_flax.run.recorder import check_tensorboard
+from stylegan2_flax.run.trees import abstract
 
 MAY_CHANGE = (
     "init",
@@ -49,7 +56,54 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
         OSError: another process is training in the workdir.
     """
     workdir = Path(workdir)
-    # Everything is validated before anything is written.
+    parts = _prepare(config, workdir)
+    config = parts.config
+    with locked(workdir):
+        with undo_on_error(workdir):
+            with parallel.first_process_first("workdir"):
+                record_config(config, workdir, MAY_CHANGE)
+            networks = parts.generator, parts.discriminator
+            trainer = make_trainer(config, workdir, *networks, parts.images, parts.features, parts.mesh)
+        return train(trainer, make_schedule(config), workdir)
+
+
+def dry_run(config: ConfigDict, workdir: str | Path) -> str:
+    """What a step of `run` would need of the devices. Nothing is written, and nothing computed.
+
+    Raises:
+        MemoryError: the devices have too little memory, where they tell.
+        Exception: what `run` raises at its start.
+    """
+    parts = _prepare(config, Path(workdir))
+    check_record(parts.config, workdir, MAY_CHANGE)
+    config, mesh = parts.config, parts.mesh
+    optimizers = make_optimizers(config)
+    create = partial(init_state, optimizers=optimizers, augment_p=config.augment.p)
+    state = abstract(jax.eval_shape(create, parts.generator, parts.discriminator), parallel.replicated(mesh))
+    shape = (config.train.batch_size, config.resolution, config.resolution, config.channels)
+    images = jax.ShapeDtypeStruct(shape, jnp.float32, sharding=parallel.over_batch(mesh))
+    phases = jit_phases(config, split_graphdefs(parts.generator, parts.discriminator), optimizers, mesh)
+    programs = {
+        name: Program(phases[name].lower(state, *([images] if name.startswith("discriminator") else [])), share)
+        for name, share in shares(config).items()
+        if share > 0
+    }
+    return report(state, state.params, programs, mesh, config.train.batch_size, "images")
+
+
+class _Parts(NamedTuple):
+    """What a run consists of, before anything is written or computed."""
+
+    config: ConfigDict
+    mesh: Mesh
+    images: RealImages
+    features: Features | None
+    generator: sg2.Generator
+    discriminator: sg2.Discriminator
+
+
+def _prepare(config: ConfigDict, workdir: Path) -> _Parts:
+    """Check everything that can be known at the start, and open what the run needs."""
     rules.check(config)
     check_tensorboard(config.train.tensorboard)
     mesh = parallel.make_mesh(config.train.batch_size)
@@ -57,12 +111,7 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
     images = open_images(config.data, config.resolution, config.channels)
     features = _open_features(config)
     generator, discriminator = make_generator(config, workdir), make_discriminator(config, workdir)  # takes longest
-    with locked(workdir):
-        with undo_on_error(workdir):
-            with parallel.first_process_first("workdir"):
-                record_config(config, workdir, MAY_CHANGE)
-            trainer = make_trainer(config, workdir, generator, discriminator, images, features, mesh)
-        return train(trainer, make_schedule(config), workdir)
+    return _Parts(config, mesh, images, features, generator, discriminator)
 
 
 def _with_absolute_paths(config: ConfigDict) -> ConfigDict:

@@ -56,12 +56,7 @@ def make_train_step(
 
     `step` equals `state.step`, but is known on the host without waiting for the devices.
     """
-    phases = _Phases(config, graphdefs, optimizers, mesh, random_streams(config.seed).steps)
-    # One program for each phase, not for each combination: the main phases then compile once instead of three times.
-    compiled = partial(jax.jit, donate_argnums=0, out_shardings=parallel.replicated(mesh))
-    generator_main, generator_path_length = compiled(phases.generator_main), compiled(phases.generator_path_length)
-    discriminator_main, discriminator_r1 = compiled(phases.discriminator_main), compiled(phases.discriminator_r1)
-    finish = compiled(phases.finish)
+    phases = jit_phases(config, graphdefs, optimizers, mesh)
     path_length, r1 = config.loss.path_length, config.loss.r1
     discriminator_only = config.train.alone_kimg * 1000
 
@@ -69,18 +64,47 @@ def make_train_step(
         metrics: Metrics = {}
         due = []
         if step * config.train.batch_size >= discriminator_only:
-            due.append(generator_main)
+            due.append(phases["generator_main"])
             if path_length.weight > 0 and step % path_length.interval == 0:
-                due.append(generator_path_length)
-        due.append(partial(discriminator_main, images=images))
+                due.append(phases["generator_path_length"])
+        due.append(partial(phases["discriminator_main"], images=images))
         if r1.gamma > 0 and step % r1.interval == 0:
-            due.append(partial(discriminator_r1, images=images))
+            due.append(partial(phases["discriminator_r1"], images=images))
         for phase in due:
             state, values = phase(state)
             metrics |= values
-        return finish(state), metrics
+        return phases["finish"](state), metrics
 
     return train_step
+
+
+def jit_phases(
+    config: ConfigDict,
+    graphdefs: dict[str, nnx.GraphDef],
+    optimizers: dict[str, optax.GradientTransformation],
+    mesh: Mesh,
+) -> dict[str, jax.stages.Wrapped]:
+    """The phases of a step by name, as jitted functions of the state and, for the discriminator's, real images.
+
+    One program for each phase, not for each combination: the main phases then compile once instead of three times.
+    """
+    phases = _Phases(config, graphdefs, optimizers, mesh, random_streams(config.seed).steps)
+    return {
+        name: jax.jit(getattr(phases, name), donate_argnums=0, out_shardings=parallel.replicated(mesh))
+        for name in ("generator_main", "generator_path_length", "discriminator_main", "discriminator_r1", "finish")
+    }
+
+
+def shares(config: ConfigDict) -> dict[str, float]:
+    """The fraction of the steps in which each phase runs, but for those at the start that are of one network alone."""
+    path_length, r1 = config.loss.path_length, config.loss.r1
+    return {
+        "generator_main": 1.0,
+        "generator_path_length": 1.0 / path_length.interval if path_length.weight > 0 else 0.0,
+        "discriminator_main": 1.0,
+        "discriminator_r1": 1.0 / r1.interval if r1.gamma > 0 else 0.0,
+        "finish": 1.0,
+    }
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,17 +27,22 @@ def record_config(config: ConfigDict, workdir: str | Path, may_change: tuple[str
         OSError: the workdir cannot be written.
     """
     _check_writable(Path(workdir))
+    if not check_record(config, workdir, may_change):
+        write_config(config, workdir)
+
+
+def check_record(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...]) -> bool:
+    """Whether a workdir records just this config. Writes nothing; for arguments and errors see `record_config`."""
     path = Path(workdir) / "config.json"
-    if path.exists():
-        before = _read_json(path)
-        if not differences(before, config):
-            return
-        if lines := describe_differences(before, config, may_change):
-            raise ValueError(
-                f"{workdir} holds a run with another config:\n" + "\n".join(lines) + "\n"
-                "Give another --workdir, delete this one to start over, or take these settings back to continue it."
-            )
-    write_config(config, workdir)
+    if not path.exists():
+        return False
+    before = _read_json(path)
+    if lines := describe_differences(before, config, may_change):
+        raise ValueError(
+            f"{workdir} holds a run with another config:\n" + "\n".join(lines) + "\n"
+            "Give another --workdir, delete this one to start over, or take these settings back to continue it."
+        )
+    return not differences(before, config)
 
 
 @contextmanager
