@@ -14,13 +14,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from stylegan2_flax import files
+from stylegan2_flax.checkpoints import torch_files
 from stylegan2_flax.checkpoints.network_data import CheckpointError
 from stylegan2_flax.checkpoints.numpy_pickles import NUMPY_CALLS
 from stylegan2_flax.checkpoints.safetensors import MAX_HEADER, checked_header
 from stylegan2_flax.checkpoints.stored_zip import check_directory
 from stylegan2_flax.checkpoints.unpickler import Call, Unpickler
 
-SUFFIXES = (".npy", ".npz", ".safetensors")
+_TORCH = (".pt", ".pth")
+SUFFIXES = (".npy", ".npz", ".safetensors", *_TORCH)
 """The file types that `read` supports."""
 
 _DAMAGE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -31,7 +33,7 @@ class Content(NamedTuple):
     """The content of a file.
 
     Attributes:
-        arrays: arrays of numbers by name. The array of an .npy file is called "".
+        arrays: arrays of numbers by name. The array of an .npy file, or of a .pt of a single tensor, is called "".
         texts: the metadata of a .safetensors file, or the string arrays of an .npz file with entries joined by commas.
     """
 
@@ -84,7 +86,10 @@ def read(path: str | Path) -> Content:
         ValueError: the file is damaged, or holds pickled objects instead of arrays of numbers.
     """
     path = Path(path)
-    return _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_numpy(path)
+    suffix = path.suffix.lower()
+    if suffix in _TORCH:
+        return _read_torch(path)
+    return _read_safetensors(path) if suffix == ".safetensors" else _read_numpy(path)
 
 
 def only(path: str | Path, arrays: Mapping[str, np.ndarray], name: str, what: str) -> np.ndarray:
@@ -113,6 +118,18 @@ def _read_safetensors(path: Path) -> Content:
             return Content(arrays, file.metadata() or {})
     except (SafetensorError, CheckpointError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file ({error}); get or create it again") from error
+
+
+def _read_torch(path: Path) -> Content:
+    data = path.read_bytes()
+    if not torch_files.recognises(data[:1024]):
+        raise ValueError(f"{path} is no file of torch.save, or is damaged or cut short")
+    try:
+        value = torch_files.read_torch(data)
+    except CheckpointError as error:
+        raise ValueError(f"{path}: {error}") from error
+    found = value if isinstance(value, Mapping) else {"": value}
+    return Content({str(name): item for name, item in found.items() if isinstance(item, np.ndarray)}, {})
 
 
 def _read_numpy(path: Path) -> Content:

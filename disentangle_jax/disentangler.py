@@ -14,6 +14,9 @@ from ml_collections import ConfigDict
 import stylegan2_flax as sg2
 from disentangle_jax import model_folder, model_sources
 from disentangle_jax.directions import Directions
+from disentangle_jax.inversion import Inversion, encoders, invert
+from disentangle_jax.inversion.encoders import ImageEncoder
+from disentangle_jax.inversion.optimisation import Distance
 from disentangle_jax.model import Autoencoder, Codes
 from disentangle_jax.scores import render_batch
 from stylegan2_flax.files import local_path
@@ -136,6 +139,24 @@ class Disentangler:
         if not 0 < math.prod(leading) <= self._render_batch:
             return self.render(_transfer(self.autoencoder, *arguments))
         return _transfer_and_render(self.autoencoder, self.generator.synthesis, *arguments)
+
+    def invert(
+        self,
+        images: Float[AnyArray, "..."],
+        method: str = "auto",
+        *,
+        encoder: ImageEncoder | None = None,
+        distance: Distance | None = None,
+        clip: bool = False,
+        settings: ConfigDict | None = None,
+    ) -> Inversion:
+        """Find the latents of images; see `inversion.invert`, which has the arguments.
+
+        Without an encoder, the one that an installed package registers for the model's generator is used.
+        """
+        encoder = encoder or encoders.load_for(self.config.generator)
+        options = {"method": method, "encoder": encoder, "distance": distance, "clip": clip, "settings": settings}
+        return invert(images, self.generator, **options)
 
     @property
     def _render_batch(self) -> int:

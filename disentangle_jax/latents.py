@@ -1,20 +1,14 @@
-"""Latents (ws): sampling them from a generator, and reading them from files."""
+"""Sampling of latents (ws) from a generator."""
 
-import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 import stylegan2_flax as sg2
-from disentangle_jax import arrays
 from disentangle_jax.scores import in_batches
-from stylegan2_flax.files import is_url
 
 _BATCH = 64
 _MANY = 4096  # w per batch where only moments are kept
@@ -102,72 +96,6 @@ def take_layers_from(
 ) -> Float[Array, "n l d"]:
     """Style mixing: the layers from `cut` on come from another face (0: all of them, l: none)."""
     return jnp.where((jnp.arange(ws.shape[1])[None, :] < cut[:, None])[..., None], ws, others)
-
-
-class LatentClip(NamedTuple):
-    """A clip of latents, or a single latent.
-
-    Attributes:
-        ws: latents [t, l, d] of a clip, or a latent [l, d].
-        fps: frames per second of the clip; None if unknown.
-    """
-
-    ws: Float[np.ndarray, "*t l d"]
-    fps: float | None
-
-    @property
-    def num_frames(self) -> int | None:
-        """The number of frames; None for a single latent."""
-        return self.ws.shape[0] if self.ws.ndim == 3 else None
-
-
-def read_ws(path: str | Path, num_ws: int, w_dim: int) -> LatentClip:
-    """Read a latent, or a clip of them, from .npy, .npz or .safetensors: the file's only array, or the one named ws.
-
-    The rate of a clip may stand beside it as fps: in the metadata of a .safetensors file, in an array of an .npz.
-
-    Args:
-        path: a file with an array of shape [d] or [1, d] (W, repeated for every layer), [l, d] or [1, l, d] (W+), or
-            [t, l, d] (a clip).
-        num_ws, w_dim: l and d of the generator.
-
-    Returns:
-        [l, d], or [t, l, d] of a clip of two frames and more; and the rate.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: it is a URL, damaged, of another type or shape, or holds numbers that are not finite.
-    """
-    if is_url(path):
-        raise ValueError(f"{path} is a URL, but latents are read from local disks alone: download it first")
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"no latent file at {path} (a random face is seed:N)")
-    if path.suffix.lower() not in arrays.SUFFIXES:
-        kinds = ", ".join(arrays.SUFFIXES)
-        raise ValueError(f"{path} is no {kinds} file; of a real picture, a GAN inversion gives such latents")
-    found, texts = arrays.read(path)
-    rate = found.pop("fps", texts.get("fps"))
-    ws = arrays.only(path, found, "ws", "latents")
-    shape = ws.shape[1:] if ws.ndim > 1 and len(ws) == 1 else ws.shape
-    fits = shape == (w_dim,) or (len(shape) in (2, 3) and shape[-2:] == (num_ws, w_dim) and 0 not in shape)
-    if not fits:
-        shapes = f"[{w_dim}], [{num_ws}, {w_dim}] or [frames, {num_ws}, {w_dim}]"
-        raise ValueError(f"{path} holds an array of shape {list(ws.shape)}; this generator's latents are {shapes}")
-    if not np.isfinite(ws).all():
-        raise ValueError(f"{path} holds numbers that are not finite (NaN or infinite)")
-    ws = ws.reshape(shape).astype(np.float32)
-    return LatentClip(np.tile(ws, (num_ws, 1)) if ws.ndim == 1 else ws, None if rate is None else _rate(rate, path))
-
-
-def _rate(value: np.ndarray | str, path: Path) -> float:
-    try:
-        rate = float(np.asarray(value).item())
-    except ValueError:
-        rate = math.nan
-    if not (math.isfinite(rate) and rate > 0):
-        raise ValueError(f"{path} says that its fps is {value}, which must be one positive number")
-    return rate
 
 
 @partial(jax.jit, static_argnames="truncation_psi")

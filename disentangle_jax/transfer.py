@@ -4,10 +4,10 @@
     python -m disentangle_jax.transfer --model=runs/demo --source=face.npy --driving=clip:3 --out=transfer.gif
     --relative
 
-A face is seed:N (a random one of the generator) or a latent file, .npy, .npz or .safetensors, of shape [d] (W), [l, d]
-(W+) or [t, l, d] (a clip). clip:N is the face of seed:N in motion. The output shows source, driving and result side by
-side. A video keeps the driving's frames a second, which a latent file tells as `fps` (in the metadata of .safetensors,
-or as an array of an .npz); --fps sets another.
+A face is seed:N (a random one of the generator) or a latent file, .safetensors, .npy, .npz or .pt, of shape [d] (W),
+[l, d] (W+) or [t, l, d] (a clip). clip:N is the face of seed:N in motion. The output shows source, driving and result
+side by side. A video keeps the driving's frames a second, which a latent file tells as `fps` (in the metadata of
+.safetensors, or as an array of an .npz); --fps sets another.
 """
 
 import math
@@ -25,7 +25,8 @@ from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_domain
 from disentangle_jax.evaluation.motion import make_animator, sample_loop
-from disentangle_jax.latents import LatentClip, read_ws, sample_ws
+from disentangle_jax.inversion.latent_files import LatentClip, read_latents
+from disentangle_jax.latents import sample_ws
 from disentangle_jax.scores import in_batches, render_batch
 from stylegan2_flax import command, files
 from stylegan2_flax.run.config_rules import MAX_SEED
@@ -217,7 +218,7 @@ def _load_input(model: Disentangler, name: str, options: Options) -> LatentClip:
     """Load or sample the latents that --source or --driving names."""
     drawn = _parse_seed(name)
     if drawn is None:
-        return read_ws(name, model.generator.num_ws, model.generator.w_dim)
+        return read_latents(name, model.generator)
     kind, number = drawn
     clips = model.config.clips
     face_key, motion_key = jax.random.split(jax.random.key(number))

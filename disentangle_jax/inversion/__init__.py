@@ -1,5 +1,7 @@
 """From pictures to latents."""
 
+from disentangle_jax.inversion.methods import METHODS, invert
+from disentangle_jax.inversion.optimisation import Inversion, optimise
 from disentangle_jax.inversion.portraits import align, paste
 from disentangle_jax.inversion.published import (
     ArcFace,
@@ -10,4 +12,17 @@ from disentangle_jax.inversion.published import (
     load_encoder,
 )
 
-__all__ = ["ArcFace", "Encoder", "align", "csim", "from_state_dict", "load_arcface", "load_encoder", "paste"]
+__all__ = [
+    "METHODS",
+    "ArcFace",
+    "Encoder",
+    "Inversion",
+    "align",
+    "csim",
+    "from_state_dict",
+    "invert",
+    "load_arcface",
+    "load_encoder",
+    "optimise",
+    "paste",
+]

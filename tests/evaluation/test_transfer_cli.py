@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from disentangle_jax import scores, transfer
 from disentangle_jax.configs import gan_faces64
 from disentangle_jax.disentangler import Disentangler
-from disentangle_jax.latents import LatentClip
+from disentangle_jax.inversion.latent_files import LatentClip
 from stylegan2_flax import command
 from stylegan2_flax.run import config_record
 

@@ -144,8 +144,9 @@ class SynthesisLayer(nnx.Module):
     def _noise(self, x: Array, noise_mode: str, key: Array | None) -> Array | None:
         if not self.use_noise or noise_mode == "none":
             return None
-        if noise_mode == "const":
-            return (self.noise_const[...] * self.noise_strength[...])[None, :, :, None]
+        if noise_mode == "const":  # [h, w], or [b, h, w] where an inversion gave every image its own
+            noise = (self.noise_const[...] * self.noise_strength[...])[..., None]
+            return noise if noise.ndim == 4 else noise[None]
         if key is None:
             raise ValueError('noise_mode="random" needs a key: pass key=jax.random.key(...)')
         shape = (x.shape[0], x.shape[1] * self.up, x.shape[2] * self.up, 1)

@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,6 @@ import stylegan2_flax as sg2
 from disentangle_jax.inversion.published import Encoder
 
 FOLDER = Path(__file__).with_name("goldens")
-WRITERS = Path(__file__).parents[2] / "stylegan2_flax" / "checkpoints" / "writers.py"
 
 
 class Golden:
@@ -95,12 +93,6 @@ def restyle_arrays(golden: Callable[[str, str], Golden]) -> dict[str, np.ndarray
     arrays = golden("restyle", "restyle_e4e/ResNetProgressiveBackboneEncoder").stand_ins()
     left_out = tuple(f"styles.{i}." for i in range(4, 8))
     return {name: array for name, array in arrays.items() if not name.startswith(left_out)}
-
-
-@pytest.fixture(scope="session")
-def writers(load_module) -> ModuleType:
-    """The layouts of torch.save, written without torch."""
-    return load_module(WRITERS)
 
 
 @pytest.fixture(scope="session")

@@ -20,25 +20,31 @@ ARGV: list[str] = []
 
 
 def define(
-    flag_values: flags.FlagValues, configs: ModuleType | None = None, *, required: bool = True
+    flag_values: flags.FlagValues,
+    configs: ModuleType | None = None,
+    *,
+    required: bool = True,
+    default: str | None = None,
 ) -> flags.FlagHolder[ConfigDict]:
     """Define --config, and --config.FIELD=VALUE for all fields of the config.
 
     Args:
         flag_values: the flags of the command.
         configs: a package whose modules may be given by name.
-        required: whether the flag must be given.
+        required: whether the flag must be given, if it has no default.
+        default: what is read if the flag is not given.
     """
     named = f"a name ({', '.join(_names(configs))}), " if configs else ""
+    otherwise = f"; {default} if not said" if default else ""
     holder = config_flags.DEFINE_config_file(
         "config",
-        help_string=f"{named}FILE.py, either with :SWITCHES, or the config.json of a run; "
+        help_string=f"{named}FILE.py, either with :SWITCHES, or the config.json of a run{otherwise}; "
         "--config.FIELD=VALUE sets a field",
         flag_values=flag_values,
         sys_argv=ARGV,
     )
-    flag_values["config"].parser = _Parser(configs)
-    if required:
+    flag_values["config"].parser = _Parser(configs, default)
+    if required and default is None:
         flags.mark_flag_as_required("config", flag_values)
     return holder
 
@@ -57,8 +63,14 @@ def define_overrides(flag_values: flags.FlagValues, folder_flag: str) -> None:
 
 
 def ordered(flag_values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
-    """The command line; where a folder's flag stands for --config, with that flag before --config.FIELD=VALUE."""
-    if "config" not in flag_values or not isinstance(flag_values["config"].parser, _RecordParser):
+    """The command line, with --config where it has a default, and before --config.FIELD=VALUE what defines the field.
+
+    That is the flag of a run's folder where it stands for --config.
+    """
+    parser = flag_values["config"].parser if "config" in flag_values else None
+    if isinstance(parser, _Parser) and parser.default and not any(text.startswith("--config=") for text in argv):
+        return [*argv[:1], f"--config={parser.default}", *argv[1:]]
+    if not isinstance(parser, _RecordParser):
         return list(argv)
     return sorted(argv, key=lambda text: text.startswith("--config.") and "=" in text)
 
@@ -126,8 +138,10 @@ def _run_file(path: Path, switches: str) -> ConfigDict:
 
 
 class _Parser(flags.ArgumentParser[ConfigDict]):
-    def __init__(self, configs: ModuleType | None):
-        self._configs = configs
+    """Reads configs; `default` is the one to read if none is given."""
+
+    def __init__(self, configs: ModuleType | None, default: str | None = None):
+        self._configs, self.default = configs, default
 
     def parse(self, argument: str) -> ConfigDict:
         return load(argument, self._configs)

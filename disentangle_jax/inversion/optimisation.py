@@ -1,0 +1,254 @@
+"""Images to latents of W or W+ by optimisation, many at once.
+
+Adam moves whitened coordinates (`LatentSpace`), so a learning rate is a share of a standard deviation whatever the
+generator. The frames of a clip are offsets from one base, held together by penalties, so that the result does not
+tremble; other images have latents of their own. `descent` has the loss.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+import stylegan2_flax as sg2
+from disentangle_jax.inversion.descent import Batch, Codes, Networks, Numbers, State, step
+from disentangle_jax.inversion.latent_space import LatentSpace
+from disentangle_jax.inversion.noise import Maps, noise_maps
+from disentangle_jax.latents import sample_ws
+from disentangle_jax.scores import in_batches, psnr, render_batch
+from stylegan2_flax.checks import checked_array
+
+Distance = Callable[[Float[Array, "n h w c"], Float[Array, "n h w c"]], Float[Array, "n"]]
+"""How different images look from their targets, differentiably: a function, or a callable pytree such as a module."""
+
+_CHUNK = 20  # steps between updates of the progress bar
+_SEED = 0
+
+
+class Inversion(NamedTuple):
+    """Latents of images.
+
+    Attributes:
+        ws: the latents.
+        images: what the generator makes of them.
+        psnr: of these images, in dB.
+        deviations: distance of each latent to the mean in standard deviations; see `LatentSpace.deviations`.
+        noise: the noise maps that were found with the latents, for each image, or one for all frames of a clip; empty
+            if none were moved. `noise.with_noise` puts them into a network; `images` are drawn without them.
+    """
+
+    ws: Float[np.ndarray, "*n l d"]
+    images: Float[np.ndarray, "*n h w c"]
+    psnr: Float[np.ndarray, "*n"]
+    deviations: Float[np.ndarray, "*n"]
+    noise: dict[str, Float[np.ndarray, "*_n _h _w"]]
+
+
+class _Task(NamedTuple):
+    """All images to invert, and where to start from."""
+
+    images: Float[np.ndarray, "n h w c"]
+    v: Float[Array, "n m d"]
+    noise: Maps
+    batch_size: int
+    networks: Networks
+    numbers: Numbers
+
+
+def optimise(
+    images: Float[Array | np.ndarray, "n h w c"],
+    generator: sg2.Generator,
+    settings: ConfigDict,
+    start_ws: Float[Array | np.ndarray, "n l d"] | None = None,
+    distance: Distance | None = None,
+    *,
+    clip: bool = False,
+    space: LatentSpace | None = None,
+) -> Inversion:
+    """Find latents whose images are these.
+
+    Args:
+        images: in [-1, 1], of the generator's size.
+        generator: the generator.
+        settings: explained in `configs/inversion.py`. Steps and rates are those of the section `refine` if there are
+            `start_ws`, else those of `optimise`.
+        start_ws: latents to start from; if not given, for each image the best of some samples and the mean.
+        distance: what the loss has beside pixels.
+        clip: whether the images are the frames of one clip.
+        space: of the generator's latents, if it is known already.
+
+    Raises:
+        ValueError: the images or the latents have another shape than the generator's, or there are none.
+        FloatingPointError: the loss is not finite.
+    """
+    check_images(images, generator)
+    space = space or LatentSpace.of(generator.mapping)
+    sizes = (len(images), generator.num_ws, generator.w_dim)
+    if start_ws is None:
+        phase, start_ws = settings.optimise, nearest_samples(images, generator, settings.candidates, alike=clip)
+    else:
+        phase = settings.refine
+    v = space.whiten(checked_array(start_ws, "start_ws", sizes))
+    task = _Task(
+        np.asarray(images, np.float32),
+        jnp.mean(v, axis=1, keepdims=True) if settings.space == "w" else v,
+        noise_maps(generator.synthesis, 1) if settings.noise else {},
+        min(len(images), settings.batch_size or render_batch(generator.img_resolution)),
+        Networks(generator.synthesis, _as_pytree(distance), space),
+        _numbers(settings, phase),
+    )
+    v, noise = _as_clip(task) if clip else _one_by_one(task)
+    return measured(space.unwhiten(jnp.broadcast_to(v, sizes)), images, generator, space, noise)
+
+
+def measured(
+    ws: Float[Array | np.ndarray, "n l d"],
+    images: Float[Array | np.ndarray, "n h w c"],
+    generator: sg2.Generator,
+    space: LatentSpace,
+    noise: dict[str, Float[np.ndarray, "_n _h _w"]] | None = None,
+) -> Inversion:
+    """Latents together with what the generator makes of them, and how near that is to the images."""
+    batch_size = min(len(images), render_batch(generator.img_resolution))
+    arrays = np.asarray(ws), np.asarray(images, np.float32)
+    drawn, scores = in_batches(lambda ws, targets: _draw(generator.synthesis, ws, targets), batch_size, *arrays)
+    return Inversion(arrays[0], drawn, scores, np.asarray(space.deviations(ws)), noise or {})
+
+
+def check_images(images: Float[Array | np.ndarray, "*_n _h _w _c"], generator: sg2.Generator) -> None:
+    """Raise ValueError unless there are images, and of the generator's size."""
+    size = generator.img_resolution
+    if np.shape(images)[1:] != (size, size, generator.img_channels) or len(images) == 0:
+        raise ValueError(
+            f"images must be [n, {size}, {size}, {generator.img_channels}] for this generator, n at least 1; got shape "
+            f"{np.shape(images)}"
+        )
+
+
+def nearest_samples(
+    images: Float[Array | np.ndarray, "n h w c"], generator: sg2.Generator, count: int, *, alike: bool
+) -> Float[np.ndarray, "n l d"]:
+    """Of the mean latent and `count` samples, for each image (if `alike`, for all of them) the one drawn nearest."""
+    ws = sample_ws(generator.mapping, jax.random.key(_SEED), count + 1, 1.0)
+    ws = np.concatenate([np.mean(ws, axis=0, keepdims=True), ws[1:]])
+    batch_size = min(len(ws), render_batch(generator.img_resolution))
+    drawn = in_batches(lambda ws: _synthesize(generator.synthesis, ws), batch_size, ws).reshape(len(ws), -1)
+    targets = np.asarray(images, np.float32).reshape(len(images), -1)
+    errors = np.sum(drawn**2, axis=1) - 2 * targets @ drawn.T  # up to the squares of the targets
+    best = np.argmin(np.broadcast_to(errors.sum(axis=0), errors.shape) if alike else errors, axis=1)
+    return np.asarray(ws[best])
+
+
+def _one_by_one(task: _Task) -> tuple[Float[Array, "n m d"], dict[str, np.ndarray]]:
+    """Invert images that have nothing to do with each other. Returns coordinates and noise maps."""
+    size, n, found = task.batch_size, len(task.images), []
+    own = {name: jnp.repeat(maps, size, axis=0) for name, maps in task.noise.items()}
+    with _bar(task, -(-n // size)) as bar:
+        for start in range(0, n, size):
+            rows = np.arange(start, start + size)
+            codes = Codes(jnp.zeros_like(task.v[:1]), task.v[rows.clip(max=n - 1)], own)
+            codes = _run(codes, _batch(task, rows, moves_noise=1.0), task, bar)
+            found.append(jax.device_get((codes.v, codes.noise)))
+    v, noise = jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *found)
+    return jnp.asarray(v), noise
+
+
+def _as_clip(task: _Task) -> tuple[Float[Array, "n m d"], dict[str, np.ndarray]]:
+    """Invert the frames of a clip.
+
+    A clip of one batch has its base and its noise found with the frames; a longer one before them, on frames that are
+    spread over the clip.
+    """
+    size, n, found = task.batch_size, len(task.images), []
+    base, noise, before, moves = jnp.mean(task.v, axis=0, keepdims=True), task.noise, None, 1.0
+    with _bar(task, -(-n // size) + (n > size)) as bar:
+        if n > size:
+            rows = np.linspace(0, n - 1, size).round().astype(int)
+            batch = _batch(task, rows, bound=1.0, moves_base=1.0, moves_noise=1.0)
+            base, _, noise = _run(_around(base, task.v[rows], noise), batch, task, bar)
+            moves = 0.0
+        for start in range(0, n, size):
+            rows = np.arange(start, start + size)
+            batch = _batch(task, rows, bound=1.0, linked=True, before=before, moves_base=moves, moves_noise=moves)
+            codes = _run(_around(base, task.v[rows.clip(max=n - 1)], noise), batch, task, bar)
+            before, noise = codes.v[-1:], codes.noise
+            found.append(np.asarray(codes.v))
+    return jnp.asarray(np.concatenate(found)[:n]), jax.device_get(noise)
+
+
+def _around(base: Float[Array, "1 m d"], v: Float[Array, "n m d"], noise: Maps) -> Codes:
+    return Codes(base, v - jnp.broadcast_to(base, v.shape), noise)
+
+
+def _batch(
+    task: _Task,
+    rows: np.ndarray,
+    *,
+    bound: float = 0.0,
+    linked: bool = False,
+    before: Float[Array, "1 m d"] | None = None,
+    moves_base: float = 0.0,
+    moves_noise: float = 0.0,
+) -> Batch:
+    """The images of these rows; rows beyond the end are copies of the last one."""
+    links = np.full(len(rows), linked, np.float32)
+    links[0] = linked and before is not None
+    return Batch(
+        jnp.asarray(task.images[rows.clip(max=len(task.images) - 1)]),
+        jnp.asarray(rows < len(task.images), jnp.float32),
+        jnp.zeros_like(task.v[:1]) if before is None else before,
+        jnp.asarray(links),
+        *map(jnp.float32, (bound, moves_base, moves_noise)),
+    )
+
+
+def _run(codes: Codes, batch: Batch, task: _Task, bar: tqdm) -> Codes:
+    """Make all steps of a batch."""
+    state, steps = State.start(codes), int(task.numbers.steps)
+    errors = jnp.zeros(len(codes.offsets))
+    for number in range(steps):
+        state, errors = step(state, batch, task.networks, task.numbers, jnp.int32(number))
+        if (number + 1) % _CHUNK == 0 or number + 1 == steps:
+            _report(errors[batch.present > 0.0], number + 1, bar)
+    return state.codes
+
+
+def _report(errors: Float[Array, "n"], done: int, bar: tqdm) -> None:
+    """Show progress. Raises FloatingPointError if an error is not finite."""
+    values = np.asarray(errors)
+    if not np.isfinite(values).all():
+        raise FloatingPointError(f"the loss is not finite after {done} steps: lower the learning rate")
+    bar.set_postfix_str(f"PSNR {np.mean(10 * np.log10(4 / np.maximum(values, 1e-12))):.1f} dB", refresh=False)
+    bar.update((done - 1) % _CHUNK + 1)
+
+
+def _bar(task: _Task, batches: int) -> tqdm:
+    return tqdm(total=int(task.numbers.steps) * batches, desc="inverting", unit=" steps", disable=None)
+
+
+def _numbers(settings: ConfigDict, phase: ConfigDict) -> Numbers:
+    values = {**settings.weights, **settings.schedule, **phase, "max_deviation": settings.max_deviation}
+    return Numbers(**{name: jnp.float32(value) for name, value in values.items()})
+
+
+def _as_pytree(distance: Distance | None) -> Any:
+    """A distance that jitted functions take as an argument: plain functions are wrapped."""
+    return jax.tree_util.Partial(distance) if jax.tree_util.all_leaves([distance]) else distance
+
+
+@jax.jit
+def _synthesize(synthesis: sg2.SynthesisNetwork, ws: Float[Array, "n l d"]) -> Float[Array, "n h w c"]:
+    return synthesis(ws)
+
+
+@jax.jit
+def _draw(
+    synthesis: sg2.SynthesisNetwork, ws: Float[Array, "n l d"], targets: Float[Array, "n h w c"]
+) -> tuple[Float[Array, "n h w c"], Float[Array, "n"]]:
+    drawn = synthesis(ws)
+    return drawn, psnr(drawn, targets)
