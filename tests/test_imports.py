@@ -21,7 +21,7 @@ LEVELS = (  # from the ground up: a room imports only rooms of levels above its 
     {"model_folder"},
     {"disentangler"},
     {"evaluation"},
-    {"report"},
+    {"report", "reenactment"},
     {"train", "evaluate", "transfer", "make_clips", "find_directions", "export"},
 )
 GENERIC = set().union(*LEVELS) | {"model"}

@@ -11,9 +11,16 @@ from stylegan2_flax.media.images import (
     png_bytes,
     save_image,
 )
-from stylegan2_flax.media.output import CLIP_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, check_output, require_suffix
-from stylegan2_flax.media.pixels import from_uint8, image_grid, resize, to_rgb, to_uint8
-from stylegan2_flax.media.reading import Frames, read_frames
+from stylegan2_flax.media.output import (
+    CLIP_SUFFIXES,
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    check_output,
+    described,
+    require_suffix,
+)
+from stylegan2_flax.media.pixels import from_rgb, from_uint8, image_grid, resize, to_rgb, to_uint8
+from stylegan2_flax.media.reading import Frames, find_photos, read_frames
 from stylegan2_flax.media.video import VideoWriter, open_video, save_video
 
 __all__ = [
@@ -25,6 +32,9 @@ __all__ = [
     "UnreadableVideoError",
     "VideoWriter",
     "check_output",
+    "described",
+    "find_photos",
+    "from_rgb",
     "from_uint8",
     "image_grid",
     "load_image",

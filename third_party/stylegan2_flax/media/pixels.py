@@ -44,6 +44,22 @@ def to_rgb(
             raise ValueError(f"pictures of {channels} channels cannot be shown: it takes 1, 3 or 4")
 
 
+def from_rgb(images: UInt8[np.ndarray, "*n h w 3"], channels: int) -> UInt8[np.ndarray, "*n h w c"]:
+    """Convert RGB to 1 channel (luma after ITU-R BT.601, as Pillow's L), 3, or 4 (opaque).
+
+    Raises ValueError for other numbers of channels.
+    """
+    match channels:
+        case 1:
+            weights = np.array([0.299, 0.587, 0.114], np.float32)
+            return np.rint(images.astype(np.float32) @ weights[:, None]).astype(np.uint8)
+        case 3:
+            return images
+        case 4:
+            return np.concatenate([images, np.full_like(images[..., :1], 255)], axis=-1)
+    raise ValueError(f"pictures have 1, 3 or 4 channels, not {channels}")
+
+
 def to_pillow(pixels: UInt8[np.ndarray, "h w c"]) -> Image.Image:
     """Convert to a Pillow image of mode L, RGB or RGBA. Raises ValueError for other numbers of channels."""
     if pixels.shape[-1] not in (1, 3, 4):

@@ -57,7 +57,7 @@ def read_frames(path: str | Path) -> Frames:
     """
     path = Path(path).expanduser()
     if path.is_dir():
-        photos = _photos(path)
+        photos = find_photos(path)
         return Frames(path, None, len(photos), False, partial(_read_photos, photos))
     if not path.is_file():
         raise FileNotFoundError(f"there is no picture or video at {path}")
@@ -71,6 +71,21 @@ def read_frames(path: str | Path) -> Frames:
             return _video(path)
 
 
+def find_photos(folder: str | Path) -> list[Path]:
+    """The pictures in a folder, in the order of their names, numbers in these by their value.
+
+    Other files are passed over. Raises UnreadableImageError if there are none, or one cannot be read.
+    """
+    suffixes = Image.registered_extensions()
+    visible = (path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
+    photos = [path for path in visible if path.suffix.lower() in suffixes]
+    if not photos:
+        raise UnreadableImageError(f"there are no pictures in the folder {folder}")
+    for photo in photos:
+        _check_header(photo)
+    return sorted(photos, key=lambda photo: [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", photo.name)])
+
+
 def _kind(path: Path) -> str:
     try:
         with Image.open(path) as picture:
@@ -81,18 +96,6 @@ def _kind(path: Path) -> str:
         return "video"
     except Exception:  # Pillow raises many kinds of errors for damaged files; who reads it as a photo, tells which
         return "photo"
-
-
-def _photos(folder: Path) -> list[Path]:
-    suffixes = Image.registered_extensions()
-    photos = [
-        p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file()
-    ]
-    if not photos:
-        raise UnreadableImageError(f"there are no pictures in the folder {folder}")
-    for photo in photos:
-        _check_header(photo)
-    return sorted(photos, key=lambda photo: [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", photo.name)])
 
 
 def _check_header(path: Path) -> None:

@@ -1,0 +1,105 @@
+"""What --source and --driving name: a photo, a folder of photos, a video, a latent file, seed:N or clip:N."""
+
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from ml_collections import ConfigDict
+
+from disentangle_jax import arrays, media
+from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.domains import load_domain
+from disentangle_jax.evaluation.motion import make_animator, sample_loop
+from disentangle_jax.generators import is_registered, load_generator
+from disentangle_jax.inversion import portraits
+from disentangle_jax.inversion.latent_files import LatentClip, read_latents
+from disentangle_jax.latents import sample_ws
+from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, Piece
+from stylegan2_flax.run.config_rules import MAX_SEED
+
+
+class Reading(NamedTuple):
+    """How inputs become latents.
+
+    Attributes:
+        psi: truncation of random faces; None for that of the training clips.
+        label: of a conditional generator: the class of random faces; None for those of the training clips.
+        align: of pictures, one of `portraits.ALIGN`.
+        method: of inversion; see `Disentangler.invert`.
+        config: `configs/transfer.py`.
+    """
+
+    psi: float | None
+    label: int | None
+    align: str
+    method: str
+    config: ConfigDict
+
+
+def parse_seed(name: str) -> tuple[str, int] | None:
+    """The kind and the number of seed:N or clip:N; None for a file. Raises ValueError if N is not a seed."""
+    kind, colon, number = name.partition(":")
+    if not colon or kind not in ("seed", "clip"):
+        return None
+    if not number.isdecimal() or len(number) > 10 or int(number) > MAX_SEED:
+        raise ValueError(f"{name!r} wants a number after the colon, from 0 to {MAX_SEED}, such as {kind}:1")
+    return kind, int(number)
+
+
+def open_input(model: Disentangler, name: str, reading: Reading) -> list[Footage]:
+    """Open what a name stands for: several faces of a folder of photos, else one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, or its latents are of another generator.
+    """
+    if drawn := parse_seed(name):
+        return [LatentFootage(name, model, _draw(model, *drawn, reading))]
+    path = Path(name).expanduser()
+    if path.suffix.lower() in arrays.SUFFIXES:
+        return [_open_latents(model, path)]
+    paths = media.find_photos(path) if path.is_dir() else [path]
+    return [_open_pictures(model, media.read_frames(path), reading) for path in paths]
+
+
+def _open_latents(model: Disentangler, path: Path) -> LatentFootage:
+    """Latents of a file; the generator that was tuned to them draws them, if the file names one."""
+    clip = read_latents(path, model.generator)
+    if clip.tuned is not None:
+        model = Disentangler(model.autoencoder, load_generator(clip.tuned), model.directions, model.config)
+    return LatentFootage(path.name, model, clip)
+
+
+def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading) -> PictureFootage:
+    generator = model.generator
+    wanted = portraits.alignment(
+        reading.align,
+        has_domain=is_registered(model.config.generator) or load_domain(model.config.generator) is not None,
+        resolution=generator.img_resolution,
+        channels=generator.img_channels,
+    )
+
+    def invert(images: Float[np.ndarray, "t h w c"]) -> Piece:
+        found = model.invert(images, reading.method, clip=len(images) > 1, settings=reading.config.inversion)
+        return Piece(found.ws, found.psnr, found.deviations)
+
+    find_squares = partial(portraits.place, wanted=wanted, size=generator.img_resolution)
+    return PictureFootage(frames.path.name, model, frames, find_squares, invert, reading.config.piece)
+
+
+def _draw(model: Disentangler, kind: str, number: int, reading: Reading) -> LatentClip:
+    """A random face, or one in motion."""
+    clips = model.config.clips
+    face_key, motion_key = jax.random.split(jax.random.key(number))
+    classes = tuple(clips.classes) if reading.label is None else (reading.label,)
+    psi = clips.truncation_psi if reading.psi is None else reading.psi
+    face = sample_ws(model.generator.mapping, face_key, 1, psi, classes)
+    if kind == "seed":
+        return LatentClip(np.asarray(face[0]), None)
+    plan = model.config.evaluation.motion
+    animator = make_animator(load_domain(model.config.generator), model.directions, plan)
+    motion = sample_loop(motion_key, plan.num_frames, len(animator.names))
+    return LatentClip(np.asarray(animator.animate(face, motion[None])[0]), None)

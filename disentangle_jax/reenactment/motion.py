@@ -1,0 +1,107 @@
+"""Motion of drivings on the faces of sources: structure codes frame by frame, and pictures of them."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from disentangle_jax import media
+from disentangle_jax.reenactment.encoding import Encoded, structure_scale
+from disentangle_jax.reenactment.footage import render
+from disentangle_jax.reenactment.smoothing import OneEuro, smooth
+from disentangle_jax.scores import render_batch
+
+
+class Motion(NamedTuple):
+    """How motion is carried over.
+
+    Attributes:
+        reference: "first", "best" (the frame whose structure is nearest to the source's), "mean", or the number of the
+            frame that motion is measured from, and added to the source's own structure; None takes over the structure
+            itself.
+        strength: factor on the change of structure.
+        smoothing: of driving clips; None for none.
+    """
+
+    reference: str | None
+    strength: float
+    smoothing: OneEuro | None
+
+
+def drive(
+    sources: Sequence[Encoded], drivings: Sequence[Encoded], motion: Motion, fps: float
+) -> tuple[int | None, list[list[Iterator[UInt8[np.ndarray, "h w 3"]]]]]:
+    """Give every source the motion of every driving.
+
+    Args:
+        sources, drivings: single faces and clips. The result ends with the shortest clip.
+        motion: how it is carried over.
+        fps: frames per second, for the smoothing.
+
+    Returns:
+        The number of frames, None if there are only single faces; and for each source, for each driving, the frames,
+        which are drawn as they are asked for.
+
+    Raises:
+        ValueError: there is no such reference frame.
+    """
+    num_frames = min((len(face.structure) for face in (*sources, *drivings) if face.is_clip), default=None)
+    structures = [_smoothed(driving, motion.smoothing, fps) for driving in drivings]
+    starts = [[_reference(motion.reference, s, source.structure[0]) for s in structures] for source in sources]
+    return num_frames, [
+        [_draw(source, *pair, motion.strength, num_frames or 1) for pair in zip(structures, row, strict=True)]
+        for source, row in zip(sources, starts, strict=True)
+    ]
+
+
+def _smoothed(driving: Encoded, constants: OneEuro | None, fps: float) -> Float[np.ndarray, "t s"]:
+    if constants is None or not driving.is_clip:
+        return driving.structure
+    scale = structure_scale(driving.model)
+    return scale * smooth(driving.structure / scale, fps, constants)[0]
+
+
+def _reference(
+    choice: str | None, driving: Float[np.ndarray, "t s"], own: Float[np.ndarray, "s"]
+) -> Float[np.ndarray, "s"] | None:
+    """The structure that motion is measured from; None for that of the source."""
+    match choice:
+        case None:
+            return None
+        case "first":
+            return driving[0]
+        case "best":
+            return driving[np.argmin(np.linalg.norm(driving - own, axis=-1))]
+        case "mean":
+            return driving.mean(axis=0)
+    last = len(driving) - 1
+    if not choice.isdecimal() or len(choice) > 9 or int(choice) > last:
+        raise ValueError(
+            f"--reference: there is no frame {choice}; say first, best, mean, or a frame's number, from 0 to {last}"
+        )
+    return driving[int(choice)]
+
+
+def _draw(
+    source: Encoded,
+    driving: Float[np.ndarray, "t s"],
+    reference: Float[np.ndarray, "s"] | None,
+    strength: float,
+    num_frames: int,
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Yield frames of a source with the structure of a driving; only one batch of them is in memory."""
+    model = source.model
+    batch = min(num_frames, render_batch(model.generator.img_resolution))
+    for start in range(0, num_frames, batch):
+        rows = np.arange(start, start + batch).clip(max=num_frames - 1)  # the last batch is padded, to compile once
+        appearance, own, structure = (_rows(codes, rows) for codes in (source.appearance, source.structure, driving))
+        change = structure - (own if reference is None else reference)
+        ws = model.decode(appearance, own + np.float32(strength) * change)
+        for _, image in zip(range(num_frames - start), render(model, ws), strict=False):
+            yield media.to_uint8(image)
+
+
+def _rows(codes: Float[np.ndarray, "t s"], rows: np.ndarray) -> Float[np.ndarray, "n s"]:
+    """Codes of these frames; those of a single face for each."""
+    return codes[rows] if len(codes) > 1 else np.repeat(codes, len(rows), axis=0)

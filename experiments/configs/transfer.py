@@ -1,0 +1,30 @@
+"""Settings of a transfer that have no flag of their own.
+
+python -m disentangle_jax.transfer --model=runs/demo --source=photo.jpg --driving=video.mp4 --out=result.mp4
+--smooth --config.smooth.min_cutoff=0.5
+"""
+
+from ml_collections import ConfigDict
+
+from disentangle_jax.configs import inversion
+
+
+def get_config() -> ConfigDict:
+    """The settings of `disentangle_jax.transfer`."""
+    config = ConfigDict()
+    config.fps = 12.0  # frames per second of clips that have no rate
+    config.piece = 64  # frames of a video that are inverted at a time
+    config.max_cells = 64  # results in one picture, at most
+
+    # The One-Euro filter of --smooth; motion is in standard deviations of structure codes among faces.
+    config.smooth = ConfigDict()
+    config.smooth.min_cutoff = 1.0  # cutoff frequency at rest, in Hz; lower: smoother
+    config.smooth.beta = 1.0  # Hz more for each standard deviation a second; higher: less lag
+
+    # An inversion is warned of below or above these.
+    config.doubt = ConfigDict()
+    config.doubt.psnr = 18.0  # dB
+    config.doubt.deviations = 4.0  # from the mean face, in standard deviations
+
+    config.inversion = inversion.get_config()  # how pictures become latents
+    return config
