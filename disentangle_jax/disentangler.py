@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 import stylegan2_flax as sg2
 from disentangle_jax import model_folder, model_sources
 from disentangle_jax.directions import Directions
+from disentangle_jax.directions.readout import Readout
 from disentangle_jax.inversion import Inversion, encoders, invert
 from disentangle_jax.inversion.encoders import ImageEncoder
 from disentangle_jax.inversion.optimisation import Distance
@@ -36,13 +37,22 @@ class Disentangler:
         generator: the frozen StyleGAN2 generator.
         directions: the directions that moved the clips in training.
         config: the config of the training.
+        readout: the latent readout that moved them there; None if none did.
     """
 
-    def __init__(self, autoencoder: Autoencoder, generator: sg2.Generator, directions: Directions, config: ConfigDict):
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        generator: sg2.Generator,
+        directions: Directions,
+        config: ConfigDict,
+        readout: Readout | None = None,
+    ):
         self.autoencoder = autoencoder
         self.generator = generator
         self.directions = directions
         self.config = config
+        self.readout = readout
 
     def __repr__(self) -> str:
         sizes, generator = self.config.model, self.generator
@@ -73,7 +83,7 @@ class Disentangler:
         Raises:
             ValueError: the folder is a URL.
         """
-        parts = model_folder.Parts(self.autoencoder, self.generator, self.directions, self.config)
+        parts = model_folder.Parts(self.autoencoder, self.generator, self.directions, self.config, self.readout)
         model_folder.write(parts, local_path(folder, "folder"))
 
     def encode(self, ws: AnyWs) -> Codes:

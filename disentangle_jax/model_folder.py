@@ -5,6 +5,7 @@ An exported folder holds
     config.json               the config of the training, with the names of files in place of their paths
     model.safetensors         the autoencoder, with averaged parameters
     directions.safetensors    the directions that moved its clips
+    readout.safetensors       the latent readout that moved them, if one did
     generator.safetensors     the generator, unless an installed package registers it
     SHA256SUMS                the digest of each file, as the program sha256sum writes and checks them
 
@@ -23,6 +24,7 @@ from ml_collections import ConfigDict
 import stylegan2_flax as sg2
 from disentangle_jax import model_sources
 from disentangle_jax.directions import Directions
+from disentangle_jax.directions.readout import Readout
 from disentangle_jax.generators import is_registered, load_recorded
 from disentangle_jax.model import Autoencoder, weights
 from stylegan2_flax.files import is_url
@@ -37,6 +39,7 @@ class Parts(NamedTuple):
     generator: sg2.Generator
     directions: Directions
     config: ConfigDict
+    readout: Readout | None
 
 
 def read(folder: Path) -> Parts:
@@ -59,13 +62,22 @@ def read(folder: Path) -> Parts:
         autoencoder = weights.load(abstract, exported)
     else:
         autoencoder = _from_checkpoint(abstract, folder / "checkpoints")
-    return Parts(autoencoder, generator, Directions.load(folder / model_sources.DIRECTIONS), config)
+    readout = folder / model_sources.READOUT
+    return Parts(
+        autoencoder,
+        generator,
+        Directions.load(folder / model_sources.DIRECTIONS),
+        config,
+        Readout.load(readout) if readout.is_file() else None,
+    )
 
 
 def write(parts: Parts, folder: Path) -> None:
     """Write an exported folder."""
     weights.save(parts.autoencoder, folder / model_sources.MODEL)
     parts.directions.save(folder / model_sources.DIRECTIONS)
+    if parts.readout is not None:
+        parts.readout.save(folder / model_sources.READOUT)
     config = _without_folders(parts.config)
     if not is_registered(parts.config.generator):
         sg2.save(parts.generator, folder / model_sources.GENERATOR)

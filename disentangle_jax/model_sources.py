@@ -11,10 +11,11 @@ from stylegan2_flax.checkpoints.source import fetch
 GROUP = "disentangle_jax.models"
 """Entry points of trained models: a name, and a factory that returns the path of an exported folder."""
 
-CONFIG, MODEL, DIRECTIONS, GENERATOR = NAMES = (
+CONFIG, MODEL, DIRECTIONS, READOUT, GENERATOR = NAMES = (
     "config.json",
     "model.safetensors",
     "directions.safetensors",
+    "readout.safetensors",
     "generator.safetensors",
 )
 """The files of an exported folder that `Disentangler.load` reads; see `model_folder`."""

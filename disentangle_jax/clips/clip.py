@@ -18,6 +18,7 @@ from disentangle_jax.clips import trajectories
 from disentangle_jax.clips.augmentations import augment
 from disentangle_jax.clips.config import ClipConfig
 from disentangle_jax.directions.directions import Directions
+from disentangle_jax.directions.readout import Readout
 from disentangle_jax.latents import check_classes, sample_labels, sample_mixed_ws
 
 __all__ = ["Clip", "ClipConfig", "ClipSource", "LatentStats", "bounded", "sample_clip"]
@@ -52,6 +53,7 @@ class ClipSource:
         config: how clips are made.
         purifier: corrects batches of clips [b, t, ...] by a scorer, or None. `sample_clip` does not apply it:
             `sample_tiles` does.
+        readout: finds the latents of the frames, or None for clips along straight lines.
     """
 
     mapping: nnx.State
@@ -60,6 +62,7 @@ class ClipSource:
     appearance: Directions
     precision: Float[Array, "k k"]
     purifier: Callable[[Clip], Clip] | None
+    readout: Readout | None
     graphdef: nnx.GraphDef = field(metadata={"static": True})
     config: ClipConfig = field(metadata={"static": True})
 
@@ -71,10 +74,11 @@ class ClipSource:
         config: ClipConfig,
         appearance: Directions | None = None,
         purifier: Callable[[Clip], Clip] | None = None,
+        readout: Readout | None = None,
     ) -> "ClipSource":
         """Measure the latents' statistics and put the source together.
 
-        Raises ValueError if the directions belong to another generator, or the config is invalid.
+        Raises ValueError if the directions or the readout belong to another generator, or the config is invalid.
         """
         appearance = directions.select(()) if appearance is None else appearance
         for found in (directions, appearance):
@@ -83,6 +87,11 @@ class ClipSource:
         check_classes(generator.mapping, config.classes)
         if config.layers == "each":
             directions.check_alike()
+        if (readout is not None) != (config.motion == "readout"):
+            given = "no" if readout is None else "a"
+            raise ValueError(f"clips.motion={config.motion!r} and {given} latent readout do not go together")
+        if readout is not None:
+            readout.check(generator)
         if config.appearance > 0.0 and not appearance.names:
             raise ValueError(f"appearance={config.appearance} needs directions of appearance, and there are none")
         graphdef, mapping = nnx.split(generator.mapping)
@@ -99,7 +108,7 @@ class ClipSource:
 
         stats, covariance = measure(mapping)
         precision = jnp.linalg.pinv(covariance, hermitian=True)
-        return cls(mapping, stats, directions, appearance, precision, purifier, graphdef, config)
+        return cls(mapping, stats, directions, appearance, precision, purifier, readout, graphdef, config)
 
 
 def sample_clip(source: ClipSource, key: PRNGKeyArray) -> Clip:
@@ -110,6 +119,9 @@ def sample_clip(source: ClipSource, key: PRNGKeyArray) -> Clip:
     the frame in another appearance, or another face, moved to the same coordinates (as offsets: by the same
     coefficients from that face's own). Layers are moved together, along one vector of W+, or each to the coordinates
     by itself: then no layer of any frame keeps a pose of its own, which an encoder could find and remember.
+
+    Along straight lines the appearance drifts, and the structure is met on average only. With a readout the frames go
+    on from there to where it finds the coordinates, and the appearance of the face.
     """
     config, directions = source.config, source.directions
     k_face, k_path, k_frames, k_others, k_looks = jax.random.split(key, 5)
@@ -123,10 +135,9 @@ def sample_clip(source: ClipSource, key: PRNGKeyArray) -> Clip:
     face = jnp.broadcast_to(face, others.shape)
     start, other_start = (_start(source, ws) for ws in (face, others))
     goal, other_goal = (bounded(start + path, source) for start in (start, other_start))
-    move = directions.move_each_layer if config.layers == "each" else directions.move
-    ws = move(face, goal)
+    ws = _move(source, jax.random.fold_in(key, 0), face, goal)
     looks, changed = augment(k_looks, ws, others, config, source.stats.std, source.appearance)
-    augmented = move(looks, jnp.where(changed[:, None], other_goal, goal))
+    augmented = _move(source, jax.random.fold_in(key, 1), looks, jnp.where(changed[:, None], other_goal, goal))
     return Clip(ws, augmented, goal - start)
 
 
@@ -141,7 +152,24 @@ def bounded(coordinates: Float[Array, "t k"], source: ClipSource) -> Float[Array
     return coordinates * (source.config.bound / jnp.maximum(distance, source.config.bound))[:, None]
 
 
+def _move(
+    source: ClipSource, key: PRNGKeyArray, ws: Float[Array, "t l d"], goal: Float[Array, "t k"]
+) -> Float[Array, "t l d"]:
+    """The latents moved to these coordinates.
+
+    The key is of the jitter. A readout holds against it by moving all layers alike, so the layers that it looks at meet
+    the goal, and the others stray. An encoder can then not do without knowing which is which.
+    """
+    config, directions, readout = source.config, source.directions, source.readout
+    moved = directions.move(ws, goal) if config.layers == "together" else directions.move_each_layer(ws, goal)
+    if config.jitter > 0.0:
+        strays = config.jitter * jax.random.normal(key, (*ws.shape[:2], goal.shape[1]))
+        moved = moved + jnp.einsum("tlk,kld->tld", strays, directions.vectors)
+    return moved if readout is None else readout.move(ws, moved, goal)
+
+
 def _start(source: ClipSource, ws: Float[Array, "t l d"]) -> Float[Array, "t k"]:
     """The coordinates that a trajectory is added to: the faces' own for offsets, 0 for absolute coordinates."""
-    coordinates = source.directions.coordinates(ws)
+    readout = source.readout
+    coordinates = source.directions.coordinates(ws) if readout is None else readout.read_structure(ws)
     return coordinates if source.config.coordinates == "offset" else jnp.zeros_like(coordinates)

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from disentangle_jax.clips import trajectories
 
 COORDINATES = ("absolute", "offset")
+MOTIONS = ("linear", "readout")
 LAYERS = ("together", "each")
 
 
@@ -21,7 +22,9 @@ class ClipConfig(NamedTuple):
     amplitude: float  # of the coefficients, 1 = the population's own spread
     bound: float  # largest Mahalanobis norm of the coordinates, in standard deviations
     coordinates: str  # "absolute": the trajectory replaces a face's coordinates; "offset": it adds to them
+    motion: str  # "linear": along the directions; "readout": from there on to where a latent readout finds the goal
     layers: str  # "each": every layer is moved to the coordinates; "together": all along one move of W+
+    jitter: float  # of "readout": how far each layer then strays from them by itself, in standard deviations
     truncation_psi: float
     style_mixing: float  # probability that a face takes its layers from a random cut on from another
     change_face: float  # augmentation: probability that the motion is put on another face altogether
@@ -51,6 +54,13 @@ class ClipConfig(NamedTuple):
             raise ValueError(f"mix_from={self.mix_from} must lie between 1 and {num_ws - 1}")
         if self.coordinates not in COORDINATES:
             raise ValueError(f"coordinates must be one of {', '.join(COORDINATES)}; got {self.coordinates!r}")
+        if self.motion not in MOTIONS:
+            raise ValueError(f"clips.motion must be one of {', '.join(MOTIONS)}; got {self.motion!r}")
+        if self.jitter > 0.0 and (self.motion, self.layers) != ("readout", "each"):
+            raise ValueError(
+                f"clips.jitter={self.jitter} moves each layer off the pose by itself, and only a readout finds back: "
+                "it needs clips.motion='readout' and clips.layers='each'"
+            )
         if self.layers not in LAYERS:
             raise ValueError(f"clips.layers must be one of {', '.join(LAYERS)}; got {self.layers!r}")
         if self.layers == "each" and self.coordinates == "offset":

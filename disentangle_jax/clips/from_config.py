@@ -18,10 +18,14 @@ from disentangle_jax.clips.streams import SOURCES as DATA_SOURCES
 from disentangle_jax.directions import find
 from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.directions.directions import Directions
+from disentangle_jax.directions.fit_readout import blank_readout, find_readout
 from disentangle_jax.directions.from_file import read_directions
+from disentangle_jax.directions.readout import Readout
 from disentangle_jax.generators import digest
 from disentangle_jax.latents import check_classes
-from disentangle_jax.scorers import appearance_names, load_scorer
+from disentangle_jax.scorers import appearance_names, load_scorer, structure_names
+
+READOUT = "readout.safetensors"
 
 Population = Callable[[], Float[Array, "n l d"]]
 """The latents that directions are found in, sampled when they are first needed."""
@@ -53,6 +57,13 @@ def check(config: ConfigDict, generator: sg2.Generator, workdir: str | Path) -> 
             f"mixed faces are not: set directions.style_mixing=0 (it is {config.directions.style_mixing}), or "
             f"clips.layers='together'"
         )
+    if clips.motion == "readout":
+        load_scorer(config.directions.scorer)
+        if config.directions.source in set(find.SOURCES) - {"scorer"}:
+            raise ValueError(
+                f"clips.motion='readout' moves the scorer's factors of structure, not {config.directions.source!r} "
+                "directions: set directions.source='scorer', or clips.motion='linear'"
+            )
     if clips.appearance > 0.0:
         if clips.appearance_from == "scorer":
             load_scorer(config.directions.scorer)
@@ -73,7 +84,8 @@ def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str
     """The clip source of `config.clips` along the directions of `config.directions`, purified by `config.purify`.
 
     The directions are read from workdir/directions.safetensors, or found and written there. If the config purifies
-    clips or augments them by a scorer, so are directions of all factors that it reads: workdir/factors.safetensors.
+    clips or augments them by a scorer, so are directions of all factors that it reads: workdir/factors.safetensors. If
+    clips move by a readout, it is read from workdir/readout.safetensors, or fitted and written there.
 
     Raises:
         FileNotFoundError: a scorer's file does not exist.
@@ -84,13 +96,17 @@ def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str
     population: Population = cache(lambda: find.sample_population(config, generator))
     if not path.exists():
         find.find_directions(config, generator, population()).save(workdir)
+    directions = Directions.load(path)
     appearance = None
     if clips.appearance > 0.0:
         appearance = _appearance(config, generator, population, workdir)
     purifier = None
     if config.purify.steps > 0:
         purifier = _purifier(config, generator, population, workdir)
-    return ClipSource.create(generator, Directions.load(path), clips, appearance, purifier)
+    readout = None
+    if clips.motion == "readout":
+        readout = _readout(config, generator, directions, workdir)
+    return ClipSource.create(generator, directions, clips, appearance, purifier, readout)
 
 
 def blank_clip_source(config: ConfigDict, generator: sg2.Generator) -> ClipSource:
@@ -114,7 +130,8 @@ def blank_clip_source(config: ConfigDict, generator: sg2.Generator) -> ClipSourc
     stats = LatentStats(found.mean, jnp.ones_like(found.mean))
     precision = jnp.eye(len(found.names))
     looks = _blank_directions(appearance, generator)
-    return ClipSource(mapping, stats, found, looks, precision, purifier, graphdef, clips)
+    readout = blank_readout(config, generator) if clips.motion == "readout" else None
+    return ClipSource(mapping, stats, found, looks, precision, purifier, readout, graphdef, clips)
 
 
 def _blank_directions(names: Sequence[str], generator: sg2.Generator) -> Directions:
@@ -124,6 +141,21 @@ def _blank_directions(names: Sequence[str], generator: sg2.Generator) -> Directi
 
 def _directions_file(workdir: str | Path) -> Path:
     return Path(workdir) / "directions.safetensors"
+
+
+def _readout(config: ConfigDict, generator: sg2.Generator, directions: Directions, workdir: str | Path) -> Readout:
+    path, wanted = Path(workdir) / READOUT, structure_names(load_scorer(config.directions.scorer))
+    if directions.names != wanted:
+        raise ValueError(
+            f"clips move along {', '.join(directions.names)}, but directions.scorer reads {', '.join(wanted)}: with "
+            "clips.motion='readout' the directions must be those of the scorer's structure factors, in their order"
+        )
+    if not path.exists():
+        readout = find_readout(config, generator)
+        read = zip(readout.names, readout.r2, strict=True)
+        print("R^2 of the latent readout:", ", ".join(f"{name} {value:.2f}" for name, value in read))
+        readout.save(path)
+    return Readout.load(path)
 
 
 def _purifier(config: ConfigDict, generator: sg2.Generator, population: Population, workdir: str | Path) -> Purifier:

@@ -19,8 +19,8 @@ from stylegan2_flax.run.config_record import describe_differences
 
 def provenance_of(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
     """Everything that determines the clips but the seed, as plain data: equal provenance and seed give equal clips."""
-    moves = (source.directions, source.appearance)
-    recipe = {"clips": config.clips, "purify": config.purify}
+    moves = (source.directions, source.appearance, source.readout)
+    recipe = {"clips": config.clips, "readout": config.readout, "purify": config.purify}
     return {
         "generator": {"name": absolute(config.generator), "sha256": _digest(source.mapping)},
         "directions": {
@@ -48,8 +48,9 @@ def check_provenance(there: dict[str, Any], here: dict[str, Any]) -> None:
         )
     if there["directions"]["sha256"] != here["directions"]["sha256"]:
         raise ValueError(
-            "the stored clips move along other directions than the config's: set config.directions.source to the "
-            "directions.safetensors that lies beside the clips, or make clips anew"
+            "the stored clips move along other directions than the config's, or by another readout: set "
+            "config.directions.source to the directions.safetensors that lies beside the clips, copy the "
+            "readout.safetensors there, if any, into the workdir, or make clips anew"
         )
     if differing := describe_differences(there["recipe"], here["recipe"]):
         raise ValueError(

@@ -5,7 +5,7 @@ from functools import partial
 
 from ml_collections import ConfigDict
 
-from disentangle_jax.clips.config import COORDINATES, LAYERS
+from disentangle_jax.clips.config import COORDINATES, LAYERS, MOTIONS
 from disentangle_jax.clips.streams import SOURCES
 from disentangle_jax.model.contrast_forms import FORMS
 from disentangle_jax.model.losses import NEGATIVES
@@ -49,6 +49,8 @@ RULES = config_rules.TRAIN | {
     "clips.amplitude": _SIZE,
     "clips.bound": positive(),
     "clips.coordinates": one_of(*COORDINATES),
+    "clips.motion": one_of(*MOTIONS),
+    "clips.jitter": _SIZE,
     "clips.layers": one_of(*LAYERS),
     "clips.truncation_psi": finite(),
     "clips.change_face": _SHARE,
@@ -62,6 +64,16 @@ RULES = config_rules.TRAIN | {
     "directions.num": _COUNT,
     "directions.candidates": _COUNT,
     "directions.rank_faces": _COUNT,
+    "readout.num_samples": at_least(16),
+    "readout.style_mixing": _SHARE,
+    "readout.num_moved": at_least(2),
+    "readout.hidden": _COUNT,
+    "readout.num_steps": _COUNT,
+    "readout.batch_size": _COUNT,
+    "readout.learning_rate": positive(),
+    "readout.weight_decay": _SIZE,
+    "readout.test_share": between(0, 1, without_high=True),
+    "readout.restraint": positive(),
     "purify.steps": at_least(0),
     "purify.damping": _SIZE,
     "purify.num_faces": at_least(2),

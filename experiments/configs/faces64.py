@@ -71,6 +71,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.clips.coordinates = (
         "absolute"  # the motion replaces the pose of the face; "offset": it is added, which leaks identity
     )
+    config.clips.motion = "linear"  # along the directions; "readout": where the readout finds the pose
+    config.clips.jitter = 0.0  # of "readout": how far each layer strays from it by itself, in standard deviations
     config.clips.layers = "together"  # one direction in W+; "each": every layer is moved to the pose by itself
     config.clips.truncation_psi = 1.0  # truncation of the faces; 1: none, 0: the mean face
     config.clips.style_mixing = 0.9  # fraction of faces mixed from two, so that layers vary independently
@@ -82,6 +84,19 @@ def get_config(arg: str = "") -> ConfigDict:
     config.clips.appearance_from = "scorer"  # the appearance directions: those of directions.scorer, or a file
     config.clips.classes = ()  # of a conditional generator: classes to sample from; (): all
     config.clips.stats_samples = 8192  # faces for the mean and standard deviation of the latents
+
+    # The latent readout: the factors that directions.scorer reads, learnt from its readings of many faces.
+    config.readout = ConfigDict()
+    config.readout.num_samples = 8192  # faces to read factors of
+    config.readout.style_mixing = 0.9  # fraction of these that are mixed from two, which tells it the layers apart
+    config.readout.num_moved = 16384  # latents, whose pictures it needs not, to find its moves with
+    config.readout.hidden = 128  # units of its network
+    config.readout.num_steps = 3000
+    config.readout.batch_size = 512
+    config.readout.learning_rate = 5e-3  # at first; cosine decay to 0
+    config.readout.weight_decay = 0.1
+    config.readout.test_share = 0.125  # of the faces, to measure its R^2 with
+    config.readout.restraint = 0.3  # on moves: the larger, the less far, and the less exact
 
     # Purification: clips are corrected until a scorer reads the wanted factors. They become much purer, and much slower
     # to make. On a CPU set data.tile to the number of clips of a device, since convolutions are slow within a loop.

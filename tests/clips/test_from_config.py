@@ -1,4 +1,4 @@
-"""From a config to a clip source with all that it may have: directions of appearance, and a purifier."""
+"""From a config to a clip source with all it may have: directions of appearance, a purifier, a latent readout."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 import stylegan2_flax as sg2
-from disentangle_jax.clips import build_clip_source, sample_clip
+from disentangle_jax.clips import ClipSource, build_clip_source, sample_clip
 from disentangle_jax.configs import faces64
 from disentangle_jax.faces import APPEARANCE, Judge
 
@@ -61,6 +61,29 @@ def test_purified_clips_are_other_clips_with_the_same_coefficients(source):
     np.testing.assert_array_equal(purified.coefficients, clips.coefficients)
 
 
+def test_a_readout_is_fitted_kept_and_read_again(world, tmp_path, capsys):
+    generator, _, config = world
+    config = config.copy_and_resolve_references()
+    config.directions.update(source="scorer", style_mixing=0.0)
+    config.clips.update(motion="readout", layers="each", jitter=0.5, appearance=0.0)
+    config.readout.update(num_samples=64, num_moved=64, hidden=4, num_steps=2, batch_size=8)
+    config.purify.steps = 0
+    source = build_clip_source(config, generator, tmp_path)
+    assert "R^2 of the latent readout: skin " in capsys.readouterr().out
+    file = tmp_path / "readout.safetensors"
+    written = file.stat().st_mtime_ns
+    again = build_clip_source(config, generator, tmp_path)
+    assert file.stat().st_mtime_ns == written
+    for one, other in zip(jax.tree.leaves(again.readout), jax.tree.leaves(source.readout), strict=True):
+        np.testing.assert_array_equal(one, other)
+    clip = jax.jit(sample_clip)(source, jax.random.key(1))
+    assert bool(jnp.isfinite(clip.ws).all() & jnp.isfinite(clip.augmented).all())
+    with pytest.raises(ValueError, match="linear' and a latent readout do not go together"):
+        ClipSource.create(
+            generator, source.directions, source.config._replace(motion="linear", jitter=0.0), readout=source.readout
+        )
+
+
 def test_what_does_not_go_together_is_refused(world):
     generator, folder, config = world
     config = config.copy_and_resolve_references()
@@ -73,4 +96,7 @@ def test_what_does_not_go_together_is_refused(world):
         build_clip_source(config, generator, folder)
     config.clips.appearance_from = "judge"
     with pytest.raises(ValueError, match=r"unknown clips\.appearance_from 'judge'"):
+        build_clip_source(config, generator, folder)
+    config.clips.motion = "readout"
+    with pytest.raises(ValueError, match=r"set directions\.source='scorer', or clips\.motion='linear'"):
         build_clip_source(config, generator, folder)

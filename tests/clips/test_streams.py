@@ -16,6 +16,7 @@ import stylegan2_flax as sg2
 from disentangle_jax.clips import ClipSource, sample_clip
 from disentangle_jax.clips.streams import GeneratedClips, open_stream, sample_clips, sample_tiles
 from disentangle_jax.directions import Directions
+from disentangle_jax.directions.readout import Network, Readout
 from stylegan2_flax.run import parallel
 
 KEY = jax.random.key(7)
@@ -79,6 +80,18 @@ def test_the_same_bits_where_every_layer_is_moved(source):
     whole = clips_of(each, 1, 16)
     assert float(jnp.abs(whole.ws - clips_of(source, 1, 16).ws).max()) > 0.1
     assert_same(whole, clips_of(each, 8, 16))
+
+
+def test_the_same_bits_where_a_readout_moves_the_frames(source):
+    keys = jax.random.split(jax.random.key(2), 6)
+    shapes = zip(keys, Network.shapes(6, 64, 16, 9).items(), strict=True)
+    network = Network(**{name: jax.random.normal(key, shape) / 8 for key, (name, shape) in shapes})
+    names = tuple("abcdefgxy")
+    readout = Readout(network, jnp.zeros(64), jax.random.normal(KEY, (9, 64)) / 8, names, names[:7], 0.3, (), "")
+    moved = replace(source, readout=readout, config=source.config._replace(motion="readout"))
+    whole = clips_of(moved, 1, 16)
+    assert float(jnp.abs(whole.ws - clips_of(source, 1, 16).ws).max()) > 0.1
+    assert_same(whole, clips_of(moved, 8, 16))
 
 
 def test_the_same_bits_from_pmap(source, clips):

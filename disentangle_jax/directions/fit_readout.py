@@ -1,0 +1,188 @@
+"""Fitting a latent readout to a scorer's readings of many faces."""
+
+import math
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+from ml_collections import ConfigDict
+from scipy.special import ndtri
+from scipy.stats import rankdata
+from tqdm import tqdm
+
+import stylegan2_flax as sg2
+from disentangle_jax.directions.by_scorer import from_scores
+from disentangle_jax.directions.find import read_factors
+from disentangle_jax.directions.readout import Network, Readout
+from disentangle_jax.generators import digest
+from disentangle_jax.latents import sample_mixed_ws, sample_ws
+from disentangle_jax.scorers import Named, load_scorer
+from disentangle_jax.scores import in_batches
+from disentangle_jax.scores import r2 as r_squared
+
+_CHUNK = 100  # steps between two updates of the progress bar
+_BATCH = 256  # latents that are read at a time
+_RIDGE = 1e-4  # of the regression that finds the moves, whose readings have no noise
+_LEAST_VARIANCE = 1e-6  # relative to the largest: smaller ones are not blown up
+_FEW = 2.0  # spread of the logits of a hidden unit's layers at the start
+_KEY = (1 << 30) + 1  # distinct from the indices of clips, and from the key of the directions
+
+
+class FitOptions(NamedTuple):
+    """How a readout is fitted; the fields are of `config.readout`."""
+
+    hidden: int  # units
+    num_steps: int
+    batch_size: int
+    learning_rate: float  # at first; cosine decay to 0
+    weight_decay: float
+    test_share: float  # of the latents, held out to be tested on
+
+    @classmethod
+    def of(cls, readout: ConfigDict) -> "FitOptions":
+        """The options in `config.readout`."""
+        return cls(*(readout[name] for name in cls._fields))
+
+
+class Fit(NamedTuple):
+    """A network of w - mean, and R^2 of each factor on latents that it was not fitted to."""
+
+    network: Network
+    mean: Float[Array, "d"]
+    r2: Float[np.ndarray, "f"]
+
+
+def normal_scores(values: Float[Array | np.ndarray, "n f"]) -> Float[np.ndarray, "n f"]:
+    """The ranks of each column's values, mapped to quantiles of the standard normal distribution."""
+    return np.asarray(ndtri((rankdata(values, axis=0) - 0.5) / len(values)), np.float32)
+
+
+def fit(
+    key: PRNGKeyArray, ws: Float[Array, "n l d"], scores: Float[Array | np.ndarray, "n f"], options: FitOptions
+) -> Fit:
+    """Fit a network to the normal scores of readings, by AdamW on the squared error, over whitened w.
+
+    Args:
+        key: of the initial weights and of the batches.
+        ws: latents. Of style-mixed ones it learns which layers tell of a factor.
+        scores: readings of their images.
+        options: how to fit.
+    """
+    tested = max(2, int(options.test_share * len(ws)))
+    targets = jnp.asarray(normal_scores(scores))
+    mean, whiten = _whitening(ws)
+    x = (ws - jnp.broadcast_to(mean, ws.shape)) @ whiten
+    k_start, k_batches = jax.random.split(key)
+    start = _start(k_start, ws.shape[1], ws.shape[2], targets.shape[1], options.hidden)
+    found = _train(k_batches, start, x[tested:], targets[tested:], options)
+    # Of w - mean in place of its whitened form.
+    found = found._replace(linear=jnp.einsum("de,lef->ldf", whiten, found.linear), looks=whiten @ found.looks)
+    read = jax.jit(lambda network, x: network.output(*network.terms(x)))
+    return Fit(found, mean, r_squared(read(found, ws[:tested] - mean[None, None]), targets[:tested]))
+
+
+def find_readout(config: ConfigDict, generator: sg2.Generator) -> Readout:
+    """Fit a readout to what `config.directions.scorer` reads of faces, by `config.readout`.
+
+    Raises:
+        FileNotFoundError: the scorer's file does not exist.
+        ValueError: there is no such scorer.
+    """
+    clips, options, scorer = config.clips, config.readout, load_scorer(config.directions.scorer)
+    k_faces, k_fit, k_moved = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), _KEY), 3)
+    sample = jax.jit(
+        lambda mapping: sample_mixed_ws(
+            mapping, k_faces, options.num_samples, clips.truncation_psi, options.style_mixing, tuple(clips.classes)
+        )
+    )
+    ws = sample(generator.mapping)
+    fitted = fit(k_fit, ws, read_factors(generator, scorer, ws), FitOptions.of(options))
+    unmixed = sample_ws(generator.mapping, k_moved, options.num_moved, clips.truncation_psi, tuple(clips.classes))
+    return with_moves(fitted, unmixed, scorer, options.restraint, digest(generator))
+
+
+def blank_readout(config: ConfigDict, generator: sg2.Generator) -> Readout:
+    """A readout of the shapes that `find_readout` gives, of which nothing is fitted.
+
+    Raises:
+        FileNotFoundError, ValueError: see `find_readout`.
+    """
+    scorer, options = load_scorer(config.directions.scorer), config.readout
+    f, w_dim = len(scorer.names), generator.w_dim
+    network = _start(jax.random.key(0), generator.num_ws, w_dim, f, options.hidden)
+    about = (scorer.names, scorer.structure, options.restraint, (0.0,) * f, digest(generator))
+    return Readout(network, jnp.zeros(w_dim), jnp.zeros((f, w_dim)), *about)
+
+
+def with_moves(fitted: Fit, ws: Float[Array, "n l d"], named: Named, restraint: float, generator: str = "") -> Readout:
+    """The readout of a fit, with a move of w for each factor: the most probable one by its own readings of faces of W.
+
+    Args:
+        fitted: reads the factors.
+        ws: latents whose layers are alike.
+        named: names the factors.
+        restraint, generator: see `Readout`.
+    """
+    no_moves = jnp.zeros((len(named.names), ws.shape[2]))
+    r2 = tuple(round(value, 4) for value in fitted.r2.tolist())
+    readout = Readout(fitted.network, fitted.mean, no_moves, named.names, named.structure, restraint, r2, generator)
+    factors = in_batches(partial(_read, readout), _BATCH, ws)
+    moves = from_scores(ws[:, :1], jnp.asarray(factors), named.names, named.names, _RIDGE)
+    return replace(readout, vectors=moves.vectors[:, 0])
+
+
+@jax.jit
+def _read(readout: Readout, ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
+    return readout(ws)
+
+
+def _whitening(ws: Float[Array, "n l d"]) -> tuple[Float[Array, "d"], Float[Array, "d d"]]:
+    """Mean of w, and the symmetric matrix that gives it unit covariance, over all layers."""
+    w = np.asarray(ws, np.float64).reshape(-1, ws.shape[2])
+    variances, axes = np.linalg.eigh(np.cov(w.T))
+    scale = 1.0 / np.sqrt(np.maximum(variances, _LEAST_VARIANCE * variances[-1]))
+    return jnp.asarray(w.mean(0), jnp.float32), jnp.asarray((axes * scale) @ axes.T, jnp.float32)
+
+
+def _start(key: PRNGKeyArray, num_ws: int, w_dim: int, f: int, m: int) -> Network:
+    """Initial weights for whitened latents. Each hidden unit looks at few layers, and changes nothing yet."""
+    k_looks, k_layers = jax.random.split(key)
+    return Network(
+        linear=jnp.zeros((num_ws, w_dim, f)),
+        looks=jax.random.normal(k_looks, (w_dim, m)) / math.sqrt(w_dim),
+        layers=jax.nn.softmax(_FEW * jax.random.normal(k_layers, (num_ws, m)), axis=0),
+        bias=jnp.zeros(m),
+        out=jnp.zeros((m, f)),
+        constant=jnp.zeros(f),
+    )
+
+
+def _train(
+    key: PRNGKeyArray, start: Network, x: Float[Array, "n l d"], targets: Float[Array, "n f"], options: FitOptions
+) -> Network:
+    """AdamW on the mean squared error."""
+    schedule = optax.cosine_decay_schedule(options.learning_rate, options.num_steps)
+    optimizer = optax.adamw(schedule, weight_decay=options.weight_decay)
+
+    def loss(network: Network, rows: Array) -> Array:
+        return jnp.mean(jnp.square(network.output(*network.terms(x[rows])) - targets[rows]))
+
+    def step(carry: tuple[Network, optax.OptState], key: PRNGKeyArray) -> tuple[tuple[Network, optax.OptState], None]:
+        network, state = carry
+        slope = jax.grad(loss)(network, jax.random.randint(key, (options.batch_size,), 0, len(x)))
+        with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts and floats
+            updates, state = optimizer.update(slope, state, network)
+        return (jax.tree.map(jnp.add, network, updates), state), None
+
+    advance = jax.jit(lambda carry, keys: jax.lax.scan(step, carry, keys)[0])
+    carry, keys = (start, optimizer.init(start)), jax.random.split(key, options.num_steps)
+    with tqdm(total=options.num_steps, desc="fitting the latent readout", unit=" steps") as progress:
+        for first in range(0, options.num_steps, _CHUNK):
+            carry = jax.block_until_ready(advance(carry, keys[first : first + _CHUNK]))
+            progress.update(len(keys[first : first + _CHUNK]))
+    return carry[0]
