@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Array, Float
 
 import stylegan2_flax as sg2
+from disentangle_jax.inversion.encoder_network import EncoderNetwork
 from disentangle_jax.inversion.published import load_encoder
 from stylegan2_flax import plugins
 
@@ -43,7 +44,8 @@ def load(source: str | Path, generator: sg2.Generator) -> ImageEncoder:
     """Load an encoder.
 
     Args:
-        source: the name of one that an installed package registers, or a checkpoint of pSp, e4e or ReStyle.
+        source: the name of one that an installed package registers, a file that `train_encoder` wrote, or a checkpoint
+            of pSp, e4e or ReStyle.
         generator: the generator that its latents are for.
 
     Raises:
@@ -53,11 +55,12 @@ def load(source: str | Path, generator: sg2.Generator) -> ImageEncoder:
     if registered := load_for(str(source)):
         return registered
     try:
-        published = load_encoder(source)
+        own = str(source).endswith(".safetensors")
+        encoder = EncoderNetwork.load(Path(source).expanduser()) if own else load_encoder(source)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"there is no encoder {str(source)!r}: it is neither a file, nor the URL of one, nor one that an installed "
             f"package registers ({plugins.registered_names(GROUP)})"
         ) from error
-    published.check_generator(generator)
-    return partial(published, generator=generator)
+    encoder.check_generator(generator)
+    return encoder if isinstance(encoder, EncoderNetwork) else partial(encoder, generator=generator)
