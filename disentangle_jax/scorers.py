@@ -8,8 +8,6 @@ A config may also name a factory that is not registered: "my_package.module:fact
 one argument, a path, which follows a colon: "faces_judge:runs/judges/mine.safetensors".
 """
 
-from collections.abc import Callable
-from importlib import import_module
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
@@ -73,7 +71,11 @@ def load_scorer(name: str) -> Scorer:
     if factory := plugins.find_factory(GROUP, registered):
         scorer = factory(argument) if colon else factory()
     else:
-        scorer = _import_factory(name)()
+        unknown = (
+            f"unknown scorer {name!r}: it is neither registered by an installed package "
+            f"({plugins.registered_names(GROUP)}) nor a factory, given as package.module:factory"
+        )
+        scorer = plugins.import_factory(name, unknown)()
     return checked_scorer(scorer, name)
 
 
@@ -114,17 +116,3 @@ def join(factors: Factors, of: Named) -> Float[Array, "... f"]:
     """The inverse of `split`."""
     order = [*appearance_names(of), *structure_names(of)]
     return factors.stack()[..., np.array([order.index(name) for name in of.names])]
-
-
-def _import_factory(name: str) -> Callable[[], Any]:
-    module, colon, attribute = name.partition(":")
-    unknown = (
-        f"unknown scorer {name!r}: it is neither registered by an installed package "
-        f"({plugins.registered_names(GROUP)}) nor a factory, given as package.module:factory"
-    )
-    if not colon or not all(part.isidentifier() for part in [*module.split("."), attribute]):
-        raise ValueError(unknown)
-    try:
-        return getattr(import_module(module), attribute)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise ValueError(f"{unknown} ({error})") from error

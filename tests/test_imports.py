@@ -22,7 +22,7 @@ LEVELS = (  # from the ground up: a room imports only rooms of levels above its 
     {"disentangler"},
     {"evaluation"},
     {"report", "reenactment"},
-    {"train", "evaluate", "transfer", "make_clips", "find_directions", "export", "train_encoder"},
+    {"train", "evaluate", "transfer", "invert", "make_clips", "find_directions", "export", "train_encoder"},
 )
 GENERIC = set().union(*LEVELS) | {"model"}
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 import stylegan2_flax as sg2
 from disentangle_jax import arrays
@@ -48,7 +48,7 @@ def write_latents(
     psi: float = 1.0,
     source: str = "",
     fps: float | None = None,
-    tuned: Path | None = None,
+    tuned: tuple[Path, sg2.Generator] | None = None,
 ) -> None:
     """Write latents as safetensors, atomically: the array ws, and texts of what it is.
 
@@ -61,7 +61,7 @@ def write_latents(
         psi: the truncation of the latents.
         source: what they are of, such as the name of a video.
         fps: frames per second.
-        tuned: a file in the same folder, with the generator that was tuned to draw them exactly.
+        tuned: the generator that was tuned to draw them exactly, after its file in the same folder.
     """
     texts = {
         "generator": name,
@@ -71,10 +71,12 @@ def write_latents(
         "psi": f"{psi:g}",
         "source": source,
         "fps": "" if fps is None else f"{fps:g}",
-        "tuned_generator": "" if tuned is None else tuned.name,
+        "tuned_generator": "" if tuned is None else tuned[0].name,
+        "tuned_digest": "" if tuned is None else digest(tuned[1]),
     }
+    data = save({"ws": np.asarray(ws, np.float32)}, {key: text for key, text in texts.items() if text})
     with files.atomic(path) as temporary:
-        save_file({"ws": np.asarray(ws, np.float32)}, temporary, {key: text for key, text in texts.items() if text})
+        temporary.write_bytes(data)
 
 
 def read_latents(path: str | Path, generator: sg2.Generator) -> LatentClip:
@@ -127,7 +129,7 @@ def _checked(ws: np.ndarray, path: Path, generator: sg2.Generator) -> Float[np.n
 
 def _check_generator(texts: dict[str, str], path: Path, generator: sg2.Generator) -> None:
     recorded = texts.get("generator_digest", "")
-    if recorded and recorded != (own := digest(generator)):
+    if recorded and (own := digest(generator)) not in (recorded, texts.get("tuned_digest")):
         named = f"{texts['generator']}, " if texts.get("generator") else ""
         raise ValueError(
             f"{path} holds latents of another generator ({named}digest {recorded}; this one's is {own}), which mean "

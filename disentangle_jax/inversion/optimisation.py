@@ -89,20 +89,26 @@ def optimise(
     check_images(images, generator)
     space = space or LatentSpace.of(generator.mapping)
     sizes = (len(images), generator.num_ws, generator.w_dim)
+    images = np.asarray(images, np.float32)
+    networks = Networks(generator.synthesis, as_pytree(distance), space)
+    size = min(len(images), settings.batch_size or render_batch(generator.img_resolution))
+
+    def task(images: Float[np.ndarray, "n h w c"], ws: Float[Array | np.ndarray, "n l d"], phase: ConfigDict) -> _Task:
+        v = space.whiten(jnp.asarray(ws, jnp.float32))
+        v = jnp.mean(v, axis=1, keepdims=True) if settings.space == "w" else v
+        noise = noise_maps(generator.synthesis, 1) if settings.noise else {}
+        return _Task(images, v, noise, size, networks, _numbers(settings, phase))
+
+    def scout(images: Float[np.ndarray, "n h w c"], ws: Float[np.ndarray, "n l d"]) -> Float[np.ndarray, "n"]:
+        tried = jnp.broadcast_to(_one_by_one(task(images, ws, settings.scout))[0], ws.shape)
+        return measured(space.unwhiten(tried), images, generator, space).psnr
+
     if start_ws is None:
-        phase, start_ws = settings.optimise, nearest_samples(images, generator, settings.candidates, alike=clip)
+        nearest = nearest_samples(images, generator, settings.candidates, settings.starts, alike=clip)
+        phase, start_ws = settings.optimise, _best_start(images, nearest, scout, alike=clip, most=size)
     else:
-        phase = settings.refine
-    v = space.whiten(checked_array(start_ws, "start_ws", sizes))
-    task = _Task(
-        np.asarray(images, np.float32),
-        jnp.mean(v, axis=1, keepdims=True) if settings.space == "w" else v,
-        noise_maps(generator.synthesis, 1) if settings.noise else {},
-        min(len(images), settings.batch_size or render_batch(generator.img_resolution)),
-        Networks(generator.synthesis, _as_pytree(distance), space),
-        _numbers(settings, phase),
-    )
-    v, noise = _as_clip(task) if clip else _one_by_one(task)
+        phase, start_ws = settings.refine, checked_array(start_ws, "start_ws", sizes)
+    v, noise = (_as_clip if clip else _one_by_one)(task(images, start_ws, phase))
     return measured(space.unwhiten(jnp.broadcast_to(v, sizes)), images, generator, space, noise)
 
 
@@ -131,17 +137,39 @@ def check_images(images: Float[Array | np.ndarray, "*_n _h _w _c"], generator: s
 
 
 def nearest_samples(
-    images: Float[Array | np.ndarray, "n h w c"], generator: sg2.Generator, count: int, *, alike: bool
-) -> Float[np.ndarray, "n l d"]:
-    """Of the mean latent and `count` samples, for each image (if `alike`, for all of them) the one drawn nearest."""
+    images: Float[np.ndarray, "n h w c"], generator: sg2.Generator, count: int, keep: int, *, alike: bool
+) -> Float[np.ndarray, "k n l d"]:
+    """Of the mean latent and `count` samples, the k that are drawn nearest to each image, or to all if `alike`."""
     ws = sample_ws(generator.mapping, jax.random.key(_SEED), count + 1, 1.0)
     ws = np.concatenate([np.mean(ws, axis=0, keepdims=True), ws[1:]])
     batch_size = min(len(ws), render_batch(generator.img_resolution))
     drawn = in_batches(lambda ws: _synthesize(generator.synthesis, ws), batch_size, ws).reshape(len(ws), -1)
-    targets = np.asarray(images, np.float32).reshape(len(images), -1)
-    errors = np.sum(drawn**2, axis=1) - 2 * targets @ drawn.T  # up to the squares of the targets
-    best = np.argmin(np.broadcast_to(errors.sum(axis=0), errors.shape) if alike else errors, axis=1)
-    return np.asarray(ws[best])
+    errors = np.sum(drawn**2, axis=1) - 2 * images.reshape(len(images), -1) @ drawn.T  # up to the squares of the images
+    errors = np.broadcast_to(errors.mean(axis=0), errors.shape) if alike else errors
+    return ws[np.argsort(errors, axis=1)[:, :keep].T]
+
+
+def _best_start(
+    images: Float[np.ndarray, "n h w c"],
+    starts: Float[np.ndarray, "k n l d"],
+    scout: Callable[[Float[np.ndarray, "m h w c"], Float[np.ndarray, "m l d"]], Float[np.ndarray, "m"]],
+    *,
+    alike: bool,
+    most: int,
+) -> Float[np.ndarray, "n l d"]:
+    """Of k starts of each image, the one that a few steps lead nearest to it.
+
+    The nearest start alone often leads into a valley without a way out. For a clip, where all frames start alike, at
+    most `most` frames are tried.
+    """
+    k, n = starts.shape[:2]
+    if k == 1:
+        return starts[0]
+    rows = np.linspace(0, n - 1, most).round().astype(int) if alike else np.arange(n)
+    tried = starts[:, rows].reshape(-1, *starts.shape[2:])
+    scores = scout(np.tile(images[rows], (k, 1, 1, 1)), tried).reshape(k, len(rows))
+    best = np.argmax(np.broadcast_to(scores.mean(axis=1, keepdims=True), (k, n)) if alike else scores, axis=0)
+    return starts[best, np.arange(n)]
 
 
 def _one_by_one(task: _Task) -> tuple[Float[Array, "n m d"], dict[str, np.ndarray]]:
@@ -236,7 +264,7 @@ def _numbers(settings: ConfigDict, phase: ConfigDict) -> Numbers:
     return Numbers(**{name: jnp.float32(value) for name, value in values.items()})
 
 
-def _as_pytree(distance: Distance | None) -> Any:
+def as_pytree(distance: Distance | None) -> Any:
     """A distance that jitted functions take as an argument: plain functions are wrapped."""
     return jax.tree_util.Partial(distance) if jax.tree_util.all_leaves([distance]) else distance
 

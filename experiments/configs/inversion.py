@@ -12,16 +12,25 @@ def get_config() -> ConfigDict:
     config.space = "w+"  # w+: every layer has a latent of its own; w: all layers have one
     config.batch_size = 0  # images that are optimised at once; 0: as many as make 2^18 pixels
     config.max_deviation = 3.0  # no layer's latent is further from the mean, in standard deviations
-    config.candidates = 64  # samples; the search starts at the one nearest to an image, or at the mean
     config.noise = True  # whether noise maps are found too, where the generator has any
+    config.poor = 20.0  # dB of PSNR below which an inversion is warned about
 
-    # Steps of Adam from a sample.
+    # Where the search starts without an encoder: at the samples whose pictures are nearest, of which the one is kept
+    # that a few steps bring nearest.
+    config.candidates = 255  # samples beside the mean latent
+    config.starts = 4  # of them that are tried
+    config.scout = ConfigDict()
+    config.scout.steps = 60
+    config.scout.learning_rate = 0.1  # of Adam, in standard deviations
+    config.scout.exploration = 0.0  # noise on the latent at first, in standard deviations
+
+    # From there on.
     config.optimise = ConfigDict()
     config.optimise.steps = 1000
-    config.optimise.learning_rate = 0.05  # in standard deviations
-    config.optimise.exploration = 0.0  # noise on the latent at the start, in standard deviations
+    config.optimise.learning_rate = 0.05
+    config.optimise.exploration = 0.0
 
-    # Steps of Adam from an encoder's latents.
+    # From an encoder's latents on.
     config.refine = ConfigDict()
     config.refine.steps = 100
     config.refine.learning_rate = 0.05
@@ -39,4 +48,10 @@ def get_config() -> ConfigDict:
     config.weights.offset = 1e-4  # of the squared distance of a clip's frames to their base
     config.weights.neighbour = 1e-3  # of the squared distance of a frame to the one before
     config.weights.noise = 1e5  # of the noise maps' self-similarity
+
+    # Pivotal tuning: the generator's weights move until the images are exact.
+    config.tune = ConfigDict()
+    config.tune.steps = 0  # 0: none; 300 are many
+    config.tune.learning_rate = 1e-3  # of Adam, falling to 0 along a cosine
+    config.tune.locality = 1.0  # weight of the squared change of pictures of samples
     return config

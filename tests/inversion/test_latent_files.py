@@ -82,8 +82,8 @@ def test_a_pickle_is_called_one_and_not_run(tmp_path, generator, content, messag
 
 
 def test_what_is_written_says_what_it_is_and_is_read_again(tmp_path, generator, ws):
-    path = tmp_path / "ws.safetensors"
-    write_latents(path, ws, generator, name="tiny", source="clip.mp4", fps=29.97, tuned=tmp_path / "tuned.safetensors")
+    path, tuned = tmp_path / "ws.safetensors", (tmp_path / "tuned.safetensors", generator)
+    write_latents(path, ws, generator, name="tiny", source="clip.mp4", fps=29.97, tuned=tuned)
     again = read_latents(path, generator)
     np.testing.assert_array_equal(again.ws, ws)
     assert (again.fps, again.tuned) == (29.97, tmp_path / "tuned.safetensors")
@@ -97,6 +97,7 @@ def test_what_is_written_says_what_it_is_and_is_read_again(tmp_path, generator, 
             "source": "clip.mp4",
             "fps": "29.97",
             "tuned_generator": "tuned.safetensors",
+            "tuned_digest": digest(generator),
         }
 
 

@@ -10,6 +10,7 @@ A package registers them in setup.py: entry_points={"stylegan2_flax.images": ["m
 """
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.metadata import EntryPoint, distributions
 from typing import Any
 
@@ -22,6 +23,17 @@ def find_factory(group: str, name: str) -> Callable[..., Any] | None:
         if entry_point.name == name:
             return entry_point.load()
     return None
+
+
+def import_factory(name: str, unknown: str) -> Callable[..., Any]:
+    """The factory package.module:factory, which is not registered. Raises ValueError, `unknown`, if there is none."""
+    module, colon, attribute = name.partition(":")
+    if not colon or not all(part.isidentifier() for part in [*module.split("."), attribute]):
+        raise ValueError(unknown)
+    try:
+        return getattr(import_module(module), attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ValueError(f"{unknown} ({error})") from error
 
 
 def registered_names(group: str) -> str:

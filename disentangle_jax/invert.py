@@ -1,0 +1,281 @@
+"""Find the latents of your own photos or video:
+
+    python -m disentangle_jax.invert --model=runs/demo --input=photo.png --out=latents.safetensors
+    python -m disentangle_jax.invert --generator=ffhq.pkl --input=video.mp4 --out=latents.safetensors
+    --encoder=e4e_ffhq_encode.pt --tune_steps=300
+
+Writes --out, for `transfer` and others, and beside it the input next to what the generator makes of the latents: a
+.png of photos, a .mp4 of a video, a .gif of an animation. With --tune_steps it writes a generator, too, which was tuned
+to draw the input exactly and which transfer takes.
+
+The input is a photo, a folder of photos, an animation or a video. Photographed faces are aligned as FFHQ's are.
+"""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from absl import flags
+from jaxtyping import Float, UInt8
+from ml_collections import ConfigDict
+
+import stylegan2_flax as sg2
+from disentangle_jax import configs, media
+from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.generators import is_registered, load_generator
+from disentangle_jax.inversion import METHODS, Inversion, encoders, invert
+from disentangle_jax.inversion.distances import load_distance
+from disentangle_jax.inversion.latent_files import FAR, write_latents
+from disentangle_jax.inversion.latent_space import LatentSpace
+from disentangle_jax.inversion.optimisation import Distance, measured
+from disentangle_jax.inversion.portraits import ALIGN, alignment, crop, place
+from disentangle_jax.inversion.tuning import tune
+from stylegan2_flax import command, files
+from stylegan2_flax.run import config_flag, config_rules
+from stylegan2_flax.run.config_rules import at_least, between, flag, one_of, positive
+
+FLAGS = flags.FlagValues()
+CONFIG = config_flag.define(FLAGS, configs, default="inversion")
+MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "a training workdir, an exported folder, or a model that an installed package registers: its generator",
+    flag_values=FLAGS,
+)
+GENERATOR = flags.DEFINE_string(
+    "generator", None, "instead of --model: a generator's name, file or URL", flag_values=FLAGS
+)
+INPUT = flags.DEFINE_string(
+    "input", None, "photo, folder of photos, animation or video", required=True, flag_values=FLAGS
+)
+OUT = flags.DEFINE_string("out", None, "what to write: a .safetensors file", required=True, flag_values=FLAGS)
+METHOD = flags.DEFINE_enum(
+    "method",
+    "auto",
+    list(METHODS),
+    "encoder; optimise, from samples; auto: a few steps from the encoder's latents if there is one, else optimise",
+    flag_values=FLAGS,
+)
+ENCODER = flags.DEFINE_string(
+    "encoder",
+    None,
+    "a checkpoint of pSp, e4e or ReStyle, or a registered name (if not said: the one registered for the generator)",
+    flag_values=FLAGS,
+)
+DISTANCE = flags.DEFINE_string(
+    "distance",
+    "none",
+    "what is compared beside pixels: none, a scorer's name, lpips:PATH of VGG16's weights, or package.module:factory",
+    flag_values=FLAGS,
+)
+ALIGNMENT = flags.DEFINE_enum(
+    "align", "auto", list(ALIGN), "ffhq: cut faces out as FFHQ shows them; none; auto: where it makes sense", FLAGS
+)
+STEPS = flags.DEFINE_integer(
+    "steps", None, "of optimisation (if not said: the config's)", lower_bound=1, flag_values=FLAGS
+)
+TUNE_STEPS = flags.DEFINE_integer(
+    "tune_steps", None, "of tuning the generator (if not said: the config's)", lower_bound=0, flag_values=FLAGS
+)
+SPACE = flags.DEFINE_enum("space", None, ["w", "w+"], "(if not said: the config's)", flag_values=FLAGS)
+BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "images optimised at once (if not said: the config's)", lower_bound=1, flag_values=FLAGS
+)
+FORCE = flags.DEFINE_bool("force", False, "write over what is there", flag_values=FLAGS)
+
+RULES = {
+    "space": one_of("w", "w+"),
+    "batch_size": at_least(0),
+    "max_deviation": positive(),
+    "noise": flag(),
+    "poor": positive(or_zero=True),
+    "candidates": at_least(0),
+    "starts": at_least(1),
+    **{
+        f"{phase}.{name}": rule
+        for phase in ("scout", "optimise", "refine")
+        for name, rule in {
+            "steps": at_least(1),
+            "learning_rate": positive(),
+            "exploration": positive(or_zero=True),
+        }.items()
+    },
+    "schedule.warmup": between(0, 1),
+    "schedule.cooldown": between(0, 1),
+    "schedule.explore_until": between(0, 1),
+    "weights.*": positive(or_zero=True),
+    "tune.steps": at_least(0),
+    "tune.learning_rate": positive(),
+    "tune.locality": positive(or_zero=True),
+}
+_SIZE = 256  # pixels of a picture in the output, at least
+_SHOWN = 16  # photos in the output, at most
+_LISTED = 8  # images that are told of one by one, at most
+
+
+class Pictures(NamedTuple):
+    """What is inverted: images of the generator's size, and the rate of a clip (None: unrelated photos)."""
+
+    images: Float[np.ndarray, "n h w 3"]
+    fps: float | None
+
+
+def main() -> None:
+    config = _settings(CONFIG.value)
+    out, source = files.local_path(OUT.value, "--out"), files.local_path(INPUT.value, "--input")
+    frames = media.read_frames(source)
+    picture = out.with_suffix(_picture_suffix(frames))
+    tuned_path = out.with_name(f"{out.stem}_generator.safetensors") if config.tune.steps else None
+    _check_outputs([path for path in (out, picture, tuned_path) if path])
+    generator, name = _load_generator(MODEL.value, GENERATOR.value)
+    encoder = encoders.load(ENCODER.value, generator) if ENCODER.value else encoders.load_for(name)
+    distance = load_distance(DISTANCE.value)
+    pictures = read_pictures(frames, generator, name, ALIGNMENT.value)
+    found = invert(
+        pictures.images,
+        generator,
+        method=METHOD.value,
+        encoder=encoder,
+        distance=distance,
+        clip=pictures.fps is not None,
+        settings=config,
+    )
+    report(found, config.poor, pictures.fps is not None)
+    tuned = None
+    if tuned_path:
+        tuned_generator, found = _tuned(pictures, found, generator, config, distance)
+        tuned = tuned_path, tuned_generator
+        sg2.save(tuned_generator, tuned_path)
+    write_comparison(pictures, found, picture)
+    about = {"name": name, "space": config.space, "source": source.name, "fps": pictures.fps, "tuned": tuned}
+    write_latents(out, found.ws, generator, **about)
+    print(f"Wrote {', '.join(str(path) for path in (out, picture, tuned_path) if path)}")
+
+
+def read_pictures(frames: media.Frames, generator: sg2.Generator, name: str, align: str) -> Pictures:
+    """Read a photo, photos or a clip as images of the generator's size; of each the square that --align says.
+
+    Raises:
+        ValueError: a file is damaged, there is no frame, there is no face where one is wanted, or the generator's
+            images have neither 1 nor 3 channels.
+    """
+    size, channels, is_clip = generator.img_resolution, generator.img_channels, frames.fps is not None
+    if channels not in (1, 3):
+        raise ValueError(f"this generator's images have {channels} channels: photos and videos have 1 or 3")
+    wanted = alignment(align, has_domain=is_registered(name), resolution=size, channels=channels)
+    clips = [frames] if is_clip else ([photo] for photo in frames)
+    crops = [crop for clip in clips for crop in _crops(clip, wanted, size)]
+    images = media.from_uint8(np.stack(crops))
+    return Pictures(images if channels == 3 else images.mean(axis=-1, keepdims=True), frames.fps)
+
+
+def report(found: Inversion, poor: float, is_clip: bool) -> None:
+    """Print how near the images came, and warn of those that did not."""
+    kind, n = "frame" if is_clip else "image", len(found.psnr)
+    if n <= _LISTED:
+        for number, (psnr, deviation) in enumerate(zip(found.psnr, found.deviations, strict=True)):
+            print(f"{kind} {number}: PSNR {psnr:.1f} dB, {deviation:.2f} standard deviations from the mean latent")
+    else:
+        worst = int(np.argmin(found.psnr))
+        print(
+            f"{n} {kind}s: PSNR {found.psnr.mean():.1f} dB on average, least {found.psnr[worst]:.1f} dB ({kind} "
+            f"{worst}); {found.deviations.mean():.2f} standard deviations from the mean latent, most "
+            f"{found.deviations.max():.2f}"
+        )
+    if bad := np.flatnonzero(found.psnr < poor).tolist():
+        which = f"{kind} {bad[0]} was" if len(bad) == 1 else f"{len(bad)} {kind}s, the first of them {bad[0]}, were"
+        warnings.warn(
+            f"{which} not inverted well (below {poor:g} dB): is it of what this generator draws, upright, and cut out "
+            "as its training pictures were? --tune_steps makes it exact all the same",
+            stacklevel=2,
+        )
+    if (most := float(found.deviations.max())) > FAR:
+        warnings.warn(
+            f"latents are up to {most:.1f} standard deviations from the mean: such faces do not bear to be changed",
+            stacklevel=2,
+        )
+
+
+def write_comparison(pictures: Pictures, found: Inversion, path: Path) -> None:
+    """Write the input beside what the generator makes of the latents: a picture of photos, a video of a clip."""
+    size = max(_SIZE, pictures.images.shape[1])
+
+    def side_by_side(rows: slice) -> Float[np.ndarray, "height width 3"]:
+        columns = {"input": pictures.images[rows], "inversion": found.images[rows]}
+        return media.titled_columns({title: media.to_rgb(images) for title, images in columns.items()}, size)
+
+    if pictures.fps is None:
+        media.save_image(side_by_side(slice(0, _SHOWN)), path)
+        return
+    with media.open_video(path, pictures.fps) as video:
+        for number in range(len(found.psnr)):
+            video.write(side_by_side(slice(number, number + 1)))
+
+
+def _settings(config: ConfigDict) -> ConfigDict:
+    """The config with what the flags say. Raises ValueError if it is invalid."""
+    settings = config.copy_and_resolve_references()
+    for name, value in (("space", SPACE.value), ("batch_size", BATCH_SIZE.value), ("tune.steps", TUNE_STEPS.value)):
+        if value is not None:
+            settings.update_from_flattened_dict({name: value})
+    if STEPS.value is not None:
+        settings.optimise.steps = settings.refine.steps = STEPS.value
+    config_rules.check(settings, RULES)
+    return settings
+
+
+def _picture_suffix(frames: media.Frames) -> str:
+    if frames.fps is None:
+        return ".png"
+    return ".gif" if frames.path.suffix.lower() == ".gif" else ".mp4"
+
+
+def _check_outputs(paths: list[Path]) -> None:
+    """Raise ValueError or OSError if a file cannot be written, or is there already."""
+    media.check_output(paths[0], (".safetensors",))
+    media.check_output(paths[1])
+    for path in paths:
+        if path.exists() and not FORCE.value:
+            raise ValueError(f"{path} exists already: give another --out, or --force to write over it")
+
+
+def _load_generator(model: str | None, generator: str | None) -> tuple[sg2.Generator, str]:
+    """The generator and its name."""
+    if (model is None) == (generator is None):
+        raise ValueError("say which generator: either --model or --generator")
+    if generator is not None:
+        return load_generator(generator), generator
+    loaded = Disentangler.load(str(model))
+    return loaded.generator, loaded.config.generator
+
+
+def _crops(clip: media.Frames | list[np.ndarray], wanted: str, size: int) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
+    """The squares of the frames of a clip, or of a photo, which is one of a single frame."""
+    placement = place(clip, wanted, size)
+    for remark in placement.remarks:
+        warnings.warn(remark, stacklevel=3)
+    for number, (frame, square) in enumerate(zip(clip, placement.squares, strict=True)):
+        if frame.shape[:2] == (size, size) and not placement.aligned:
+            yield frame
+            continue
+        if number == 0 and not placement.aligned:
+            height, width = frame.shape[:2]
+            cut = "" if height == width else "the middle of "
+            warnings.warn(f"{cut}{width} x {height} pixels is resized to the generator's {size} x {size}", stacklevel=3)
+        yield crop(frame, square, size)
+
+
+def _tuned(
+    pictures: Pictures, found: Inversion, generator: sg2.Generator, config: ConfigDict, distance: Distance | None
+) -> tuple[sg2.Generator, Inversion]:
+    """The generator tuned to draw the images, and what it makes of the latents."""
+    tuned = tune(pictures.images, found.ws, generator, config, distance)
+    found = measured(found.ws, pictures.images, tuned, LatentSpace.of(generator.mapping))
+    print(f"tuned: PSNR {found.psnr.mean():.1f} dB, least {found.psnr.min():.1f} dB")
+    return tuned, found
+
+
+if __name__ == "__main__":
+    command.run(main, FLAGS)
