@@ -22,8 +22,14 @@ def get_config() -> ConfigDict:
     config.generator.z_dim = 64
     config.generator.w_dim = 64
     config.generator.mapping_kwargs = ConfigDict({"num_layers": 2})
-    config.generator.synthesis_kwargs = ConfigDict({"channel_base": 1024, "channel_max": 96})
+    config.generator.synthesis_kwargs = ConfigDict({"channel_base": 2048, "channel_max": 128})
     config.stats_samples = 1 << 16  # latents for the mean and covariance of the truth
+
+    # How far the truth is from linear in w: the share of the products of two factors in the variance of a factor.
+    config.curved = ConfigDict()
+    config.curved.pose = 0.06
+    config.curved.expression = 0.24
+    config.curved.appearance = 0.12
 
     config.loss = ConfigDict()
     config.loss.squares = 8.0  # weight of squared error and that of the image's gradients
@@ -44,10 +50,10 @@ def get_config() -> ConfigDict:
     config.train = ConfigDict()
     config.train.batch_size = 8  # fresh faces a step, over all devices
     config.train.resolutions = (32, 64)
-    config.train.num_steps = (6_000, 18_000)
+    config.train.num_steps = (6_000, 30_000)
     config.train.learning_rates = (4e-3, 3e-3)  # after the warm-up
     config.train.log_every = 100  # steps between lines of metrics.jsonl
-    config.train.evaluate_every = 2000  # steps between evaluations on held-out faces
+    config.train.evaluate_every = 3000  # steps between evaluations on held-out faces
     config.train.checkpoint_every = 500
     config.train.keep_checkpoints = 2  # number of latest checkpoints
     config.train.tensorboard = False  # write for TensorBoard too (extra `tensorboard`)

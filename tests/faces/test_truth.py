@@ -10,10 +10,14 @@ import pytest
 
 import stylegan2_flax as sg2
 from disentangle_jax import faces
+from disentangle_jax.faces.assessment import linearity
 from disentangle_jax.faces.judge import Judge, read_factors
 from disentangle_jax.faces.truth import GROUPS, Truth
 from disentangle_jax.generators import load_generator
 from disentangle_jax.scores import r2
+
+
+KINDS = ("pose", "expression", "appearance")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,16 @@ def test_layers_move_the_factors_they_own_and_no_others(ws):
         other = ws[:8].at[:, first : last + 1].set(ws[8:16, first : last + 1])
         moved = np.asarray(jnp.abs(truth(other).stack() - before).max(0) > 1e-4)
         assert {name for name, m in zip(faces.NAMES, moved, strict=True) if m} == set(names)
+
+
+def test_the_curvature_is_the_share_that_a_linear_readout_of_w_leaves(generator):
+    w = generator.mapping(jax.random.normal(jax.random.key(6), (8192, generator.z_dim)))[:, 0]
+    straight, curved = (
+        linearity(generator.mapping, Truth.create(jax.random.key(7), w, 10, shares), jax.random.key(8))
+        for shares in (dict.fromkeys(KINDS, 0.0), dict(zip(KINDS, (0.0, 0.2, 0.4), strict=True)))
+    )
+    assert min(straight.values()) > 0.94  # the rest is the error function
+    np.testing.assert_allclose([curved[kind] for kind in KINDS], [straight["pose"], 0.8, 0.6], atol=0.05)
 
 
 def test_the_bundled_generator_draws_its_truth(generator, ws):
