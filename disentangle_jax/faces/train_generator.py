@@ -104,7 +104,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     k_w, k_truth, k_test = jax.random.split(jax.random.key(config.seed), 3)
     generator = sg2.Generator(**config.generator.to_dict(), img_resolution=RESOLUTION, rngs=nnx.Rngs(config.seed))
     w = jax.jit(generator.mapping)(jax.random.normal(k_w, (config.stats_samples, generator.z_dim)))[:, 0]
-    truth = Truth.create(k_truth, w, generator.num_ws, config.curved)
+    truth = Truth.create(k_truth, w, generator.num_ws, config.curved.to_dict())
     sizes = config.train.resolutions, config.train.num_steps, config.train.learning_rates
     with locked(workdir):
         record_config(config, workdir, MAY_CHANGE)

@@ -103,7 +103,7 @@ def generator(config):
 @pytest.fixture
 def truth(config, generator):
     w = generator.mapping(jax.random.normal(jax.random.key(1), (500, 64)))
-    return Truth.create(jax.random.key(2), w[:, 0], generator.num_ws, config.curved)
+    return Truth.create(jax.random.key(2), w[:, 0], generator.num_ws, config.curved.to_dict())
 
 
 def test_what_is_bundled_can_be_loaded_and_its_card_tells_how_good_it_is(config, generator, truth, tmp_path):
