@@ -41,7 +41,8 @@ SIZES = {
 def truth():
     """One without curvature, so that there is a latent for every face in every pose."""
     w = sample_ws(_mapping(), jax.random.key(0), 2000, 1.0)[:, 0]
-    curved = dict.fromkeys(("pose", "expression", "appearance"), 0.35**2 / (1.0 + 0.35**2))
+    kinds: tuple[str, ...] = ("pose", "expression", "appearance")
+    curved = dict.fromkeys(kinds, 0.35**2 / (1.0 + 0.35**2))
     truth = Truth.create(jax.random.key(1), w, LAYERS, curved)
     return replace(truth, partners=jnp.zeros_like(truth.partners))  # in the units of the recorded metrics
 

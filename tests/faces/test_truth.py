@@ -16,8 +16,7 @@ from disentangle_jax.faces.truth import GROUPS, Truth
 from disentangle_jax.generators import load_generator
 from disentangle_jax.scores import r2
 
-
-KINDS = ("pose", "expression", "appearance")
+KINDS: tuple[str, ...] = ("pose", "expression", "appearance")
 
 
 @pytest.fixture(scope="module")
