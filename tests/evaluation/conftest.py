@@ -41,8 +41,8 @@ SIZES = {
 def truth():
     """One without curvature, so that there is a latent for every face in every pose."""
     w = sample_ws(_mapping(), jax.random.key(0), 2000, 1.0)[:, 0]
-    kinds: tuple[str, ...] = ("pose", "expression", "appearance")
-    curved = dict.fromkeys(kinds, 0.35**2 / (1.0 + 0.35**2))
+    share = 0.35**2 / (1.0 + 0.35**2)
+    curved = {"pose": share, "expression": share, "appearance": share}
     truth = Truth.create(jax.random.key(1), w, LAYERS, curved)
     return replace(truth, partners=jnp.zeros_like(truth.partners))  # in the units of the recorded metrics
 
