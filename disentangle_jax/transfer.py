@@ -153,6 +153,8 @@ def transfer(
     _check_together(sources, drivings, out, options)
     fps = options.fps or next((clip.fps for clip in clips if clip.fps), config.fps)
     codes = [[_encode(face, config) for face in faces] for faces in (sources, drivings)]
+    if any(isinstance(face, PictureFootage) and face.placement.aligned for face in (*sources, *drivings)):
+        print(f"Note: {portraits.LICENCE}")
     reference = (options.reference or "first") if options.relative else None
     motion = Motion(reference, options.strength, OneEuro(**config.smooth) if options.smooth else None)
     num_frames, results = drive(codes[0], codes[1], motion, fps)
@@ -213,7 +215,7 @@ def _check_together(sources: Sequence[Footage], drivings: Sequence[Footage], out
     suffixes = media.CLIP_SUFFIXES if clips else media.IMAGE_SUFFIXES
     if out.suffix.lower() not in suffixes:
         kind = f"clip, as {clips[0].name} is" if clips else "single picture"
-        raise ValueError(f"the result is a {kind}: end --out in {media.described(suffixes)} instead of {out.suffix}")
+        raise ValueError(f"the result is a {kind}: end --out in {media.described(suffixes)}, not in {out.name!r}")
     if len({clip.fps for clip in clips if clip.fps}) > 1:
         rates = ", ".join(f"{clip.name} {clip.fps:g}" for clip in clips if clip.fps)
         warnings.warn(f"frames are paired one by one, though rates differ ({rates} frames a second)", stacklevel=3)

@@ -1,6 +1,7 @@
 """Faces in photographs and videos: found, cut out as FFHQ's generators expect them, and pasted back."""
 
 from disentangle_jax.inversion.portraits.aligned import Aligned, align
+from disentangle_jax.inversion.portraits.dlib_faces import LICENCE
 from disentangle_jax.inversion.portraits.finding import FaceFinder, NoFaceError, SeveralFacesError, load_finder
 from disentangle_jax.inversion.portraits.placement import ALIGN, Placement, alignment, place
 from disentangle_jax.inversion.portraits.square import Square, central_square, crop, ffhq_square, paste
@@ -8,6 +9,7 @@ from disentangle_jax.inversion.portraits.tracking import shake, smooth
 
 __all__ = [
     "ALIGN",
+    "LICENCE",
     "Aligned",
     "FaceFinder",
     "NoFaceError",

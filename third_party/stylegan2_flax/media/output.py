@@ -20,7 +20,9 @@ def require_suffix(path: Path, suffixes: Sequence[str]) -> None:
 
 def described(suffixes: Sequence[str]) -> str:
     """The suffixes in words, for error messages."""
-    return ", ".join(filter(None, suffixes)) + (", or none for a folder of frames" if "" in suffixes else "")
+    return ", ".join(filter(None, dict.fromkeys(suffixes))) + (
+        ", or none for a folder of frames" if "" in suffixes else ""
+    )
 
 
 def check_output(path: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES + VIDEO_SUFFIXES) -> None:
