@@ -52,7 +52,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.weights.styles = 1.0  # of the styles that they give, relative to the variance
     config.loss.weights.pixels = 10.0  # of pictures, through the generator; 0: not compiled
     config.loss.weights.readings = 1.0  # of what a scorer reads in them; 0: not compiled
-    config.loss.draw_every = 4  # one of so many samples is drawn again by the generator, which costs the most
+    config.loss.draw_every = 8  # one of so many samples is drawn again by the generator, which costs the most
     config.loss.scales = 3  # sizes at which pixels are compared: the encoder's, its half, its quarter
     config.loss.scorer = "judge_a"  # scorer of the readings; another one, judge_b, evaluates
 
