@@ -11,23 +11,23 @@ import stylegan2_flax as sg2
 from disentangle_jax.inversion.encoder_network import EncoderNetwork
 from disentangle_jax.inversion.encoder_samples import Samples, style_variances
 from disentangle_jax.inversion.latent_space import LatentSpace
+from disentangle_jax.inversion.optimisation import Distance, as_pytree
 from disentangle_jax.inversion.published.pictures import area_average
-from disentangle_jax.scorers import Scorer
 
 
 class Frozen(NamedTuple):
     """What does not change: networks, the space of w, and the variances of styles. An argument of the compiled step."""
 
     generator: sg2.Generator
-    scorer: Scorer | None
+    distance: Distance | None
     space: LatentSpace
     style_variances: dict[str, Float[Array, ""]]
 
     @classmethod
-    def of(cls, generator: sg2.Generator, scorer: Scorer | None) -> "Frozen":
+    def of(cls, generator: sg2.Generator, distance: Distance | None) -> "Frozen":
         """With the measured space of the generator's latents."""
         space = LatentSpace.of(generator.mapping)
-        return cls(generator, scorer, space, style_variances(generator.synthesis, space))
+        return cls(generator, as_pytree(distance), space, style_variances(generator.synthesis, space))
 
 
 def loss_terms(
@@ -39,7 +39,7 @@ def loss_terms(
     styles: mean squared difference of the styles that the layers make of them, relative to the styles' variance. What
         layers ignore in a latent, and no picture shows, does not count.
     pixels: mean squared difference of the pictures, at the size that the encoder reads and at halves of it, averaged.
-    readings: mean squared difference of what a scorer reads in both pictures, at the generator's resolution.
+    distance: a perceptual distance of the pictures, at the generator's resolution, averaged.
 
     The first two cost little and are taken of every sample. The others go through the generator, and compare with the
     picture before it was degraded.
@@ -60,14 +60,14 @@ def loss_terms(
         "latents": jnp.mean((whiten(ws) - whiten(samples.ws)) ** 2),
         "styles": jnp.mean(jnp.stack(ratios)),
     }
-    if options.weights.pixels == 0 and options.weights.readings == 0:
+    if options.weights.pixels == 0 and options.weights.distance == 0:
         return terms
     drawn = synthesis(ws[:: options.draw_every])
     wanted = samples.images[:: options.draw_every]
     if options.weights.pixels > 0:
         terms["pixels"] = _pixels(encoder.resize(drawn), encoder.resize(wanted), options.scales)
-    if options.weights.readings > 0 and frozen.scorer is not None:
-        terms["readings"] = jnp.mean((frozen.scorer(drawn) - frozen.scorer(wanted)) ** 2)
+    if options.weights.distance > 0 and frozen.distance is not None:
+        terms["distance"] = jnp.mean(frozen.distance(drawn, wanted))
     return terms
 
 

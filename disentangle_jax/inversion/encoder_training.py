@@ -19,11 +19,11 @@ import stylegan2_flax as sg2
 from disentangle_jax.domains import Domain, load_domain
 from disentangle_jax.generators import absolute, digest, load_generator
 from disentangle_jax.inversion.degradations import degrade
+from disentangle_jax.inversion.distances import load_distance
 from disentangle_jax.inversion.encoder_card import Assessment
 from disentangle_jax.inversion.encoder_network import EncoderNetwork, create
 from disentangle_jax.inversion.encoder_objective import Frozen, loss_terms
 from disentangle_jax.inversion.encoder_samples import draw_samples
-from disentangle_jax.scorers import load_scorer
 from stylegan2_flax import files
 from stylegan2_flax.run import config_rules, parallel
 from stylegan2_flax.run.config_record import record_config
@@ -54,10 +54,10 @@ RULES = config_rules.TRAIN | {
     "loss.weights.latents": _SIZE,
     "loss.weights.styles": _SIZE,
     "loss.weights.pixels": _SIZE,
-    "loss.weights.readings": _SIZE,
+    "loss.weights.distance": _SIZE,
     "loss.draw_every": _COUNT,
     "loss.scales": _COUNT,
-    "loss.scorer": Rule(lambda value: isinstance(value, str), "a scorer's name, or empty"),
+    "loss.distance": Rule(lambda value: isinstance(value, str) and value != "", "a distance's name, or none"),
     "optimizer.learning_rate": positive(),
     "optimizer.warmup_steps": at_least(0),
     "optimizer.weight_decay": _SIZE,
@@ -95,7 +95,7 @@ def run(config: ConfigDict, workdir: Path) -> EncoderNetwork:
 
     Raises:
         ValueError: the config is invalid, or differs from the config of the run in the workdir.
-        FileNotFoundError: the generator or a scorer does not exist.
+        FileNotFoundError: the generator, or a file of the distance or the judge, does not exist.
         OSError: another process is training in the workdir.
     """
     config_rules.check(config, RULES, config_rules.warmup, _fits)
@@ -107,12 +107,12 @@ def run(config: ConfigDict, workdir: Path) -> EncoderNetwork:
         raise ValueError(
             f"samples.exact is for a generator whose domain is known, {config.generator} has none: set it to 0"
         )
-    scorer = load_scorer(config.loss.scorer) if config.loss.scorer else None
+    distance = load_distance(config.loss.distance)
     assessment = Assessment.of(config, generator, domain)
     config = _as_recorded(config, generator)
     with locked(workdir):
         record_config(config, workdir, MAY_CHANGE)
-        trainer = make_trainer(config, Frozen.of(generator, scorer), domain, assessment, mesh)
+        trainer = make_trainer(config, Frozen.of(generator, distance), domain, assessment, mesh)
         state = train(trainer, Schedule.of(config.train), workdir)
         path = workdir / f"{config.name}.safetensors"
         nnx.merge(make_graphdef(config, generator), state.ema_params, state.buffers).save(path)
@@ -232,8 +232,6 @@ def _fits(config: ConfigDict) -> str | None:
         return f"loss.draw_every ({config.loss.draw_every}) must divide train.batch_size ({config.train.batch_size})"
     if config.model.size >> (config.loss.scales - 1) < 1:
         return f"loss.scales ({config.loss.scales}) halves the {config.model.size} px of model.size to nothing"
-    if config.loss.weights.readings > 0 and not config.loss.scorer:
-        return "loss.weights.readings needs a loss.scorer: name one, or set it to 0"
-    if config.loss.scorer and config.loss.scorer == config.evaluation.judge:
-        return f"evaluation.judge must not be loss.scorer, got {config.loss.scorer} for both"
+    if config.loss.distance == config.evaluation.judge:
+        return f"evaluation.judge must not be loss.distance, got {config.evaluation.judge} for both"
     return None

@@ -16,7 +16,7 @@ SWITCHES = ("no_domain",)
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """The config of the bundled encoder; with `no_domain`, without exact pictures and scorers."""
+    """The config of the bundled encoder; with `no_domain`, without exact pictures, distance and judge."""
     if arg not in ("", *SWITCHES):
         raise ValueError(f"unknown switch {arg!r}: this config knows {', '.join(SWITCHES)}")
     config = ConfigDict()
@@ -51,10 +51,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.weights.latents = 0.1  # squared difference of whitened latents, which keeps them near those of W
     config.loss.weights.styles = 1.0  # of the styles that they give, relative to the variance
     config.loss.weights.pixels = 10.0  # of pictures, through the generator; 0: not compiled
-    config.loss.weights.readings = 1.0  # of what a scorer reads in them; 0: not compiled
+    config.loss.weights.distance = 1.0  # of a perceptual distance between them; 0: not compiled
     config.loss.draw_every = 8  # one of so many samples is drawn again by the generator, which costs the most
     config.loss.scales = 3  # sizes at which pixels are compared: the encoder's, its half, its quarter
-    config.loss.scorer = "judge_a"  # scorer of the readings; another one, judge_b, evaluates
+    config.loss.distance = "judge_a"  # "none", a scorer, whose features are compared, or "lpips:PATH"
 
     # AdamW.
     config.optimizer = ConfigDict()
@@ -78,11 +78,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.evaluation.every = 500  # steps between the lines that have the PSNR
     config.evaluation.seed = 1  # of the held-out pictures
     config.evaluation.num_images = 512  # samples of the generator, and as many exact pictures
-    config.evaluation.judge = "judge_b"  # scorer of the results; empty: none
+    config.evaluation.judge = "judge_b"  # scorer of the results, another one than of the loss; empty: none
 
     if arg == "no_domain":
         config.samples.exact = 0.0
-        config.loss.weights.readings = 0.0
-        config.loss.scorer = ""
+        config.loss.distance = "none"
         config.evaluation.judge = ""
     return config

@@ -11,7 +11,7 @@ from flax import nnx
 import stylegan2_flax as sg2
 from disentangle_jax import train_encoder
 from disentangle_jax.configs import encoder_faces64
-from disentangle_jax.inversion import encoder_card, encoder_training
+from disentangle_jax.inversion import distances, encoder_card, encoder_training
 from disentangle_jax.inversion.encoder_network import EncoderNetwork
 from disentangle_jax.inversion.encoder_samples import draw_samples, style_variances
 from disentangle_jax.inversion.latent_space import LatentSpace
@@ -94,16 +94,16 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(config, tmp_pat
 
 def test_it_learns_from_exact_pictures_too(config, generator, colours, tmp_path, monkeypatch):
     monkeypatch.setattr(encoder_training, "load_domain", lambda name: colours)
-    for module in (encoder_training, encoder_card):
-        monkeypatch.setattr(module, "load_scorer", lambda name: colours)
+    monkeypatch.setattr(encoder_card, "load_scorer", lambda name: colours)
+    monkeypatch.setattr(distances, "load_scorer", lambda name: colours)
     config.samples.exact = 1.0  # the small generator, which is random, knows nothing of the domain
-    config.loss.update(scorer="colours", weights={"latents": 1.0, "pixels": 0.0, "readings": 0.01})
+    config.loss.update(distance="judge_a", weights={"latents": 1.0, "pixels": 0.0, "distance": 0.01})
     config.evaluation.update(judge="another", num_images=64, every=60)
     config.optimizer.learning_rate = 1e-2
     config.train.update(num_steps=60, log_every=20, checkpoint_every=60)
     encoder = encoder_training.run(config, tmp_path)
     lines = metrics.read(tmp_path / "metrics.jsonl")
-    assert "readings" in lines[-1]
+    assert "distance" in lines[-1]
     assert "pixels" not in lines[-1]
     card = json.loads((tmp_path / "small_encoder.json").read_text())
     assert card["structure_r2_of_latents"] > 0.3  # the mean latent's is 0
@@ -135,7 +135,7 @@ def test_styles_have_the_measured_variance(generator):
         ("--config.train.num_steps=1", r"optimizer.warmup_steps \(\d+\) must be below train.num_steps \(1\)"),
         ("--config.loss.draw_every=3", r"loss.draw_every \(3\) must divide train.batch_size"),
         ("--config.model.widths=(8,)", "model.widths and model.num_units must be of one length"),
-        ("--config.evaluation.judge=judge_a", "evaluation.judge must not be loss.scorer"),
+        ("--config.evaluation.judge=judge_a", "evaluation.judge must not be loss.distance"),
         ("--config.samples.psi=(1.0,0.5)", r"samples.psi must be \(smallest, largest\)"),
         ("--config.generator=none.safetensors", "there is no generator"),
     ],
