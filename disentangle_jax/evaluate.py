@@ -28,6 +28,7 @@ from disentangle_jax.report.pictures import save_pictures
 from disentangle_jax.report.report import Compared, summary, write_report
 from disentangle_jax.training import rules
 from stylegan2_flax import command, files
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run import config_flag, config_record
 from stylegan2_flax.run import metrics as records
 
@@ -46,11 +47,11 @@ _TRAINED_BY = (
 
 
 def main() -> None:
-    workdir = files.local_path(WORKDIR.value, "--workdir")
+    workdir = files.storage_path(WORKDIR.value, "--workdir")
     evaluate(workdir, _named_workdirs(COMPARE.value), config_flag.overrides(FLAGS))
 
 
-def evaluate(workdir: Path, compare: Mapping[str, str], overrides: Mapping[str, Any]) -> None:
+def evaluate(workdir: AnyPath, compare: Mapping[str, str], overrides: Mapping[str, Any]) -> None:
     """Measure, write the metrics, draw, and write the report.
 
     Args:
@@ -84,12 +85,13 @@ def evaluate(workdir: Path, compare: Mapping[str, str], overrides: Mapping[str, 
     print(summary(metrics))
     on_stage("pictures")
     gallery = make_gallery(model, data, methods, domain)
-    save_pictures(gallery, folder)
-    plots.draw(metrics, losses, folder)
     config = json.loads(model.config.to_json())
     compared = {name: _compared(compare[name], other, model) for name, other in others.items()}
     commands = _commands(workdir, compare, overrides)
-    page = write_report(metrics, config, compared, commands, gallery, folder)
+    with files.local_folder(folder) as local:
+        save_pictures(gallery, local)
+        plots.draw(metrics, losses, local)
+        page = write_report(metrics, config, compared, commands, gallery, local)
     files.write_text(workdir / "report.html", page)
     print(f"Open {workdir / 'report.html'}")
 
@@ -111,7 +113,7 @@ def _check_generators(model: Disentangler, others: Mapping[str, Disentangler]) -
             raise ValueError(f"{name!r} splits latents of {other.config.generator}, not of {model.config.generator}")
 
 
-def _read_losses(path: Path) -> list[dict[str, int | float]]:
+def _read_losses(path: AnyPath) -> list[dict[str, int | float]]:
     """The record of training; damaged lines are left out, and it says so."""
     if damaged := records.count_damaged(path):
         print(f"{path}: {damaged} damaged or cut-off {'line is' if damaged == 1 else 'lines are'} left out")
@@ -127,9 +129,10 @@ def _compared(folder: str, other: Disentangler, model: Disentangler) -> Compared
     return Compared(folder, {name: values for name, values in changed.items() if name.startswith(sections)})
 
 
-def _commands(workdir: Path, compare: Mapping[str, str], overrides: Mapping[str, Any]) -> list[str]:
+def _commands(workdir: AnyPath, compare: Mapping[str, str], overrides: Mapping[str, Any]) -> list[str]:
     """Command lines that work from any folder."""
-    workdir = workdir.absolute()
+    workdir = files.as_path(files.absolute(workdir))
+    picture = workdir / "transfer.gif" if isinstance(workdir, Path) else "transfer.gif"
     again = workdir.with_name(f"{workdir.name}_again")
     arguments = {
         "train": [f"--config={workdir / 'config.json'}", f"--workdir={again}"],
@@ -138,7 +141,7 @@ def _commands(workdir: Path, compare: Mapping[str, str], overrides: Mapping[str,
             *(f"--compare={name}={files.absolute(folder)}" for name, folder in compare.items()),
             *(f"--config.{name}={value}" for name, value in overrides.items()),
         ],
-        "transfer": [f"--model={workdir}", "--source=seed:1", "--driving=clip:2", f"--out={workdir / 'transfer.gif'}"],
+        "transfer": [f"--model={workdir}", "--source=seed:1", "--driving=clip:2", f"--out={picture}"],
     }
     return [shlex.join(["python", "-m", f"disentangle_jax.{name}", *given]) for name, given in arguments.items()]
 

@@ -6,9 +6,6 @@ commands, from a disk or, once it is uploaded, from its URL. For the Hugging Fac
 """
 
 import json
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -17,6 +14,7 @@ from disentangle_jax import model_sources
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.report.card import write_card
 from stylegan2_flax import command, files
+from stylegan2_flax.files import AnyPath
 
 FLAGS = flags.FlagValues()
 WORKDIR = flags.DEFINE_string(
@@ -37,12 +35,12 @@ PICTURES = {"transfer_grid": "transfer_grid.png", "motion": "motion.gif"}
 
 
 def main() -> None:
-    out = files.local_path(OUT.value, "--out")
+    out = files.storage_path(OUT.value, "--out")
     export(WORKDIR.value, out, LICENSE.value)
     print(f"Wrote {out}. Try it: disentangle_jax.Disentangler.load({str(out)!r})")
 
 
-def export(source: str, out: Path, license: str = "") -> None:
+def export(source: str, out: AnyPath, license: str = "") -> None:
     """Write a model, its card and the digests of all files into a folder, whole or not at all.
 
     Args:
@@ -54,32 +52,29 @@ def export(source: str, out: Path, license: str = "") -> None:
         FileNotFoundError: there is no such model.
         ValueError: the folder is not empty, or the model or its metrics cannot be read.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ValueError(f"{out} exists and is not empty: give another --out, or delete it")
     files.check_folder(out.parent, out)
     model = Disentangler.load(source)
     found = model_sources.find(source)
     evaluation = found / "eval" if (found / "eval").is_dir() else found  # the latter in an exported folder
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-        folder = Path(temporary) / "model"
+    with files.atomic_folder(out) as folder:
         model.export(folder)
         metrics = _read_metrics(evaluation / "metrics.json")
         shown = {name: file for name, file in PICTURES.items() if metrics and (evaluation / file).is_file()}
         for file in (*(("metrics.json",) if metrics else ()), *shown.values()):
-            shutil.copyfile(evaluation / file, folder / file)
+            (folder / file).write_bytes((evaluation / file).read_bytes())
         exported = Disentangler.load(folder)  # its config tells of no paths, and neither does the card
         files.write_text(folder / "README.md", write_card(exported, metrics, shown, license))
         model_sources.write_digests(folder)
-        folder.replace(out)
 
 
-def _read_metrics(path: Path) -> dict[str, Any] | None:
+def _read_metrics(path: AnyPath) -> dict[str, Any] | None:
     """What `evaluate` wrote; None if the model was not evaluated."""
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}): evaluate the model again, or delete the file") from None
 

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from stylegan2_flax import files, plugins
+from stylegan2_flax.files import AnyPath
 
 
 def is_registered(source: str | Path) -> bool:
@@ -20,7 +21,7 @@ def absolute(source: str | Path) -> str:
     return str(source) if is_registered(source) else files.absolute(source)
 
 
-def load_generator(source: str | Path) -> sg2.Generator:
+def load_generator(source: str | AnyPath) -> sg2.Generator:
     """Load a generator.
 
     Args:
@@ -44,7 +45,7 @@ def load_generator(source: str | Path) -> sg2.Generator:
     return network
 
 
-def load_recorded(config: ConfigDict, folder: str | Path) -> sg2.Generator:
+def load_recorded(config: ConfigDict, folder: str | AnyPath) -> sg2.Generator:
     """Load the generator of a workdir or an exported folder: its copy folder/generator.safetensors, or the config's.
 
     Args:
@@ -55,7 +56,7 @@ def load_recorded(config: ConfigDict, folder: str | Path) -> sg2.Generator:
         FileNotFoundError: there is no such generator; the message says where to put it.
         ValueError: it cannot be read, or is not the generator that the model was trained with.
     """
-    own = Path(folder) / "generator.safetensors"
+    own = files.as_path(folder) / "generator.safetensors"
     try:
         generator = load_generator(own if own.exists() else config.generator)
     except FileNotFoundError as error:

@@ -5,7 +5,6 @@ python -m disentangle_jax.train --config=faces64 --config.data.source=stored --c
 """
 
 import shlex
-from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict
@@ -18,6 +17,7 @@ from disentangle_jax.generators import load_generator
 from disentangle_jax.training import rules
 from disentangle_jax.training.state import random_streams
 from stylegan2_flax import command, files
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run import config_flag, parallel, processes
 from stylegan2_flax.run.lock import locked
 
@@ -39,7 +39,7 @@ join = processes.define(FLAGS)
 
 
 def main() -> None:
-    out = files.local_path(OUT.value, "--out")
+    out = files.storage_path(OUT.value, "--out")
     join()
     folder = make_clips(CONFIG.value, out, NUM_CLIPS.value, DTYPE.value, FRAMES.value)
     print(
@@ -48,7 +48,7 @@ def main() -> None:
     )
 
 
-def make_clips(config: ConfigDict, out: Path, num_clips: int, dtype: str, frames: bool) -> Path:
+def make_clips(config: ConfigDict, out: AnyPath, num_clips: int, dtype: str, frames: bool) -> AnyPath:
     """Write a dataset of clips, or continue one, and return its folder.
 
     Args:

@@ -27,7 +27,7 @@ from disentangle_jax.directions import Directions
 from disentangle_jax.directions.readout import Readout
 from disentangle_jax.generators import is_registered, load_recorded
 from disentangle_jax.model import Autoencoder, weights
-from stylegan2_flax.files import is_url
+from stylegan2_flax.files import AnyPath, is_url
 from stylegan2_flax.run import checkpoints
 from stylegan2_flax.run.config_record import read_config, write_config
 
@@ -42,7 +42,7 @@ class Parts(NamedTuple):
     readout: Readout | None
 
 
-def read(folder: Path) -> Parts:
+def read(folder: AnyPath) -> Parts:
     """Read a model onto the default device.
 
     Args:
@@ -86,7 +86,7 @@ def write(parts: Parts, folder: Path) -> None:
     model_sources.write_digests(folder)
 
 
-def _check_record(config: ConfigDict, folder: Path) -> None:
+def _check_record(config: ConfigDict, folder: AnyPath) -> None:
     """Raise ValueError if the config is not that of an autoencoder, or lacks a field that inference needs."""
     if "model" not in config and "discriminator" in config:
         raise ValueError(
@@ -118,7 +118,7 @@ _FIELDS = (
 """The config fields that inference needs."""
 
 
-def _from_checkpoint(abstract: Autoencoder, folder: Path) -> Autoencoder:
+def _from_checkpoint(abstract: Autoencoder, folder: AnyPath) -> Autoencoder:
     graphdef, params, buffers = nnx.split(abstract, nnx.Param, sg2.Buffer)
     device = SingleDeviceSharding(jax.devices()[0])
     target = jax.tree.map(

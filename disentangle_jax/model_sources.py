@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stylegan2_flax import files, plugins
 from stylegan2_flax.checkpoints.source import fetch
+from stylegan2_flax.files import AnyPath
 
 GROUP = "disentangle_jax.models"
 """Entry points of trained models: a name, and a factory that returns the path of an exported folder."""
@@ -25,13 +26,13 @@ SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
-def find(name_or_folder: str | Path) -> Path:
-    """The local folder of a model, whose files are whole. Downloaded files are kept in the user's cache folder.
+def find(name_or_folder: str | AnyPath) -> AnyPath:
+    """The folder of a model, whose files are whole. Downloaded ones are kept in the user's cache folder.
 
     Args:
-        name_or_folder: the name of a model that an installed package registers, a training workdir, an exported
-            folder, or the URL of an exported folder: hf://owner/name[@revision], gs://, https:// or another that
-            fsspec knows.
+        name_or_folder: the name of a model that an installed package registers, a training workdir, which may lie in a
+            bucket (gs://), an exported folder, or the URL of one: hf://owner/name[@revision], gs://, https:// or
+            another that fsspec knows.
 
     Raises:
         FileNotFoundError: there is no such model.
@@ -40,6 +41,8 @@ def find(name_or_folder: str | Path) -> Path:
     """
     if factory := plugins.find_factory(GROUP, str(name_or_folder)):
         folder = Path(factory())
+    elif files.is_remote(name_or_folder) and _is_workdir(folder := files.as_path(name_or_folder)):
+        return folder
     elif files.is_url(name_or_folder):
         return _download(str(name_or_folder).rstrip("/"))
     else:
@@ -52,6 +55,10 @@ def find(name_or_folder: str | Path) -> Path:
     if (folder / SUMS).is_file():
         _check(folder)
     return folder
+
+
+def _is_workdir(folder: AnyPath) -> bool:
+    return (folder / CONFIG).exists() and not (folder / SUMS).exists()
 
 
 def write_digests(folder: Path) -> None:

@@ -16,7 +16,7 @@ from disentangle_jax import configs
 from disentangle_jax.training import experiment
 from disentangle_jax.training.dry_run import dry_run
 from stylegan2_flax import command
-from stylegan2_flax.files import local_path
+from stylegan2_flax.files import storage_path
 from stylegan2_flax.run import config_flag, processes
 
 FLAGS = flags.FlagValues()
@@ -35,7 +35,7 @@ join = processes.define(FLAGS)
 
 
 def main() -> None:
-    workdir = local_path(WORKDIR.value, "--workdir")
+    workdir = storage_path(WORKDIR.value, "--workdir")
     join()
     if DRY_RUN.value:
         print(dry_run(CONFIG.value, workdir))

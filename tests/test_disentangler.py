@@ -124,8 +124,8 @@ def test_export_knows_the_home_folder_and_refuses_urls(model, tmp_path, monkeypa
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     model.export("~/export")
     assert (tmp_path / "home" / "export" / "model.safetensors").is_file()
-    with pytest.raises(ValueError, match="gs://bucket/export is a URL"):
-        model.export("gs://bucket/export")
+    with pytest.raises(ValueError, match="s3://bucket/export is a URL"):
+        model.export("s3://bucket/export")
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 

@@ -24,6 +24,7 @@ from disentangle_jax.directions.readout import Readout
 from disentangle_jax.generators import digest
 from disentangle_jax.latents import check_classes
 from disentangle_jax.scorers import appearance_names, load_scorer, structure_names
+from stylegan2_flax.files import AnyPath, as_path
 
 READOUT = "readout.safetensors"
 
@@ -31,7 +32,7 @@ Population = Callable[[], Float[Array, "n l d"]]
 """The latents that directions are found in, sampled when they are first needed."""
 
 
-def check(config: ConfigDict, generator: sg2.Generator, workdir: str | Path) -> None:
+def check(config: ConfigDict, generator: sg2.Generator, workdir: str | AnyPath) -> None:
     """Check `config.clips`, `config.directions`, `config.purify` and `config.data` before any work.
 
     Args:
@@ -80,7 +81,7 @@ def check(config: ConfigDict, generator: sg2.Generator, workdir: str | Path) -> 
             )
 
 
-def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str | Path) -> ClipSource:
+def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str | AnyPath) -> ClipSource:
     """The clip source of `config.clips` along the directions of `config.directions`, purified by `config.purify`.
 
     The directions are read from workdir/directions.safetensors, or found and written there. If the config purifies
@@ -139,12 +140,12 @@ def _blank_directions(names: Sequence[str], generator: sg2.Generator) -> Directi
     return Directions(vectors, vectors, jnp.zeros(vectors.shape[1:]), tuple(names))
 
 
-def _directions_file(workdir: str | Path) -> Path:
-    return Path(workdir) / "directions.safetensors"
+def _directions_file(workdir: str | AnyPath) -> AnyPath:
+    return as_path(workdir) / "directions.safetensors"
 
 
-def _readout(config: ConfigDict, generator: sg2.Generator, directions: Directions, workdir: str | Path) -> Readout:
-    path, wanted = Path(workdir) / READOUT, structure_names(load_scorer(config.directions.scorer))
+def _readout(config: ConfigDict, generator: sg2.Generator, directions: Directions, workdir: str | AnyPath) -> Readout:
+    path, wanted = as_path(workdir) / READOUT, structure_names(load_scorer(config.directions.scorer))
     if directions.names != wanted:
         raise ValueError(
             f"clips move along {', '.join(directions.names)}, but directions.scorer reads {', '.join(wanted)}: with "
@@ -158,7 +159,7 @@ def _readout(config: ConfigDict, generator: sg2.Generator, directions: Direction
     return Readout.load(path)
 
 
-def _purifier(config: ConfigDict, generator: sg2.Generator, population: Population, workdir: str | Path) -> Purifier:
+def _purifier(config: ConfigDict, generator: sg2.Generator, population: Population, workdir: str | AnyPath) -> Purifier:
     options = config.purify
     reader = Reader(generator.synthesis, load_scorer(options.scorer))
     factors = _factor_directions(config, generator, population, workdir)
@@ -166,7 +167,7 @@ def _purifier(config: ConfigDict, generator: sg2.Generator, population: Populati
 
 
 def _appearance(
-    config: ConfigDict, generator: sg2.Generator, population: Population, workdir: str | Path
+    config: ConfigDict, generator: sg2.Generator, population: Population, workdir: str | AnyPath
 ) -> Directions:
     if config.clips.appearance_from == "scorer":
         names = appearance_names(load_scorer(config.directions.scorer))
@@ -175,10 +176,10 @@ def _appearance(
 
 
 def _factor_directions(
-    config: ConfigDict, generator: sg2.Generator, population: Population, workdir: str | Path
+    config: ConfigDict, generator: sg2.Generator, population: Population, workdir: str | AnyPath
 ) -> Directions:
     """Directions of all factors that `config.directions.scorer` reads, each conditional on the others."""
-    path, options = Path(workdir) / "factors.safetensors", config.directions
+    path, options = as_path(workdir) / "factors.safetensors", config.directions
     if not path.exists():
         scorer = load_scorer(options.scorer)
         scores = find.read_factors(generator, scorer, population())

@@ -26,7 +26,7 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tensorflow_datasets.core.splits import SplitDict
 
 from stylegan2_flax import files
-from stylegan2_flax.files import atomic
+from stylegan2_flax.files import AnyPath, atomic
 from stylegan2_flax.media import png_bytes
 from stylegan2_flax.run.config_record import describe_differences
 
@@ -38,9 +38,9 @@ Rows = dict[str, np.ndarray]
 """Features by name, with the clips along the leading axis."""
 
 
-def folder_of(directory: str | Path) -> Path:
+def folder_of(directory: str | AnyPath) -> AnyPath:
     """The data set's folder within TFDS's `data_dir`."""
-    return Path(directory) / NAME / VERSION
+    return files.as_path(directory) / NAME / VERSION
 
 
 def features_of(
@@ -81,7 +81,7 @@ class ClipDataset:
         metadata: provenance of the clips, as plain data.
     """
 
-    folder: Path
+    folder: AnyPath
     num_clips: int
     clips_per_shard: int
     features: tfds.features.FeaturesDict
@@ -142,20 +142,20 @@ class ClipDataset:
         template = tfds.core.ShardedFileTemplate(
             data_dir=epath.Path(self.folder), dataset_name=NAME, split=SPLIT, filetype_suffix="array_record"
         )
-        size = sum(self._path(shard).stat().st_size for shard in range(self.num_shards))
+        size = sum(_size(self._path(shard)) for shard in range(self.num_shards))
         split = tfds.core.SplitInfo(name=SPLIT, shard_lengths=self._lengths, num_bytes=size, filename_template=template)
         info.set_splits(SplitDict([split]))
-        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".") as temporary:
+        with tempfile.TemporaryDirectory() as temporary:
             info.write_to_directory(temporary)
             for name in ("features.json", "dataset_info.json"):
-                os.replace(Path(temporary) / name, self.folder / name)
+                files.write_bytes(self.folder / name, (Path(temporary) / name).read_bytes())
 
     @property
     def _lengths(self) -> list[int]:
         whole, rest = divmod(self.num_clips, self.clips_per_shard)
         return [self.clips_per_shard] * whole + [rest] * (rest > 0)
 
-    def _path(self, shard: int) -> Path:
+    def _path(self, shard: int) -> AnyPath:
         return self.folder / f"{NAME}-{SPLIT}.array_record-{shard:05d}-of-{self.num_shards:05d}"
 
     def _serialise(self, clip: dict[str, Any]) -> bytes:
@@ -164,6 +164,11 @@ class ClipDataset:
         specs: Any = self.features.get_serialized_info()
         example = ExampleSerializer(specs).get_tf_example(self.features.encode_example(clip))
         return example.SerializeToString(deterministic=True)  # else the order of features is that of the process
+
+
+def _size(path: AnyPath) -> int:
+    """Of a file, in bytes."""
+    return path.stat().st_size if isinstance(path, Path) else path.stat().length
 
 
 def _without_name(metadata: dict[str, Any]) -> dict[str, Any]:

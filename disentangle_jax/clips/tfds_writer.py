@@ -1,7 +1,6 @@
 """Makes clips on all devices and writes them as the data set `synthetic_clips`."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ from disentangle_jax.clips.clip import ClipSource, sample_clip
 from disentangle_jax.clips.provenance import provenance_of
 from disentangle_jax.clips.shards import ClipDataset, Rows, features_of, folder_of
 from disentangle_jax.clips.streams import sample_tiles
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run.interrupt import Interrupt
 
 Make = Callable[[UInt[np.ndarray, "devices tile"]], dict[str, Array]]
@@ -26,11 +26,11 @@ def write_clips(
     config: ConfigDict,
     source: ClipSource,
     key: Key[Array, ""],
-    out: str | Path,
+    out: str | AnyPath,
     num_clips: int,
     dtype: str,
     synthesis: nnx.Module | None = None,
-) -> Path:
+) -> AnyPath:
     """Write the clips 0 to num_clips - 1 of a run, or those that an interrupted call has not written.
 
     Clip i is the one that training makes from fold_in(key, i). With several processes each writes its own shards.

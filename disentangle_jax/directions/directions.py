@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from jaxtyping import Array, Float
 import stylegan2_flax as sg2
 from disentangle_jax import arrays
 from disentangle_jax.generators import digest
+from stylegan2_flax.files import AnyPath
 
 SPACE = "W+"
 """The latent space of all directions here, as their files name it."""
@@ -97,7 +97,7 @@ class Directions:
                 f"{own}; find new ones, or give the generator that they were found for"
             )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: AnyPath) -> None:
         """Write a safetensors file, whole or not at all.
 
         Its metadata hold the names, the source, the generator's digest, the space, the first and last layer that
@@ -117,7 +117,7 @@ class Directions:
         arrays.save(path, values, directions=about)
 
     @classmethod
-    def load(cls, path: Path) -> "Directions":
+    def load(cls, path: AnyPath) -> "Directions":
         """Read what `save` wrote.
 
         Raises:

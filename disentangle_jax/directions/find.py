@@ -19,6 +19,7 @@ from disentangle_jax.directions.stylespace import channel_candidates, stylespace
 from disentangle_jax.generators import digest
 from disentangle_jax.latents import sample_mixed_ws, sample_w_batches
 from disentangle_jax.scorers import Scorer, load_scorer, structure_names
+from stylegan2_flax.files import AnyPath, as_path
 
 SOURCES = ("scorer", "sefa", "pca", "stylespace", "random")
 RANKINGS = ("none", "scorer", "pictures")
@@ -31,11 +32,11 @@ class Found(NamedTuple):
     directions: Directions
     ranking: ranking.Ranking | None
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | AnyPath) -> None:
         """Write directions.safetensors into the folder, and ranking.json if there is a ranking."""
-        self.directions.save(Path(folder) / "directions.safetensors")
+        self.directions.save(as_path(folder) / "directions.safetensors")
         if self.ranking is not None:
-            self.ranking.save(Path(folder) / "ranking.json", self.directions.names)
+            self.ranking.save(as_path(folder) / "ranking.json", self.directions.names)
 
 
 def check(config: ConfigDict, generator: sg2.Generator, found: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +15,7 @@ from disentangle_jax.directions.directions import Directions
 from disentangle_jax.scorers import Factors, Scorer, split
 from disentangle_jax.scores import in_batches, render_batch
 from stylegan2_flax import files
+from stylegan2_flax.files import AnyPath
 
 PATH = (-1.0, 0.0, 1.0)
 """Coordinates along a direction at which faces are rendered, in standard deviations."""
@@ -64,7 +64,7 @@ class Ranking(NamedTuple):
         """The indices of the purest directions, the purest first."""
         return np.argsort(-self.purity, kind="stable")[:num].tolist()
 
-    def save(self, path: str | Path, kept: Sequence[str]) -> None:
+    def save(self, path: str | AnyPath, kept: Sequence[str]) -> None:
         """Write the scores as JSON, the purest direction first. `kept` names the directions that were kept."""
         kinds = {"structure": self.structure, "appearance": self.appearance, "purity": self.purity}
         rows = [

@@ -1,7 +1,6 @@
 """A latent readout: factors of latents without their images, cheap enough for every step of training."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -12,6 +11,7 @@ from jaxtyping import Array, Float
 import stylegan2_flax as sg2
 from disentangle_jax import arrays
 from disentangle_jax.generators import digest
+from stylegan2_flax.files import AnyPath
 
 _ROUNDS = 3
 _STRIDES = (1.0, 0.5, 0.2)  # the best is taken: far from the goal a full step overshoots
@@ -144,7 +144,7 @@ class Readout:
                 "delete readout.safetensors to fit it anew, or give the generator that it was fitted for"
             )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: AnyPath) -> None:
         """Write a safetensors file, whole or not at all."""
         values = {"mean": self.mean, "vectors": self.vectors, **self.network._asdict()}
         about = {
@@ -157,7 +157,7 @@ class Readout:
         arrays.save(path, {name: np.asarray(value) for name, value in values.items()}, readout=about)
 
     @classmethod
-    def load(cls, path: Path) -> "Readout":
+    def load(cls, path: AnyPath) -> "Readout":
         """Read what `save` wrote.
 
         Raises:

@@ -1,7 +1,6 @@
 """What a step of a training would need of the devices, before directions are found and anything is written."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,20 +15,21 @@ from disentangle_jax.training import experiment
 from disentangle_jax.training.state import random_streams
 from disentangle_jax.training.step import Advance
 from disentangle_jax.training.trainer import make_trainer
+from stylegan2_flax.files import AnyPath, as_path
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.config_record import check_record
 from stylegan2_flax.run.dry_run import Program, report
 from stylegan2_flax.run.trees import abstract
 
 
-def dry_run(config: ConfigDict, workdir: str | Path) -> str:
+def dry_run(config: ConfigDict, workdir: str | AnyPath) -> str:
     """What a step of `experiment.run` would need of the devices. Nothing is written, and nothing is trained.
 
     Raises:
         MemoryError: the devices have too little memory, where they tell.
         Exception: what `experiment.run` raises at its start.
     """
-    config, mesh, generator = experiment.prepare(config, Path(workdir))
+    config, mesh, generator = experiment.prepare(config, as_path(workdir))
     check_record(config, workdir, experiment.MAY_CHANGE)
     source = blank_clip_source(config, generator)
     stream = _stream(config, source, mesh)

@@ -1,7 +1,5 @@
 """Training of an autoencoder from a config, in a workdir."""
 
-from pathlib import Path
-
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -15,6 +13,7 @@ from disentangle_jax.training import rules
 from disentangle_jax.training.state import TrainState, random_streams
 from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax import files
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.config_record import record_config, undo_on_error
 from stylegan2_flax.run.lock import locked
@@ -34,7 +33,7 @@ what to write and keep, how to read data, the evaluation, and the location of th
 the same."""
 
 
-def run(config: ConfigDict, workdir: str | Path) -> TrainState:
+def run(config: ConfigDict, workdir: str | AnyPath) -> TrainState:
     """Train an autoencoder, or resume the run in the workdir; see `run.loop.train`.
 
     Raises:
@@ -43,7 +42,7 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
         ImportError: the config needs a package that is not installed.
         OSError: another process is training in the workdir.
     """
-    workdir = Path(workdir)
+    workdir = files.as_path(workdir)
     config, mesh, generator = prepare(config, workdir)
     with locked(workdir):
         with undo_on_error(workdir):
@@ -56,7 +55,7 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
         return train(trainer, Schedule.of(config.train), workdir)
 
 
-def prepare(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Mesh, sg2.Generator]:
+def prepare(config: ConfigDict, workdir: AnyPath) -> tuple[ConfigDict, Mesh, sg2.Generator]:
     """Check everything that can be known before anything is written or computed.
 
     Returns:
@@ -75,7 +74,7 @@ def prepare(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Mesh, sg2.Ge
     return _as_recorded(config, generator), mesh, generator
 
 
-def _load_generator(config: ConfigDict, workdir: Path) -> sg2.Generator:
+def _load_generator(config: ConfigDict, workdir: AnyPath) -> sg2.Generator:
     """The generator of the config, or the workdir's copy if the config's file does not exist."""
     own = workdir / "generator.safetensors"
     try:

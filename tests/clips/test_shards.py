@@ -206,7 +206,7 @@ def test_killed_run_goes_on_at_the_shard_where_it_was(source, toys, tmp_path):
     killed = subprocess.run(command, input=pickle.dumps(source), capture_output=True, timeout=300, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     folder = folder_of(tmp_path)
-    first = folder / "synthetic_clips-train.array_record-00000-of-00003"
+    first = Path(folder / "synthetic_clips-train.array_record-00000-of-00003")
     left = sorted(path.name for path in folder.iterdir())
     assert len(left) == 3
     assert left[0].startswith(".synthetic_clips")

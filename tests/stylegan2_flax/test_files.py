@@ -44,7 +44,8 @@ def test_text_is_written_whole_or_not_at_all(tmp_path):
 def test_a_home_folder_is_expanded_and_a_url_refused(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     assert str(files.local_path("~/runs/a", "--workdir")) == "/home/someone/runs/a"
-    for url in ("gs://bucket/run", "s3://bucket/run", "https://host/run"):
+    assert str(files.storage_path("file:///runs/a", "--workdir")) == "/runs/a"
+    for url in ("s3://bucket/run", "https://host/run"):
         assert files.is_url(url)
         with pytest.raises(ValueError, match=f"--workdir={url} is a URL.*mount the bucket"):
             files.local_path(url, "--workdir")

@@ -1,19 +1,51 @@
-"""Atomic writing of files and folders, and paths from command lines."""
+"""Files and folders on local disks and in buckets: atomic writing, and paths from command lines.
 
+A path is a `pathlib.Path` or, for what lies in a bucket (gs://), an `etils.epath.Path`; both have the same methods.
+Files of a bucket are written whole, so a reader never sees a part; what needs a file of its own disk gets a copy.
+"""
+
+import errno
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from etils import epath
+
+AnyPath = Path | epath.Path
+"""A path on a local disk or in a bucket."""
+
+_BUCKET, _LOCAL = "gs://", "file://"
+
+
+def as_path(path: str | os.PathLike[str]) -> AnyPath:
+    """A path as an object: of a bucket for gs://, otherwise of a local disk."""
+    text = os.fspath(path)
+    return epath.Path(text) if text.startswith(_BUCKET) else Path(text.removeprefix(_LOCAL))
+
+
+def is_remote(path: str | os.PathLike[str]) -> bool:
+    """Whether a path lies in a bucket."""
+    return os.fspath(path).startswith(_BUCKET)
+
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path next to `path`, with the same suffix, and rename it to `path` if the body succeeds.
+    """Yield a temporary local path, with the same suffix, and rename it to `path`, or upload it, if the body succeeds.
 
     Parent folders are created. A reader never sees a partial file, and an error leaves an existing file unchanged.
+
+    Raises:
+        OSError: the file cannot be uploaded.
     """
+    if is_remote(path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield (temporary := Path(folder) / as_path(path).name)
+            write_bytes(path, temporary.read_bytes())
+        return
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
@@ -27,7 +59,15 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """As `atomic`, of a folder: yield a new one, and rename it to `path`, which must be missing or an empty folder."""
+    """As `atomic`, of a folder: yield a new one, and rename it to `path`, which must be missing or an empty folder.
+
+    To a bucket its files are uploaded one by one.
+    """
+    if is_remote(path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+            _upload(Path(folder), as_path(path))
+        return
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")  # without a suffix, as `path`
@@ -41,8 +81,62 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file in UTF-8, atomically."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file, atomically. Raises OSError if it cannot be uploaded."""
+    if not is_remote(path):
+        with atomic(path) as temporary:
+            temporary.write_bytes(content)
+        return
+    try:
+        as_path(path).write_bytes(content)
+    except Exception as error:  # libraries for buckets have errors of their own
+        raise OSError(errno.EIO, f"{os.fspath(path)} cannot be written: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def local_copy(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield the path of a file on a local disk: the file itself, or a copy of one in a bucket."""
+    path = as_path(path)
+    if isinstance(path, Path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        copy.write_bytes(path.read_bytes())
+        yield copy
+
+
+@contextmanager
+def local_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a local folder to write into: the folder itself, or one whose files go to a bucket in the end.
+
+    They do so after an error, too.
+    """
+    path = as_path(path)
+    if isinstance(path, Path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            yield Path(folder)
+        finally:
+            _upload(Path(folder), path)
+
+
+def _upload(folder: Path, to: AnyPath) -> None:
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        write_bytes(to / file.relative_to(folder).as_posix(), file.read_bytes())
+
+
+def remove_tree(path: AnyPath) -> None:
+    """Remove a folder and all that lies in it. A missing one is no error."""
+    if isinstance(path, Path):
+        shutil.rmtree(path, ignore_errors=True)
+    elif path.exists():
+        path.rmtree()
 
 
 def check_folder(folder: str | os.PathLike[str], what: str | os.PathLike[str]) -> None:
@@ -52,10 +146,14 @@ def check_folder(folder: str | os.PathLike[str], what: str | os.PathLike[str]) -
         folder: path of the folder.
         what: what is to be written, for the error message.
 
+    Whether a bucket can be written into shows when it is.
+
     Raises:
         ValueError: the folder, or one that it is to be created in, is a file.
         PermissionError: that folder is read-only.
     """
+    if is_remote(folder):
+        return
     folder = Path(folder).absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
@@ -75,18 +173,51 @@ def absolute(path: str | os.PathLike[str]) -> str:
 
 
 def local_path(path: str | os.PathLike[str], flag: str) -> Path:
-    """The path that a flag gives, with `~` expanded.
+    """The path of a local file or folder that a flag gives, with `~` expanded.
+
+    Args:
+        path: the value of the flag.
+        flag: name of the flag for the error message, such as "--out".
+
+    Raises:
+        ValueError: the path is a URL, which would otherwise become a local folder called "gs:".
+    """
+    found = storage_path(path, flag)
+    if not isinstance(found, Path):
+        raise ValueError(f"{flag}={path} lies in a bucket, but this is written to local disks alone: give a local path")
+    return found
+
+
+def storage_path(path: str | os.PathLike[str], flag: str) -> AnyPath:
+    """The path of a folder that a flag gives, on a local disk, with `~` expanded, or in a bucket.
 
     Args:
         path: the value of the flag.
         flag: name of the flag for the error message, such as "--workdir".
 
     Raises:
-        ValueError: the path is a URL, which would otherwise become a local folder called "gs:".
+        ValueError: the path is a URL other than gs:// and file://.
+        ImportError: what reads and writes buckets is not installed.
+        OSError: the bucket cannot be reached.
     """
-    if is_url(path):
+    if is_url(path) and not os.fspath(path).startswith((_BUCKET, _LOCAL)):
         raise ValueError(
-            f"{flag}={path} is a URL, but files are written to local disks alone: mount the bucket (gcsfuse, s3fs, "
+            f"{flag}={path} is a URL, but files are written to local disks and to gs:// alone: mount the bucket (s3fs, "
             "rclone mount) and give the path of the mounted folder"
         )
-    return Path(path).expanduser()
+    if is_remote(path):
+        _reach(as_path(path), flag)
+        return as_path(path)
+    return Path(as_path(path)).expanduser()
+
+
+def _reach(path: AnyPath, flag: str) -> None:
+    """Ask for a path in a bucket, so that a wrong name and missing rights are told at the start."""
+    try:
+        import gcsfs  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"{flag}={path} needs gcsfs: pip install 'disentangle_jax[gcs]'") from error
+    try:
+        path.exists()
+    except Exception as error:  # see write_bytes
+        raise OSError(errno.EIO, f"{flag}={path} cannot be reached: {type(error).__name__}: {error}") from error

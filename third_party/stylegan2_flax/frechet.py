@@ -14,7 +14,7 @@ import zlib
 import numpy as np
 from jaxtyping import Array, Float, Float64
 
-from stylegan2_flax.files import atomic
+from stylegan2_flax.files import atomic, local_copy
 
 
 class FeatureStatistics:
@@ -70,7 +70,7 @@ class FeatureStatistics:
     def load(cls, path: str | os.PathLike[str]) -> "FeatureStatistics":
         """Read a file that `save` wrote. Raises ValueError for other files."""
         try:
-            with open(path, "rb") as file:  # np.load would leave a damaged file open
+            with local_copy(path) as local, open(local, "rb") as file:  # np.load would leave a damaged file open
                 arrays = np.load(file, allow_pickle=False)
                 mean, covariance = (np.asarray(arrays[name], np.float64) for name in ("mu", "sigma"))
                 count = int(arrays["count"])

@@ -7,7 +7,7 @@ With --dry-run it prints what a step needs of the devices' memory, and starts no
 from absl import flags
 
 from stylegan2_flax import command
-from stylegan2_flax.files import local_path
+from stylegan2_flax.files import storage_path
 from stylegan2_flax.gan import experiment
 from stylegan2_flax.gan.trainer import make_schedule
 from stylegan2_flax.run import config_flag, processes
@@ -28,7 +28,7 @@ join = processes.define(FLAGS)
 
 
 def main() -> None:
-    config, workdir = CONFIG.value, local_path(WORKDIR.value, "--workdir")
+    config, workdir = CONFIG.value, storage_path(WORKDIR.value, "--workdir")
     join()
     if DRY_RUN.value:
         print(experiment.dry_run(config, workdir))

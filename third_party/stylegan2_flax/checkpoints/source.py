@@ -17,9 +17,10 @@ def fetch(source: Source) -> bytes:
 
     Raises FileNotFoundError, ImportError that says what to install, or CheckpointError for failures to read.
     """
-    if isinstance(source, str) and source.startswith("hf://"):
+    source = os.fspath(source)
+    if source.startswith("hf://"):
         source = _from_hub(source)
-    elif isinstance(source, str) and _URL.match(source):
+    elif _URL.match(source):
         return _from_url(source)
     path = Path(source)
     if path.is_dir():

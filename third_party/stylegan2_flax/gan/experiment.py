@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from stylegan2_flax import plugins
+from stylegan2_flax.files import AnyPath, as_path
 from stylegan2_flax.gan import rules
 from stylegan2_flax.gan.data import RealImages, open_images
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
@@ -46,7 +47,7 @@ MAY_CHANGE = (
 and initial networks."""
 
 
-def run(config: ConfigDict, workdir: str | Path) -> TrainState:
+def run(config: ConfigDict, workdir: str | AnyPath) -> TrainState:
     """Train a generator and a discriminator, or resume the run in the workdir; see `run.loop.train`.
 
     Raises:
@@ -55,7 +56,7 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
         ImportError: the config needs a package that is not installed.
         OSError: another process is training in the workdir.
     """
-    workdir = Path(workdir)
+    workdir = as_path(workdir)
     parts = _prepare(config, workdir)
     config = parts.config
     with locked(workdir):
@@ -67,14 +68,14 @@ def run(config: ConfigDict, workdir: str | Path) -> TrainState:
         return train(trainer, make_schedule(config), workdir)
 
 
-def dry_run(config: ConfigDict, workdir: str | Path) -> str:
+def dry_run(config: ConfigDict, workdir: str | AnyPath) -> str:
     """What a step of `run` would need of the devices. Nothing is written, and nothing computed.
 
     Raises:
         MemoryError: the devices have too little memory, where they tell.
         Exception: what `run` raises at its start.
     """
-    parts = _prepare(config, Path(workdir))
+    parts = _prepare(config, as_path(workdir))
     check_record(parts.config, workdir, MAY_CHANGE)
     config, mesh = parts.config, parts.mesh
     optimizers = make_optimizers(config)
@@ -102,7 +103,7 @@ class _Parts(NamedTuple):
     discriminator: sg2.Discriminator
 
 
-def _prepare(config: ConfigDict, workdir: Path) -> _Parts:
+def _prepare(config: ConfigDict, workdir: AnyPath) -> _Parts:
     """Check everything that can be known at the start, and open what the run needs."""
     rules.check(config)
     check_tensorboard(config.train.tensorboard)

@@ -11,12 +11,13 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from stylegan2_flax import plugins
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.gan.state import random_streams
 
 Network = TypeVar("Network", sg2.Generator, sg2.Discriminator)
 
 
-def make_generator(config: ConfigDict, workdir: Path | None = None) -> sg2.Generator:
+def make_generator(config: ConfigDict, workdir: AnyPath | None = None) -> sg2.Generator:
     """Load the generator `config.init`, or create one with the arguments `config.generator` if that is empty.
 
     Args:
@@ -35,7 +36,7 @@ def make_generator(config: ConfigDict, workdir: Path | None = None) -> sg2.Gener
     return _create(sg2.Generator, config, config.generator, random_streams(config.seed).generator)
 
 
-def make_discriminator(config: ConfigDict, workdir: Path | None = None) -> sg2.Discriminator:
+def make_discriminator(config: ConfigDict, workdir: AnyPath | None = None) -> sg2.Discriminator:
     """Load the discriminator from the file `config.init_discriminator`, or create one with `config.discriminator`.
 
     Args:
@@ -67,7 +68,7 @@ def _create(kind: type[Network], config: ConfigDict, arguments: ConfigDict, key:
         raise ValueError(f"the config has wrong arguments for {kind.__name__}: {error}") from None
 
 
-def _own(name: str, workdir: Path | None, network: str) -> str:
+def _own(name: str, workdir: AnyPath | None, network: str) -> str:
     """The name, or the path of the run's own network if the named file is gone and the run has begun."""
     own = None if workdir is None else workdir / f"{network}.safetensors"
     if own is None or not own.exists() or not Path(name).is_absolute() or Path(name).exists():

@@ -1,7 +1,6 @@
 """Scores of generated images: the Fréchet distance to real images in the features of a network, as in FID."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from stylegan2_flax import plugins
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.frechet import FeatureStatistics, frechet_distance
 from stylegan2_flax.gan.data import Batches
 from stylegan2_flax.run import parallel
@@ -61,7 +61,7 @@ class Scorer:
         mesh: the devices.
     """
 
-    def __init__(self, config: ConfigDict, features: Features, reals: Callable[[], Batches], path: Path, mesh: Mesh):
+    def __init__(self, config: ConfigDict, features: Features, reals: Callable[[], Batches], path: AnyPath, mesh: Mesh):
         replicated = parallel.replicated(mesh)
         self._num_batches = config.num_samples // config.batch_size
         self._features = jax.device_put(features, replicated)

@@ -1,7 +1,6 @@
 """Snapshots of a run: grids of images, files of both networks, and scores."""
 
 from functools import partial
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -12,6 +11,7 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from stylegan2_flax import media
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.gan.data import Batches, RealImages
 from stylegan2_flax.gan.score import Features, Scorer
 from stylegan2_flax.gan.state import TrainState, random_streams
@@ -42,7 +42,7 @@ class Snapshots:
     def __init__(
         self,
         config: ConfigDict,
-        workdir: Path,
+        workdir: AnyPath,
         graphdefs: dict[str, nnx.GraphDef],
         mesh: Mesh,
         images: RealImages,
@@ -104,7 +104,7 @@ class Snapshots:
         z = jax.random.normal(key, (size, generator.z_dim))
         return generator(jax.lax.with_sharding_constraint(z, parallel.spread(self._mesh, size)))
 
-    def _save_grid(self, images: Float[Array, "b h w c"], path: Path) -> None:
+    def _save_grid(self, images: Float[Array, "b h w c"], path: AnyPath) -> None:
         rows, columns = self._config.snapshot.rows, self._config.snapshot.columns
         pixels = np.asarray(self._gather(images))
         if self._writes:

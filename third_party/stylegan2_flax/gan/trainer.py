@@ -1,13 +1,13 @@
 """The trainer of a generator and a discriminator, for the training loop."""
 
 from functools import partial
-from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from stylegan2_flax.discriminator import Discriminator
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.gan.data import RealImages
 from stylegan2_flax.gan.score import Features
 from stylegan2_flax.gan.snapshots import Snapshots
@@ -22,7 +22,7 @@ PROGRESS_METRICS = ("Loss/G/loss", "Loss/D/loss", "Progress/augment", "score")
 
 def make_trainer(
     config: ConfigDict,
-    workdir: Path,
+    workdir: AnyPath,
     generator: Generator,
     discriminator: Discriminator,
     images: RealImages,

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from stylegan2_flax.files import atomic
+from stylegan2_flax.files import AnyPath, as_path, atomic
 from stylegan2_flax.media.errors import UnreadableImageError
 from stylegan2_flax.media.output import IMAGE_SUFFIXES, require_suffix
 from stylegan2_flax.media.pixels import from_uint8, to_pillow, to_rgb, to_uint8
@@ -19,9 +19,9 @@ BACKGROUND = "white"
 _16_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
-def save_image(image: Float[Array | np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"], path: str | Path) -> None:
+def save_image(image: Float[Array | np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"], path: str | AnyPath) -> None:
     """Write an image with 1, 3 or 4 channels as .png, .jpg or .webp. For .jpg, RGBA is composed onto white."""
-    path = Path(path)
+    path = as_path(path)
     require_suffix(path, IMAGE_SUFFIXES)
     pixels = to_uint8(image)
     opaque = path.suffix.lower() in (".jpg", ".jpeg") and pixels.shape[-1] == 4

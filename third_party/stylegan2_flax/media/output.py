@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from stylegan2_flax.files import check_folder
+from stylegan2_flax.files import AnyPath, as_path, check_folder
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 VIDEO_SUFFIXES = (".gif", ".mp4")
@@ -12,7 +12,7 @@ CLIP_SUFFIXES = (*VIDEO_SUFFIXES, ".webp", "")
 """What `open_video` writes: .webp may be a picture or an animation, and no suffix is a folder of frames."""
 
 
-def require_suffix(path: Path, suffixes: Sequence[str]) -> None:
+def require_suffix(path: AnyPath, suffixes: Sequence[str]) -> None:
     """Raise ValueError unless the suffix of the file is among `suffixes`."""
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"cannot write {path.name!r}: the file type must be one of {described(suffixes)}")
@@ -25,7 +25,7 @@ def described(suffixes: Sequence[str]) -> str:
     )
 
 
-def check_output(path: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES + VIDEO_SUFFIXES) -> None:
+def check_output(path: str | AnyPath, suffixes: Sequence[str] = IMAGE_SUFFIXES + VIDEO_SUFFIXES) -> None:
     """Check that an image or a video can be written.
 
     Args:
@@ -38,8 +38,16 @@ def check_output(path: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES + VI
         PermissionError: the folder is read-only.
         ImportError: the file is an .mp4, and PyAV is not installed.
     """
-    path = Path(path)
+    path = as_path(path)
     require_suffix(path, suffixes)
+    if isinstance(path, Path):
+        _check_free(path)
+    if path.suffix.lower() == ".mp4":
+        require_av()
+
+
+def _check_free(path: Path) -> None:
+    """Raise an error unless a file, or a folder of frames, can be created there."""
     if path.suffix == "":
         if path.is_dir() and any(path.iterdir()):
             raise ValueError(f"the folder {path} is not empty: give a new one for the frames")
@@ -50,8 +58,6 @@ def check_output(path: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES + VI
     elif path.is_dir():
         raise ValueError(f"{path} is a folder: give the name of a file")
     check_folder(path.parent, path)
-    if path.suffix.lower() == ".mp4":
-        require_av()
 
 
 def require_av() -> None:

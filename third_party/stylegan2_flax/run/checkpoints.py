@@ -23,6 +23,8 @@ from jaxtyping import Array, PyTree, UInt
 from orbax.checkpoint import v1 as ocp
 from tqdm import tqdm
 
+from stylegan2_flax import files
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.trees import ShapeMismatchError, check_shapes, leaves_by_path
 
@@ -41,7 +43,7 @@ class Checkpoints:
         keep: number of latest checkpoints to keep.
     """
 
-    def __init__(self, folder: Path, keep: int):
+    def __init__(self, folder: AnyPath, keep: int):
         self._folder = folder
         self._keep = keep
         self._checkpointer = self._open(tidy=True)
@@ -125,7 +127,7 @@ class Checkpoints:
 
     def _open(self, tidy: bool) -> ocp.training.Checkpointer:
         return ocp.training.Checkpointer(
-            str(self._folder.absolute()),
+            files.absolute(self._folder),
             preservation_policy=ocp.training.preservation_policies.LatestN(self._keep),  # pyright: ignore[reportArgumentType]
             cleanup_tmp_directories=tidy,
         )
@@ -146,7 +148,7 @@ class Checkpoints:
             if not self._saved and not _is_disk_full(error):
                 raise OSError(errno.EIO, f"the first checkpoint could not be written: {_reason(error)}") from error
             for path in self._folder.glob("*.orbax-checkpoint-tmp"):
-                shutil.rmtree(path, ignore_errors=True)  # leftovers are removed at the next start
+                files.remove_tree(path)  # leftovers are removed at the next start
             self._reopen()
             warn(
                 f"a checkpoint could not be written ({_reason(error)}); the newest in {self._folder} is of step "
@@ -154,6 +156,8 @@ class Checkpoints:
             )
 
     def _check_free_space(self, target: Any) -> None:
+        if not isinstance(self._folder, Path):
+            return  # a bucket has room
         size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(target))
         # While a checkpoint is written, those to be kept take space as well.
         missing = max(1, self._keep + 1 - len(self._checkpointer.checkpoints))
@@ -166,7 +170,7 @@ class Checkpoints:
             )
 
 
-def load(folder: Path, target: dict[str, PyTree]) -> dict[str, PyTree]:
+def load(folder: AnyPath, target: dict[str, PyTree]) -> dict[str, PyTree]:
     """Load some fields of the newest checkpoint that is not damaged.
 
     Args:
@@ -179,7 +183,7 @@ def load(folder: Path, target: dict[str, PyTree]) -> dict[str, PyTree]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} does not exist: no checkpoint was written there")
-    with ocp.training.Checkpointer(str(folder.absolute())) as checkpointer:
+    with ocp.training.Checkpointer(files.absolute(folder)) as checkpointer:
         if checkpointer.latest is None:
             raise FileNotFoundError(f"{folder} holds no whole checkpoint")
         return _load_newest(checkpointer, target).fields
@@ -191,13 +195,13 @@ def _fields(state: Any) -> dict[str, PyTree]:
 
 class _Loaded(NamedTuple):
     fields: dict[str, PyTree]
-    damaged: list[Path]  # newer checkpoints that could not be read
+    damaged: list[AnyPath]  # newer checkpoints that could not be read
 
 
 def _load_newest(checkpointer: ocp.training.Checkpointer, target: dict[str, Any]) -> _Loaded:
-    reasons: dict[Path, str] = {}
+    reasons: dict[AnyPath, str] = {}
     for checkpoint in reversed(checkpointer.checkpoints):
-        path = Path(str(checkpoint.path))
+        path = files.as_path(checkpoint.path)
         try:
             fields = _load(checkpointer, checkpoint.step, path, target)
         except ShapeMismatchError:
@@ -214,7 +218,9 @@ def _load_newest(checkpointer: ocp.training.Checkpointer, target: dict[str, Any]
     )
 
 
-def _load(checkpointer: ocp.training.Checkpointer, step: int, path: Path, target: dict[str, Any]) -> dict[str, PyTree]:
+def _load(
+    checkpointer: ocp.training.Checkpointer, step: int, path: AnyPath, target: dict[str, Any]
+) -> dict[str, PyTree]:
     """Raises ShapeMismatchError if the checkpoint is of another model, and any other error if it is damaged."""
     stored = checkpointer.checkpointables_metadata(step).metadata
     for field, tree in target.items():
@@ -249,11 +255,11 @@ def _digest(tree: PyTree) -> UInt[Array, ""]:
     return total
 
 
-def _move(path: Path, to: Path) -> None:
+def _move(path: AnyPath, to: AnyPath) -> None:
     if not path.exists():  # another process was first
         return
-    to.parent.mkdir(exist_ok=True)
-    shutil.rmtree(to, ignore_errors=True)
+    files.remove_tree(to)
+    to.parent.mkdir(exist_ok=True, parents=True)
     path.rename(to)
 
 

@@ -13,6 +13,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags.config_flags import get_override_values
 
+from stylegan2_flax import files
 from stylegan2_flax.run import config_record
 
 ARGV: list[str] = []
@@ -91,7 +92,7 @@ def load(text: str, configs: ModuleType | None = None) -> ConfigDict:
     if path.endswith(".json"):
         if colon:
             raise ValueError(f"{path} is the record of a run, which takes no switches: leave out {colon}{switches}")
-        config = config_record.read_config_file(Path(path).expanduser())
+        config = config_record.read_config_file(files.storage_path(path, "--config"))
     else:
         config = _run_file(_config_file(path, configs), colon + switches)
     return config.lock()
@@ -173,7 +174,7 @@ class _FolderParser(flags.ArgumentParser[str]):
 
     def parse(self, argument: str) -> str:
         if any(text.startswith("--config.") for text in ARGV):
-            self._config_parser.path = str(Path(argument).expanduser() / "config.json")
+            self._config_parser.path = str(files.storage_path(argument, "--workdir") / "config.json")
             self._config.parse(self._config_parser.path)
         return argument
 

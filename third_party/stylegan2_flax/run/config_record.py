@@ -1,19 +1,20 @@
 """config.json: the config that a workdir was trained with."""
 
 import json
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from stylegan2_flax.files import atomic
+from stylegan2_flax import files
+from stylegan2_flax.files import AnyPath, as_path
 from stylegan2_flax.run import lock
 
 
-def record_config(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...]) -> None:
+def record_config(config: ConfigDict, workdir: str | AnyPath, may_change: tuple[str, ...]) -> None:
     """Write the config into a new workdir, or check that it continues the run in an existing one.
 
     Args:
@@ -26,14 +27,14 @@ def record_config(config: ConfigDict, workdir: str | Path, may_change: tuple[str
         ValueError: the workdir holds a run with another config; the message names the fields that differ.
         OSError: the workdir cannot be written.
     """
-    _check_writable(Path(workdir))
+    _check_writable(as_path(workdir))
     if not check_record(config, workdir, may_change):
         write_config(config, workdir)
 
 
-def check_record(config: ConfigDict, workdir: str | Path, may_change: tuple[str, ...]) -> bool:
+def check_record(config: ConfigDict, workdir: str | AnyPath, may_change: tuple[str, ...]) -> bool:
     """Whether a workdir records just this config. Writes nothing; for arguments and errors see `record_config`."""
-    path = Path(workdir) / "config.json"
+    path = as_path(workdir) / "config.json"
     if not path.exists():
         return False
     before = _read_json(path)
@@ -46,37 +47,37 @@ def check_record(config: ConfigDict, workdir: str | Path, may_change: tuple[str,
 
 
 @contextmanager
-def undo_on_error(workdir: str | Path) -> Iterator[None]:
+def undo_on_error(workdir: str | AnyPath) -> Iterator[None]:
     """If the body raises, remove the files that it wrote into a workdir in which no run had begun.
 
     Otherwise the recorded config would conflict with the corrected one.
     """
-    workdir = Path(workdir)
-    before = set(workdir.iterdir()) if workdir.is_dir() else set()
+    folder = as_path(workdir)
+    before = set(folder.iterdir()) if folder.is_dir() else set()
     try:
         yield
     except Exception:
-        if workdir / "config.json" not in before and workdir.is_dir():
-            for path in set(workdir.iterdir()) - before:
+        if folder / "config.json" not in before and folder.is_dir():
+            for path in set(folder.iterdir()) - before:
                 if path.is_file() and path.name != lock.NAME:
                     path.unlink(missing_ok=True)
         raise
 
 
-def read_config(folder: str | Path) -> ConfigDict:
+def read_config(folder: str | AnyPath) -> ConfigDict:
     """Read the config of a workdir or an exported folder. Sequences become tuples, as in `get_config`.
 
     Raises:
         FileNotFoundError: the folder has no config.json.
         ValueError: the file is damaged, or is not a config.
     """
-    path = Path(folder) / "config.json"
+    path = as_path(folder) / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: {folder} is neither a training workdir nor an exported folder")
     return read_config_file(path)
 
 
-def read_config_file(path: Path) -> ConfigDict:
+def read_config_file(path: AnyPath) -> ConfigDict:
     """Read a file that `write_config` wrote.
 
     Raises:
@@ -88,7 +89,7 @@ def read_config_file(path: Path) -> ConfigDict:
         raise ValueError(f"there is no config {path}") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: AnyPath) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -106,10 +107,9 @@ def _tuples(node: Any) -> Any:
     return tuple(_tuples(child) for child in node) if isinstance(node, list) else node
 
 
-def write_config(config: ConfigDict, folder: str | Path) -> None:
+def write_config(config: ConfigDict, folder: str | AnyPath) -> None:
     """Write config.json into a folder."""
-    with atomic(Path(folder) / "config.json") as temporary:
-        temporary.write_text(json.dumps(json.loads(config.to_json()), indent=2) + "\n", encoding="utf-8")
+    files.write_text(as_path(folder) / "config.json", json.dumps(json.loads(config.to_json()), indent=2) + "\n")
 
 
 def differences(one: ConfigDict | dict[str, Any], other: ConfigDict | dict[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -141,7 +141,11 @@ def describe_differences(
     ]
 
 
-def _check_writable(folder: Path) -> None:
+def _check_writable(folder: AnyPath) -> None:
+    if files.is_remote(folder):
+        files.write_bytes(probe := folder / f".probe-{secrets.token_hex(4)}", b"")
+        probe.unlink()
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:

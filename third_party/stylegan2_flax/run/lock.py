@@ -13,24 +13,32 @@ from typing import Any
 
 import jax
 
+from stylegan2_flax.files import AnyPath
+
 NAME = ".lock"
 _HEARTBEAT = 20.0  # seconds between updates of the lock file
 _STALE = 120.0  # seconds without an update after which an owner on another host counts as dead
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: AnyPath) -> Iterator[None]:
     """Lock a folder while the body runs; the folder is created if it is missing, and removed if it stays empty.
 
     The file `.lock` in the folder names the owner. The lock of a dead process is taken over: immediately on the same
     host, where the system releases it, and after two minutes without a heartbeat from another host. With several
-    processes in one run, process 0 holds the lock for all.
+    processes in one run, process 0 holds the lock for all. In a bucket the lock is another: see `bucket_lock`.
 
     Raises:
         OSError: another process has locked the folder, or it cannot be written.
     """
     if jax.process_index() > 0:
         yield
+        return
+    if not isinstance(folder, Path):
+        from stylegan2_flax.run import bucket_lock  # needs fsspec, which only buckets need
+
+        with bucket_lock.locked(folder / NAME):
+            yield
         return
     is_new = not folder.exists()
     descriptor = _acquire(folder)

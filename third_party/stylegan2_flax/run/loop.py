@@ -11,7 +11,6 @@ depends only on the trainer, not on how often the run was interrupted.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import jax
@@ -19,6 +18,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run.checkpoints import Checkpoints, warn
 from stylegan2_flax.run.interrupt import Interrupt, Stopped
 from stylegan2_flax.run.profiler import Profiler
@@ -109,7 +109,7 @@ class Trainer(Generic[State]):
     advice: str = "Try a lower learning rate."
 
 
-def train(trainer: Trainer[State], schedule: Schedule, workdir: Path) -> State:
+def train(trainer: Trainer[State], schedule: Schedule, workdir: AnyPath) -> State:
     """Train, starting from the newest checkpoint in the workdir if there is one.
 
     Args:
@@ -191,6 +191,8 @@ def _between_steps(
     if log or metrics:
         recorder.write(step, trainer.log_metrics(state, recorder.values) | metrics)
         state = trainer.after_log(state)
+    if save or metrics:
+        recorder.flush()  # a run that is resumed must find all lines up to its checkpoint
     if save:
         checkpoints.save(step, state)
     return state

@@ -1,10 +1,12 @@
 """Profiling of a range of training steps."""
 
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import jax
+
+from stylegan2_flax.files import AnyPath, local_folder
 
 Result = TypeVar("Result")
 
@@ -22,8 +24,9 @@ class Profiler:
         ValueError: the first step is after the last.
     """
 
-    def __init__(self, folder: Path, window: tuple[int, int]):
+    def __init__(self, folder: AnyPath, window: tuple[int, int]):
         self._folder, (self._first, self._last), self._running = folder, window, False
+        self._destination = ExitStack()
         if self._first > self._last:
             raise ValueError(f"train.profile_steps is (first, last); got {window}")
 
@@ -34,11 +37,12 @@ class Profiler:
         if self._running:
             self._running = False
             jax.profiler.stop_trace()
+            self._destination.close()
 
     def run(self, step: int, function: Callable[..., Result], *arguments: Any) -> Result:
         """Run `function(*arguments)`, which makes this step; trace it if it is in the range."""
         if step == self._first:
-            jax.profiler.start_trace(self._folder)
+            jax.profiler.start_trace(self._destination.enter_context(local_folder(self._folder)))
             self._running = True
         if not self._running:
             return function(*arguments)

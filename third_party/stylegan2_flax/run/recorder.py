@@ -3,13 +3,13 @@
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 from jaxtyping import Array, Float
 from tqdm import tqdm
 
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run import metrics
 
 
@@ -45,13 +45,12 @@ class Recorder:
 
     def __init__(
         self,
-        workdir: Path,
+        workdir: AnyPath,
         start: int | None,
         last: int,
         progress_metrics: Sequence[str] = ("loss",),
         tensorboard: bool = False,
     ):
-        self._path = workdir / "metrics.jsonl"
         self._progress_metrics = progress_metrics
         self._writes = jax.process_index() == 0
         self._pending: dict[int, dict[str, Float[Array, ""]]] = {}
@@ -61,8 +60,7 @@ class Recorder:
         self._tensorboard = (
             _open_tensorboard(workdir / "tensorboard", start or 0) if tensorboard and self._writes else None
         )
-        if self._writes:
-            metrics.rewind(self._path, -1 if start is None else start)
+        self._log = metrics.Log(workdir / "metrics.jsonl", -1 if start is None else start) if self._writes else None
         # Update a terminal often, and a log file rarely.
         interval = 0.2 if sys.stderr.isatty() else 20
         self._bar = tqdm(total=last, initial=start or 0, unit="step", mininterval=interval, disable=not self._writes)
@@ -73,6 +71,7 @@ class Recorder:
 
     def __exit__(self, *exception: object) -> None:
         self._write()
+        self.flush()
         self._bar.close()
         if self._tensorboard is not None:
             self._tensorboard.close()
@@ -108,10 +107,20 @@ class Recorder:
         postfix = {name.split("/", 1)[-1]: f"{values[name]:.3f}" for name in self._progress_metrics if name in values}
         self._bar.set_postfix(postfix, refresh=False)
 
+    def flush(self) -> None:
+        """Upload lines that a log in a bucket has not uploaded yet."""
+        if self._log is not None:
+            try:
+                self._log.flush()
+            except OSError as error:
+                tqdm.write(f"warning: the last lines could not be written ({error})", file=sys.stderr)
+
     def _write(self) -> None:
+        if self._log is None:
+            return
         try:
             while self._unwritten:
-                metrics.append(self._path, *self._unwritten[0])
+                self._log.append(*self._unwritten[0])
                 del self._unwritten[0]
         except OSError as error:
             tqdm.write(f"warning: {len(self._unwritten)} lines could not be written ({error})", file=sys.stderr)
@@ -130,7 +139,7 @@ def check_tensorboard(enabled: bool) -> None:
         ) from error
 
 
-def _open_tensorboard(folder: Path, start: int) -> Any:
+def _open_tensorboard(folder: AnyPath, start: int) -> Any:
     """A tensorboardX.SummaryWriter that continues after `start` steps."""
     from tensorboardX import SummaryWriter
 

@@ -1,20 +1,22 @@
 """Reproduction of a step whose loss is not finite: a workdir that holds the state before that step."""
 
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 from tqdm import tqdm
 
+from stylegan2_flax import files
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.checkpoints import Checkpoints
 
 FOLDER = "nan"
 
 
-def write_reproduction(workdir: Path, step: int, restore: Callable[[], Any], advance: Callable[[Any, int], Any]) -> str:
+def write_reproduction(
+    workdir: AnyPath, step: int, restore: Callable[[], Any], advance: Callable[[Any, int], Any]
+) -> str:
     """Save the state before `step` in workdir/nan, with the config. Returns instructions for the user.
 
     A step depends only on its state and its number, so the state is computed again from the last checkpoint.
@@ -39,9 +41,8 @@ def write_reproduction(workdir: Path, step: int, restore: Callable[[], Any], adv
     return f"The same command with --workdir={folder} meets it again at once: the state of the step before lies there."
 
 
-def _prepare(workdir: Path, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+def _prepare(workdir: AnyPath, folder: AnyPath) -> None:
+    files.remove_tree(folder)
     for path in workdir.iterdir():
         if path.suffix in (".json", ".safetensors"):  # the config and the directions, not the metrics
-            shutil.copy(path, folder)
+            files.write_bytes(folder / path.name, path.read_bytes())
