@@ -7,7 +7,7 @@
 A face is a photo, a video, a GIF, a latent file, seed:N (a random one of the generator) or clip:N (that of seed:N in
 motion); a folder of photos is as many faces. A latent file is .safetensors, .npy, .npz or .pt, of shape [d] (W),
 [l, d] (W+) or [t, l, d] (a clip). Several sources or drivings (--source=a.jpg --source=b.jpg) give a grid. The sound of
-the driving, or else of the source, is kept in an .mp4.
+the driving, or else of the source, is kept in an .mp4, unless --fps changes the speed.
 """
 
 import math
@@ -29,7 +29,8 @@ from disentangle_jax.reenactment.footage import Footage, PictureFootage
 from disentangle_jax.reenactment.motion import Motion, drive
 from disentangle_jax.reenactment.smoothing import OneEuro
 from stylegan2_flax import command, files
-from stylegan2_flax.run import config_flag
+from stylegan2_flax.run import config_flag, config_rules
+from stylegan2_flax.run.config_rules import at_least, positive
 
 FLAGS = flags.FlagValues()
 MODEL = flags.DEFINE_string(
@@ -98,6 +99,15 @@ FPS = flags.DEFINE_float(
 )
 FORCE = flags.DEFINE_bool("force", False, "write over what is there", flag_values=FLAGS)
 CONFIG = config_flag.define(FLAGS, configs, default="transfer")
+
+
+RULES = {
+    "fps": positive(),
+    "piece": at_least(1),
+    "max_cells": at_least(1),
+    "smooth.min_cutoff": positive(),
+    "smooth.beta": positive(or_zero=True),
+}
 
 
 class Options(NamedTuple):
@@ -173,13 +183,14 @@ def _encode(footage: Footage, config: ConfigDict) -> Encoded:
     encoded = encode(footage)
     if line := quality.report(footage, encoded):
         print(line)
-    for doubt in quality.doubts(footage, encoded, quality.Bounds(**config.doubt)):
+    for doubt in quality.doubts(footage, encoded, config.inversion.poor):
         warnings.warn(doubt, stacklevel=2)
     return encoded
 
 
 def _check(source_names: Sequence[str], driving_names: Sequence[str], out: Path, options: Options) -> None:
     """Check the arguments before anything is loaded. Raises ValueError, OSError or ImportError."""
+    config_rules.check(options.config, RULES)
     media.check_output(out, (*media.IMAGE_SUFFIXES, *media.CLIP_SUFFIXES))
     if out.suffix and out.exists() and not options.force:
         raise ValueError(f"{out} exists already: give another --out, or --force to write over it")

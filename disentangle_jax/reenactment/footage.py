@@ -33,8 +33,8 @@ class Piece(NamedTuple):
     deviations: Float[Array | np.ndarray, "t"] | None
 
 
-Inverter = Callable[[Float[np.ndarray, "t h w c"]], Piece]
-"""Inverts images of the generator's size, which are frames of one clip."""
+Inverter = Callable[[Float[np.ndarray, "t h w c"], Float[np.ndarray, "l d"] | None], Piece]
+"""Inverts images of the generator's size, frames of one clip; given the latent of the frame before, if there is one."""
 
 
 @runtime_checkable
@@ -140,12 +140,13 @@ class PictureFootage:
 
     def pieces(self) -> Iterator[Piece]:
         size, channels = self.model.generator.img_resolution, self.model.generator.img_channels
-        wanted = None
+        wanted, before = None, None
         for batch in batches(self.shown(size), self.piece):
             wanted = wanted or len(batch)
             padded = [*batch, *batch[-1:] * (wanted - len(batch))]  # the last one too: to compile once
-            found = self.invert(media.from_uint8(media.from_rgb(np.stack(padded), channels)))
+            found = self.invert(media.from_uint8(media.from_rgb(np.stack(padded), channels)), before)
             psnr, deviations = (None if values is None else values[: len(batch)] for values in found[1:])
+            before = np.asarray(found.ws[len(batch) - 1])
             yield Piece(found.ws[: len(batch)], psnr, deviations)
 
     def shown(self, size: int) -> Iterator[UInt8[np.ndarray, "size size 3"]]:

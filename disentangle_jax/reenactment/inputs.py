@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from disentangle_jax import arrays, media
@@ -14,7 +15,7 @@ from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_domain
 from disentangle_jax.evaluation.motion import make_animator, sample_loop
 from disentangle_jax.generators import is_registered, load_generator
-from disentangle_jax.inversion import portraits
+from disentangle_jax.inversion import encoders, portraits
 from disentangle_jax.inversion.latent_files import LatentClip, read_latents
 from disentangle_jax.latents import sample_ws
 from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, Piece
@@ -82,12 +83,22 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading) 
         channels=generator.img_channels,
     )
 
-    def invert(images: Float[np.ndarray, "t h w c"]) -> Piece:
-        found = model.invert(images, reading.method, clip=len(images) > 1, settings=reading.config.inversion)
+    encoder = encoders.load_for(model.config.generator)
+
+    def invert(images: Float[np.ndarray, "t h w c"], before: Float[np.ndarray, "l d"] | None) -> Piece:
+        method, start = reading.method, encoder
+        if before is not None and (method == "optimise" or encoder is None):
+            method, start = "auto", partial(_repeat, before)  # another search would come out elsewhere: a jump
+        found = model.invert(images, method, encoder=start, clip=len(images) > 1, settings=reading.config.inversion)
         return Piece(found.ws, found.psnr, found.deviations)
 
     find_squares = partial(portraits.place, wanted=wanted, size=generator.img_resolution)
     return PictureFootage(frames.path.name, model, frames, find_squares, invert, reading.config.piece)
+
+
+def _repeat(ws: Float[np.ndarray, "l d"], images: Float[Array, "n h w c"]) -> Float[Array, "n l d"]:
+    """An encoder that says the same of all images."""
+    return jnp.broadcast_to(jnp.asarray(ws), (len(images), *ws.shape))
 
 
 def _draw(model: Disentangler, kind: str, number: int, reading: Reading) -> LatentClip:

@@ -1,21 +1,8 @@
 """How well pictures could be inverted, in a sentence."""
 
-from typing import NamedTuple
-
+from disentangle_jax.inversion.latent_files import FAR
 from disentangle_jax.reenactment.encoding import Encoded
 from disentangle_jax.reenactment.footage import Footage, PictureFootage
-
-
-class Bounds(NamedTuple):
-    """What counts as a good inversion.
-
-    Attributes:
-        psnr: in dB, at least.
-        deviations: distance to the mean latent in standard deviations, at most.
-    """
-
-    psnr: float
-    deviations: float
 
 
 def report(footage: Footage, encoded: Encoded) -> str | None:
@@ -27,26 +14,30 @@ def report(footage: Footage, encoded: Encoded) -> str | None:
     return f"{footage.name}: inverted at {mean:.1f} dB{frames}, {far:.1f} standard deviations from the mean face"
 
 
-def doubts(footage: Footage, encoded: Encoded, bounds: Bounds) -> list[str]:
-    """What the user should be warned of, a sentence each."""
+def doubts(footage: Footage, encoded: Encoded, poor: float) -> list[str]:
+    """What the user should be warned of, a sentence each; `poor` is the PSNR in dB that an inversion should reach."""
     if not isinstance(footage, PictureFootage):
         return []
     found = [f"{footage.name}: {remark}" for remark in footage.placement.remarks]
     if encoded.psnr is None or encoded.deviations is None:
         return found
     problems = []
-    if (psnr := encoded.psnr.mean()) < bounds.psnr:
-        problems.append(f"{psnr:.1f} dB, less than {bounds.psnr:g}")
-    if (far := encoded.deviations.max()) > bounds.deviations:
-        problems.append(f"{far:.1f} standard deviations from the mean face, more than {bounds.deviations:g}")
+    if (psnr := encoded.psnr.mean()) < poor:
+        problems.append(f"{psnr:.1f} dB, less than {poor:g}")
+    if (far := encoded.deviations.max()) > FAR:
+        problems.append(f"{far:.1f} standard deviations from the mean face, more than {FAR:g}")
     if problems:
         found.append(f"{footage.name} could not be inverted well ({'; '.join(problems)}): {_reason(footage)}")
     return found
 
 
 def _reason(footage: PictureFootage) -> str:
+    """Why, and what to do."""
     if footage.placement.aligned:
-        return "its face is aligned, but not like those that this generator draws; do not trust the result"
+        return (
+            "its face is aligned, but not like those that this generator draws. Do not trust the result, or tune the "
+            "generator to it (disentangle_jax.invert --tune_steps) and give the latents"
+        )
     return (
         "it is not like what this generator draws, or shows it at another place or size. If the generator is of faces "
         "aligned as FFHQ's, say --align=ffhq; else crop the picture like those that it was trained on"

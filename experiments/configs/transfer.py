@@ -21,10 +21,5 @@ def get_config() -> ConfigDict:
     config.smooth.min_cutoff = 1.0  # cutoff frequency at rest, in Hz; lower: smoother
     config.smooth.beta = 1.0  # Hz more for each standard deviation a second; higher: less lag
 
-    # An inversion is warned of below or above these.
-    config.doubt = ConfigDict()
-    config.doubt.psnr = 18.0  # dB
-    config.doubt.deviations = 4.0  # from the mean face, in standard deviations
-
     config.inversion = inversion.get_config()  # how pictures become latents
     return config

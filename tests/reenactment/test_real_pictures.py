@@ -55,7 +55,8 @@ def files(tmp_path_factory):
 def test_an_astronaut_is_driven_by_a_man_in_a_car_and_pasted_back(workdir, files, tmp_path, capsys):
     photo = np.asarray(Image.open(files / "astronaut.png"))
     named = {"model": workdir, "source": files / "astronaut.png", "driving": files / "carphone.mp4", "align": "ffhq"}
-    quick = {"config.inversion.optimise.steps": 20, "config.inversion.candidates": 8}
+    quick = {"optimise.steps": 20, "scout.steps": 2, "starts": 1, "candidates": 7}
+    quick = {f"config.inversion.{field}": number for field, number in quick.items()}
     values = {**named, **quick, "show": "pasted", "out": tmp_path / "pasted.mp4", "relative": True, "smooth": True}
     with pytest.warns(UserWarning, match="could not be inverted well") as told:
         command.run(

@@ -29,7 +29,7 @@ class Toy(Disentangler):
         self.config = faces64.get_config()
         self.config.generator = "a user's own"
         self.generator = SimpleNamespace(img_resolution=SIDE, img_channels=3, num_ws=2, w_dim=3)
-        self.shapes, self.psnr = [], 25.0
+        self.shapes, self.starts, self.psnr = [], [], 25.0
 
     def encode(self, ws):
         ws = jnp.asarray(ws)
@@ -46,8 +46,9 @@ class Toy(Disentangler):
             image[6:10, left : left + 4] = 1
         return jnp.asarray(images)
 
-    def invert(self, images, method="auto", **options):
+    def invert(self, images, method="auto", *, encoder=None, **options):
         self.shapes.append(images.shape)
+        self.starts.append(None if encoder is None else round(float(encoder(jnp.asarray(images))[0, 1, 0])))
         numbers = np.repeat(find(images).astype(np.float32)[:, None], 3, axis=1)
         psnr = np.full(len(images), self.psnr, np.float32)
         ws = np.stack([images[:, 0, SIDE // 2], numbers], axis=1)
@@ -124,6 +125,7 @@ def test_a_photo_is_driven_by_a_video_with_its_rate_and_its_sound(files, tmp_pat
     assert places(frames) == [3, 4, 5, 6, 7, 8]
     assert np.abs(next(iter(frames))[0, 0].astype(int) - RED).max() < 12
     assert toy.shapes == [(1, SIDE, SIDE, 3), (4, SIDE, SIDE, 3), (4, SIDE, SIDE, 3)], "all pieces have one shape"
+    assert toy.starts == [None, None, 6], "a piece goes on where the one before it ended"
     told = capsys.readouterr().out
     assert "photo.png: inverted at 25.0 dB, 2.5 standard deviations from the mean face" in told
     assert f"video.mp4: inverted at 25.0 dB (worst of {FRAMES} frames 25.0 dB)" in told
@@ -183,9 +185,9 @@ def test_source_and_driving_stand_beside_the_result(files, tmp_path, toy):
 
 def test_a_poor_inversion_is_warned_of_with_the_reason(files, tmp_path, toy):
     toy.psnr = 12.0
-    poor = r"photo\.png could not be inverted well \(12\.0 dB, less than 18\): it is not like what this generator draws"
+    poor = r"photo\.png could not be inverted well \(12\.0 dB, less than 20\): it is not like what this generator draws"
     with pytest.warns(UserWarning, match=poor):
-        call(tmp_path, files / "photo.png", files / "photo.png", "out.png", **{"config.doubt.psnr": 18.0})
+        call(tmp_path, files / "photo.png", files / "photo.png", "out.png", **{"config.inversion.poor": 20.0})
 
 
 def test_what_is_damaged_or_does_not_fit_is_one_line_and_nothing_is_written(files, tmp_path, toy):
@@ -196,6 +198,7 @@ def test_what_is_damaged_or_does_not_fit_is_one_line_and_nothing_is_written(file
         ("photos", "photo.png", "out.png", {"show": "pasted"}, "--show=pasted is for one --source"),
         ("photos", "photo.png", "out.png", {"config.max_cells": 1}, "2 results, and a grid has at most 1"),
         ("photo.png", "photo.png", "out.png", {"config.smooth.gamma": 1}, "the config has no field"),
+        ("photo.png", "photo.png", "out.png", {"config.piece": 0}, "piece must be a whole number of at least 1"),
     ):
         with pytest.raises(SystemExit, match=words) as stop:
             call(tmp_path, files / source, files / driving, out, **options)
