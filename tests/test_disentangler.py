@@ -8,7 +8,7 @@ from flax import nnx
 
 import stylegan2_flax as sg2
 from disentangle_jax import scores
-from disentangle_jax.configs import faces64
+from disentangle_jax.configs import faces64, inversion
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.training import experiment
 
@@ -107,6 +107,16 @@ def test_render_keeps_leading_axes_and_bounds_its_batches(model, faces, monkeypa
     assert model.render(faces[:4].reshape(2, 2, LAYERS, W_DIM)).shape == (2, 2, 8, 8, 3)
     monkeypatch.setattr(scores, "_PIXELS", 2 * 8 * 8)  # two images at once, and one left over
     close(model.render(faces), expected)
+
+
+def test_images_are_inverted_by_the_generator_of_the_model(model, faces):
+    settings = inversion.get_config()
+    settings.optimise.steps = settings.scout.steps = 2
+    settings.starts, settings.candidates = 1, 2
+    images = model.render(faces[:4].reshape(2, 2, LAYERS, W_DIM))
+    found = model.invert(images, settings=settings)
+    assert (found.ws.shape, found.psnr.shape) == ((2, 2, LAYERS, W_DIM), (2, 2))
+    close(model.render(found.ws), found.images)
 
 
 def test_transfer_and_render_does_both(model, faces, clip, monkeypatch):

@@ -1,4 +1,4 @@
-"""Optimisation finds what the generator itself drew, within bounds, in one program for all batches."""
+"""Optimisation finds what the generator itself drew, within bounds, by one program for all batches and settings."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,7 @@ import pytest
 
 from disentangle_jax.configs import inversion
 from disentangle_jax.inversion.latent_space import LatentSpace
+from disentangle_jax.inversion.noise import noise_maps, normalise, self_similarity, with_noise
 from disentangle_jax.inversion.optimisation import optimise
 
 TRACES = []
@@ -26,20 +27,80 @@ def space(generator):
 @pytest.fixture
 def settings():
     config = inversion.get_config()
-    config.optimise.steps, config.refine.steps, config.batch_size, config.candidates = 60, 20, 2, 8
+    config.optimise.steps, config.refine.steps, config.scout.steps = 80, 20, 5
+    config.batch_size, config.candidates, config.starts = 2, 8, 2
     return config
 
 
-def run(images, generator, settings, space, *args, **options):
-    return optimise(images, generator, settings, *args, distance=distance, space=space, **options)
+@pytest.fixture(scope="module")
+def run(generator, space):
+    return lambda images, settings, *args, **options: optimise(
+        images, generator, settings, *args, distance=distance, space=space, **options
+    )
 
 
-def test_images_of_the_generator_are_found_by_one_program_for_all_batches(generator, images, ws, space, settings):
+def test_images_of_the_generator_are_found_by_one_program_for_all_batches(run, generator, images, ws, space, settings):
     TRACES.clear()
-    found = run(images, generator, settings, space)
+    found = run(images, settings)
+    again = run(images[:3], settings, found.ws[:3])  # from given latents on: other steps and rates
     assert len(TRACES) == 1
     assert found.ws.shape == ws.shape
     assert found.psnr.min() > 25
     np.testing.assert_allclose(found.images, jax.jit(generator.synthesis)(found.ws), atol=1e-5)
     np.testing.assert_allclose(found.deviations, space.deviations(found.ws), rtol=1e-5)
     assert found.noise["b16.conv1"].shape == (5, 16, 16)
+    assert np.all(again.psnr > found.psnr[:3] - 1)
+    settings.max_deviation = 0.5
+    near = run(images[:2], settings).ws
+    layers = np.sqrt(np.mean(np.square(space.whiten(jnp.asarray(near))), axis=2))
+    assert layers.max() < 0.501
+    assert len(TRACES) == 1
+
+
+def test_a_clip_of_w_stays_together_over_its_batches(run, images, settings):
+    settings.space, settings.noise = "w", False
+    found = run(images, settings, clip=True)
+    np.testing.assert_array_equal(found.ws, np.broadcast_to(found.ws[:, :1], found.ws.shape))
+    settings.weights.neighbour = settings.weights.offset = 10.0
+    still = run(images, settings, clip=True)
+
+    def motion(ws):
+        return np.abs(np.diff(ws, axis=0)).mean(axis=(1, 2))
+
+    assert np.all(motion(still.ws) < 0.3 * motion(found.ws))  # also between the last frame of a batch and the next
+
+
+def test_a_loss_that_is_not_finite_ends_the_search(run, images, settings):
+    with pytest.raises(FloatingPointError, match="not finite after 20 steps: lower the learning rate"):
+        run(images * np.float32(np.inf), settings, np.zeros((5, 6, 8), np.float32))
+
+
+def test_images_of_another_size_are_told(run, images, settings):
+    with pytest.raises(ValueError, match=r"images must be \[n, 16, 16, 3\] for this generator, n at least 1; got"):
+        run(images[:, :8], settings)
+
+
+def test_a_usual_sample_is_one_standard_deviation_out(generator, space):
+    z = jax.random.normal(jax.random.key(9), (500, 8))
+    ws = generator.mapping(z)
+    assert np.mean(space.deviations(ws)) == pytest.approx(1.0, abs=0.1)
+    np.testing.assert_allclose(space.unwhiten(space.whiten(ws)), ws, atol=1e-4)
+
+
+def test_noise_maps_are_those_that_count_and_can_be_put_back(generator, images, ws):
+    maps = noise_maps(generator.synthesis, 5)
+    assert {name: x.shape for name, x in maps.items()} == {"b16.conv1": (5, 16, 16)}
+    draw = jax.jit(lambda maps, ws: with_noise(generator.synthesis, maps)(ws))
+    np.testing.assert_allclose(draw(maps, ws), images, atol=1e-5)
+    other = {"b16.conv1": maps["b16.conv1"].at[1].set(0.0)}
+    np.testing.assert_array_equal(np.abs(draw(other, ws) - images).max(axis=(1, 2, 3)) > 1e-3, np.arange(5) == 1)
+
+
+def test_noise_that_repeats_itself_is_told_from_white_noise():
+    white = {"x": jax.random.normal(jax.random.key(0), (1, 16, 16))}
+    striped = {"x": jnp.broadcast_to(jnp.sin(jnp.arange(16.0)), (1, 16, 16))}
+    values = [float(self_similarity(normalise(maps))) for maps in (white, striped)]
+    assert values[0] < 0.1
+    assert values[1] > 1.0
+    normal = normalise({"x": 3.0 + 5.0 * white["x"]})["x"]
+    assert (float(normal.mean()), float(normal.var())) == pytest.approx((0.0, 1.0), abs=1e-4)

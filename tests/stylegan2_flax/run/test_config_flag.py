@@ -47,6 +47,18 @@ def test_fields_are_set_in_any_of_them(tmp_path):
     assert parse("--config=faces64").seed == 0
 
 
+def test_a_config_with_a_default_need_not_be_named():
+    values = flags.FlagValues()
+    holder = config_flag.define(values, configs, default="inversion")
+    for arguments, expected in (
+        (["--config.optimise.steps=5"], (5, 0.05)),
+        (["--config=inversion", "--config.optimise.learning_rate=0.2"], (1000, 0.2)),
+        ([], (1000, 0.05)),
+    ):
+        command.run(lambda: None, values, ["command", *arguments])
+        assert (holder.value.optimise.steps, holder.value.optimise.learning_rate) == expected
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
