@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
@@ -153,7 +153,7 @@ class Disentangler:
 
     def invert(
         self,
-        images: Float[AnyArray, "..."],
+        images: Shaped[AnyArray, "..."],
         method: str = "auto",
         *,
         encoder: ImageEncoder | None = None,

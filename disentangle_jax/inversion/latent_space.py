@@ -17,11 +17,11 @@ _FLOOR = 0.05  # of the mean variance: without it, axes along which samples hard
 
 
 class LatentSpace(NamedTuple):
-    """Whitened coordinates v of a latent w: w = mean + v @ axes. A sample's v has mean 0 and about variance 1.
+    """Whitened coordinates v of a latent w: w = mean + v @ axes. The mean square of a sample's v is 1 on average.
 
     Attributes:
         mean: of w.
-        axes: the principal axes of w, each scaled to the standard deviation along it.
+        axes: the principal axes of w, each scaled by the standard deviation along it.
         inverse: of `axes`.
     """
 
@@ -36,7 +36,8 @@ class LatentSpace(NamedTuple):
         for batch in sample_w_batches(mapping, jax.random.key(_SEED), _SAMPLES, truncation_psi=1.0):
             statistics.add(batch)
         variances, axes = np.linalg.eigh(statistics.covariance)
-        deviations = np.sqrt(np.maximum(variances, _FLOOR * variances.mean()))[:, None]
+        bounded = np.maximum(variances, _FLOOR * variances.mean())
+        deviations = np.sqrt(bounded * np.mean(variances / bounded))[:, None]
         arrays = statistics.mean, deviations * axes.T, axes / deviations.T
         return cls(*(jnp.asarray(array, jnp.float32) for array in arrays))
 

@@ -5,7 +5,7 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
@@ -21,7 +21,7 @@ METHODS = ("auto", "encoder", "optimise")
 
 
 def invert(
-    images: Float[Array | np.ndarray, "..."],
+    images: Shaped[Array | np.ndarray, "..."],
     generator: sg2.Generator,
     *,
     method: str = "auto",
@@ -61,11 +61,11 @@ def invert(
     space = LatentSpace.of(generator.mapping)
     found = [_invert(one, generator, space, method, encoder, distance, clip, settings) for one in clips]
     ws, drawn, psnr, deviations, noise = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
-    ws, drawn, psnr, deviations = (x.reshape(*leading, *x.shape[1:]) for x in (ws, drawn, psnr, deviations))
+    ws, drawn, psnr, deviations = (x.reshape((*leading, *x.shape[1:])) for x in (ws, drawn, psnr, deviations))
     return Inversion(ws, drawn, psnr, deviations, noise)
 
 
-def fitted(images: Float[Array | np.ndarray, "..."], generator: sg2.Generator) -> Float[np.ndarray, "*n h w c"]:
+def fitted(images: Shaped[Array | np.ndarray, "..."], generator: sg2.Generator) -> Float[np.ndarray, "*n h w c"]:
     """Images [..., h, w, c] of the generator's size: the square in the middle, resized; a warning says so.
 
     Raises:

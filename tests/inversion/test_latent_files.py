@@ -24,7 +24,7 @@ RNG = np.random.default_rng(0)
 )
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".pt"])
 def test_files_of_every_usual_shape_are_read(tmp_path, generator, writers, shape, read, suffix):
-    ws, path = RNG.normal(size=shape).astype(np.float32), tmp_path / f"ws{suffix}"
+    ws, path = 0.02 * RNG.normal(size=shape).astype(np.float32), tmp_path / f"ws{suffix}"
     match suffix:
         case ".npy":
             np.save(path, ws)
@@ -39,7 +39,7 @@ def test_files_of_every_usual_shape_are_read(tmp_path, generator, writers, shape
 
 
 def test_the_rate_of_a_clip_is_read_beside_it(tmp_path, generator):
-    ws = RNG.normal(size=(5, LAYERS, DIM)).astype(np.float32)
+    ws = 0.02 * RNG.normal(size=(5, LAYERS, DIM)).astype(np.float32)
     np.save(tmp_path / "ws.npy", ws)
     np.savez(tmp_path / "ws.npz", latents=ws, fps=25)
     save_file({"ws": ws}, tmp_path / "ws.safetensors", {"fps": "29.97"})

@@ -120,6 +120,13 @@ def test_distances_are_found_by_name(monkeypatch, tmp_path, images):
             load_distance(name)
 
 
+def test_lpips_without_its_weights_says_where_they_come_from():
+    pytest.importorskip("lpips_nnx")
+    with pytest.raises(FileNotFoundError, match="no weights of VGG16 at nowhere: give lpips:PATH"):
+        load_distance("lpips:nowhere")
+
+
+@pytest.mark.slow
 def test_lpips_takes_its_weights_from_a_file_and_downloads_nothing(tmp_path, writers, images, monkeypatch):
     lpips_nnx = pytest.importorskip("lpips_nnx")
     monkeypatch.setattr(lpips_nnx.vgg, "load_vgg16_weights", lambda: pytest.fail("it would download"))
@@ -143,8 +150,6 @@ def test_lpips_takes_its_weights_from_a_file_and_downloads_nothing(tmp_path, wri
     path.write_bytes(writers.torch_zip(writers.with_tensors(weights)))
     with pytest.raises(ValueError, match=r"no weights of torchvision's VGG16: features\.28\.bias is missing"):
         load_distance(f"lpips:{path}")
-    with pytest.raises(FileNotFoundError, match="no weights of VGG16 at nowhere: give lpips:PATH"):
-        load_distance("lpips:nowhere")
 
 
 VGG = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
