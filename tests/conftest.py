@@ -5,7 +5,10 @@ import math
 import os
 import re
 import signal
+import subprocess
+import sys
 import tempfile
+import zipfile
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -55,6 +58,34 @@ def load_module() -> Callable[[Path], ModuleType]:
         return module
 
     return load
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The wheel, built from a copy of the sources and unpacked; in the copy lies a model of five empty files."""
+    folder = tmp_path_factory.mktemp("wheel")
+    names = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "disentangle_jax", "experiments", "third_party"]
+    (folder / "source").mkdir()
+    for name in names:
+        subprocess.run(["cp", "-r", str(Path(__file__).parents[1] / name), str(folder / "source")], check=True)
+    model = folder / "source" / "disentangle_jax" / "assets" / "models" / "exported"
+    model.mkdir(parents=True)
+    for name in ("config.json", "SHA256SUMS", "model.safetensors", "README.md", "motion.gif"):
+        (model / name).touch()
+    build = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(folder),
+        str(folder / "source"),
+    ]
+    subprocess.run(build, check=True, capture_output=True)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder / "site")
+    return folder / "site"
 
 
 @pytest.fixture

@@ -3,12 +3,7 @@
 import os
 import subprocess
 import sys
-import zipfile
-from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).parents[1]
 USE = """
 import stylegan2_flax, disentangle_jax
 from importlib.metadata import version
@@ -22,34 +17,6 @@ versions = {disentangle_jax.__version__, stylegan2_flax.__version__, version("di
 assert len(versions) == 1, versions
 print(Judge.load("judge_a")(images).shape, Truth.load("faces64").mean.shape)
 """
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The wheel, built from a copy of the sources and unpacked."""
-    folder = tmp_path_factory.mktemp("wheel")
-    names = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "disentangle_jax", "experiments", "third_party"]
-    (folder / "source").mkdir()
-    for name in names:
-        subprocess.run(["cp", "-r", str(ROOT / name), str(folder / "source")], check=True)
-    model = folder / "source" / "disentangle_jax" / "assets" / "models" / "exported"
-    model.mkdir(parents=True)
-    for name in ("config.json", "SHA256SUMS", "model.safetensors", "README.md", "motion.gif"):
-        (model / name).touch()
-    build = [
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        str(folder),
-        str(folder / "source"),
-    ]
-    subprocess.run(build, check=True, capture_output=True)
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        wheel.extractall(folder / "site")
-    return folder / "site"
 
 
 def output_of(code, site, folder):
