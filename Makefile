@@ -1,7 +1,8 @@
 # make demo   train, evaluate and report on the bundled faces: runs/demo/report.html
 # make test   style, types and tests
 # make test-lowest, make test-newest   the tests with the oldest releases that setup.py allows, and with the newest
-# make pictures   the same as demo, and the README's picture from it
+# make docs   the site: build/site/index.html
+# make pictures   the same as demo, and the README's picture and that of the method from it
 # The first Python of 3.11 or later that there is; PYTHON=python3.13 chooses another.
 PYTHON ?= $(firstword $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name; done) python3.11)
@@ -9,7 +10,7 @@ BIN := .venv/bin
 RUN := runs/demo
 CONFIG := experiments/configs/faces64.py
 
-.PHONY: demo test test-lowest test-newest pictures clean
+.PHONY: demo test test-lowest test-newest docs pictures clean
 
 demo: .venv/ready
 	$(BIN)/python -m disentangle_jax.train --config=$(CONFIG):demo --workdir=$(RUN)
@@ -39,10 +40,14 @@ test-newest: .venv/ready
 	$(BIN)/uv pip install --quiet --python .venv-newest/bin/python --upgrade --editable '.[dev]'
 	.venv-newest/bin/pytest -n auto --dist loadfile
 
-# The README's picture.
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The README's picture, and that of the method.
 pictures: demo
 	mkdir -p experiments/pictures
 	cp $(RUN)/eval/transfer_grid.png experiments/pictures/
+	$(BIN)/python experiments/method_figure.py
 
 # uv where there is one, else venv and pip. The stamp is newer than what it was made from, so a second call installs nothing.
 .venv/ready: setup.py constraints.txt
