@@ -3,6 +3,9 @@
 Writes report.html into the workdir, and metrics.json and pictures into eval/ there. --compare NAME=WORKDIR evaluates
 another model beside it, and may be repeated. --config.evaluation.num_pairs=64 sets a field of the config's section
 `evaluation`, for this evaluation alone.
+
+Where the true factors are not known, identity, expression and pose are read in the pictures, if the extra `portraits`
+is installed and faces are there. --arcface=model_ir_se50.pth gives identity as CSIM.
 """
 
 import json
@@ -10,22 +13,27 @@ import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
 
 from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
-from disentangle_jax.domains import load_judged_domain
-from disentangle_jax.evaluation.held_out import held_out
+from disentangle_jax.domains import JudgedDomain, load_judged_domain
+from disentangle_jax.evaluation.face_reader import IDENTITY, FaceReader, load_face_reader
+from disentangle_jax.evaluation.held_out import HeldOut, held_out
 from disentangle_jax.evaluation.motion import make_animator
+from disentangle_jax.evaluation.proxies import Instruments
 from disentangle_jax.evaluation.suite import METHODS, measure
 from disentangle_jax.generators import digest
+from disentangle_jax.inversion.distances import load_distance
+from disentangle_jax.inversion.portraits.dlib_faces import is_installed
 from disentangle_jax.report import plots
 from disentangle_jax.report.gallery import RESERVED, make_gallery
 from disentangle_jax.report.pictures import save_pictures
 from disentangle_jax.report.report import Compared, summary, write_report
+from disentangle_jax.scores import in_batches
 from disentangle_jax.training import rules
 from stylegan2_flax import command, files
 from stylegan2_flax.files import AnyPath
@@ -37,6 +45,24 @@ WORKDIR = flags.DEFINE_string("workdir", None, "the training workdir to evaluate
 COMPARE = flags.DEFINE_multi_string(
     "compare", [], "NAME=WORKDIR of a model to compare with; may be repeated", flag_values=FLAGS
 )
+ARCFACE = flags.DEFINE_string(
+    "arcface", None, "weights of ArcFace, for identity as CSIM (if not said: dlib's embedding)", flag_values=FLAGS
+)
+FACE_FINDER = flags.DEFINE_string(
+    "face_finder",
+    None,
+    "what finds the 68 landmarks of faces: dlib (if not said, where it is installed), package.module:factory, or none",
+    flag_values=FLAGS,
+)
+DISTANCE = flags.DEFINE_string(
+    "distance",
+    "none",
+    "a perceptual distance for self-driven clips: lpips:PATH of the weights, a scorer, or package.module:factory",
+    flag_values=FLAGS,
+)
+FACE_CLIPS = flags.DEFINE_integer(
+    "face_clips", 8, "how many clips faces are read in; a frame takes 0.1 s", lower_bound=1, flag_values=FLAGS
+)
 config_flag.define_overrides(FLAGS, "workdir")
 
 _TRAINED_BY = (
@@ -46,21 +72,36 @@ _TRAINED_BY = (
 """The fields of the config that make compared models differ."""
 
 
+class PictureOptions(NamedTuple):
+    """What driven clips are looked at with; the values of the flags."""
+
+    finder: str | None
+    arcface: str | None
+    num_face_clips: int
+    distance: str
+
+
 def main() -> None:
     workdir = files.storage_path(WORKDIR.value, "--workdir")
-    evaluate(workdir, _named_workdirs(COMPARE.value), config_flag.overrides(FLAGS))
+    pictures = PictureOptions(FACE_FINDER.value, ARCFACE.value, FACE_CLIPS.value, DISTANCE.value)
+    evaluate(workdir, _named_workdirs(COMPARE.value), config_flag.overrides(FLAGS), pictures)
 
 
-def evaluate(workdir: AnyPath, compare: Mapping[str, str], overrides: Mapping[str, Any]) -> None:
+def evaluate(
+    workdir: AnyPath, compare: Mapping[str, str], overrides: Mapping[str, Any], pictures: PictureOptions
+) -> None:
     """Measure, write the metrics, draw, and write the report.
 
     Args:
         workdir: of the model to evaluate.
         compare: the workdirs of further models, by name.
         overrides: fields of the config's section `evaluation` to set, by dotted name.
+        pictures: what driven clips are looked at with.
 
     Raises:
-        ValueError: a field is invalid, a model is of another generator, or the judge does not read the domain.
+        ValueError: a field is invalid, a model is of another generator, the judge does not read the domain, or faces
+            are to be read where the truth is known.
+        ImportError: dlib is asked for and not installed.
         OSError: a folder is not a workdir, or nothing can be written into it.
     """
     model = Disentangler.load(workdir)
@@ -68,6 +109,7 @@ def evaluate(workdir: AnyPath, compare: Mapping[str, str], overrides: Mapping[st
     others = {name: Disentangler.load(folder) for name, folder in compare.items()}
     _check_generators(model, others)
     domain = load_judged_domain(model.config.generator, model.config.evaluation.judge, model.generator.img_resolution)
+    reader, distance = _face_reader(pictures, model, domain), load_distance(pictures.distance)
     folder = workdir / "eval"
     for path in (folder / "metrics.json", folder / "motion.gif", workdir / "report.html"):
         media.check_output(path, (path.suffix,))
@@ -80,7 +122,11 @@ def evaluate(workdir: AnyPath, compare: Mapping[str, str], overrides: Mapping[st
     on_stage("held-out latents and clips")
     animator = make_animator(domain and domain.domain, model.directions, model.config.evaluation.motion)
     data = held_out(model, animator, domain and domain.domain)
-    metrics, methods = measure(model, domain, others, data, on_stage)
+    if reader and (problem := _no_faces(reader, model, data)):
+        print(problem)
+        reader = None
+    instruments = Instruments(reader, distance, pictures.num_face_clips if reader else None)
+    metrics, methods = measure(model, domain, others, data, on_stage, instruments)
     files.write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     print(summary(metrics))
     on_stage("pictures")
@@ -94,6 +140,33 @@ def evaluate(workdir: AnyPath, compare: Mapping[str, str], overrides: Mapping[st
         page = write_report(metrics, config, compared, commands, gallery, local)
     files.write_text(workdir / "report.html", page)
     print(f"Open {workdir / 'report.html'}")
+
+
+def _face_reader(pictures: PictureOptions, model: Disentangler, domain: JudgedDomain | None) -> FaceReader | None:
+    """What reads faces; None, with a line that says why, where there is nothing to read or to read with."""
+    if domain is not None:
+        if pictures.arcface or pictures.finder not in (None, "none"):
+            raise ValueError(
+                f"the true factors of {model.config.generator} are known, and its judge reads them: --arcface and "
+                "--face_finder are for other generators"
+            )
+        return None
+    if pictures.finder == "none" or model.generator.img_channels != 3:
+        return None
+    if pictures.finder is None and not is_installed():
+        print("identity, expression and pose are left out: pip install 'disentangle_jax[portraits]' to have them")
+        return None
+    return load_face_reader(pictures.finder or "dlib", pictures.arcface)
+
+
+def _no_faces(reader: FaceReader, model: Disentangler, data: HeldOut) -> str | None:
+    """What to tell if too few of the generator's images show a face that can be read."""
+    ws = data.motion_sources[: model.config.evaluation.batch_size]
+    images = np.asarray(in_batches(model.render, model.config.evaluation.batch_size, ws))
+    found = int(np.isfinite(reader.read(images)[IDENTITY]).all(axis=-1).sum())
+    if 2 * found >= len(images):
+        return None
+    return f"identity, expression and pose are left out: a face is found in {found} of {len(images)} images"
 
 
 def _override(model: Disentangler, overrides: Mapping[str, Any]) -> None:

