@@ -1,6 +1,8 @@
 """The plug-ins of the faces: what setup.py registers under `entry_points`."""
 
 from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
 
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -29,6 +31,11 @@ def faces64() -> sg2.Generator:
     network = sg2.load(arrays.asset("faces64", "the package's assets lack faces64.safetensors: install it anew"))
     assert isinstance(network, sg2.Generator)
     return network
+
+
+def faces64_model() -> Path:
+    """The bundled model of the bundled generator: an exported folder, with its card."""
+    return Path(str(resources.files("disentangle_jax") / "assets" / "models" / "faces64"))
 
 
 def faces64_domain() -> ParametricFaces:
