@@ -19,6 +19,7 @@ import stylegan2_flax as sg2
 from disentangle_jax.inversion.descent import Batch, Codes, Networks, Numbers, State, step
 from disentangle_jax.inversion.latent_space import LatentSpace
 from disentangle_jax.inversion.noise import Maps, noise_maps
+from disentangle_jax.inversion.published.pictures import area_average
 from disentangle_jax.latents import sample_ws
 from disentangle_jax.scores import in_batches, psnr, render_batch
 from stylegan2_flax.checks import checked_array
@@ -27,6 +28,7 @@ Distance = Callable[[Float[Array, "n h w c"], Float[Array, "n h w c"]], Float[Ar
 """How different images look from their targets, differentiably: a function, or a callable pytree such as a module."""
 
 _CHUNK = 20  # steps between updates of the progress bar
+_SMALL = 64  # pixels of a side at which samples are compared with images
 _SEED = 0
 
 
@@ -142,9 +144,10 @@ def nearest_samples(
     """Of the mean latent and `count` samples, the k that are drawn nearest to each image, or to all if `alike`."""
     ws = sample_ws(generator.mapping, jax.random.key(_SEED), count + 1, 1.0)
     ws = np.concatenate([np.mean(ws, axis=0, keepdims=True), ws[1:]])
-    batch_size = min(len(ws), render_batch(generator.img_resolution))
-    drawn = in_batches(lambda ws: _synthesize(generator.synthesis, ws), batch_size, ws).reshape(len(ws), -1)
-    errors = np.sum(drawn**2, axis=1) - 2 * images.reshape(len(images), -1) @ drawn.T  # up to the squares of the images
+    batch_size = render_batch(generator.img_resolution)
+    drawn = in_batches(lambda ws: _draw_small(generator.synthesis, ws), min(len(ws), batch_size), ws)
+    wanted = in_batches(_small, min(len(images), batch_size), images)
+    errors = np.sum(drawn**2, axis=1) - 2 * wanted @ drawn.T  # up to the squares of the images
     errors = np.broadcast_to(errors.mean(axis=0), errors.shape) if alike else errors
     return ws[np.argsort(errors, axis=1)[:, :keep].T]
 
@@ -166,8 +169,7 @@ def _best_start(
     if k == 1:
         return starts[0]
     rows = np.linspace(0, n - 1, most).round().astype(int) if alike else np.arange(n)
-    tried = starts[:, rows].reshape(-1, *starts.shape[2:])
-    scores = scout(np.tile(images[rows], (k, 1, 1, 1)), tried).reshape(k, len(rows))
+    scores = np.stack([scout(images[rows], start[rows]) for start in starts])
     best = np.argmax(np.broadcast_to(scores.mean(axis=1, keepdims=True), (k, n)) if alike else scores, axis=0)
     return starts[best, np.arange(n)]
 
@@ -256,7 +258,7 @@ def _report(errors: Float[Array, "n"], done: int, bar: tqdm) -> None:
 
 
 def _bar(task: _Task, batches: int) -> tqdm:
-    return tqdm(total=int(task.numbers.steps) * batches, desc="inverting", unit=" steps", disable=None)
+    return tqdm(total=int(task.numbers.steps) * batches, desc="inverting", unit=" steps", leave=False, disable=None)
 
 
 def _numbers(settings: ConfigDict, phase: ConfigDict) -> Numbers:
@@ -270,8 +272,15 @@ def as_pytree(distance: Distance | None) -> Any:
 
 
 @jax.jit
-def _synthesize(synthesis: sg2.SynthesisNetwork, ws: Float[Array, "n l d"]) -> Float[Array, "n h w c"]:
-    return synthesis(ws)
+def _draw_small(synthesis: sg2.SynthesisNetwork, ws: Float[Array, "n l d"]) -> Float[Array, "n p"]:
+    return _small(synthesis(ws))
+
+
+@jax.jit
+def _small(images: Float[Array, "n h w c"]) -> Float[Array, "n p"]:
+    """The pixels of images, averaged down to bound the memory that many take."""
+    side = min(images.shape[1], _SMALL)
+    return area_average(images, (side, side)).reshape(len(images), -1)
 
 
 @jax.jit

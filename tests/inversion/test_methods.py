@@ -75,6 +75,7 @@ def test_what_does_not_fit_is_told(generator, images, change, options, message):
         invert(change(images), generator, **options)
 
 
+@pytest.mark.slow
 def test_a_tuned_generator_draws_the_images_and_leaves_the_old_one_alone(generator, images, ws, settings):
     settings.tune.steps, settings.tune.learning_rate = 60, 1e-2
     before = sg2.to_state_dict(generator)

@@ -57,6 +57,7 @@ def test_images_of_the_generator_are_found_by_one_program_for_all_batches(run, g
     assert len(TRACES) == 1
 
 
+@pytest.mark.slow
 def test_a_clip_of_w_stays_together_over_its_batches(run, images, settings):
     settings.space, settings.noise = "w", False
     found = run(images, settings, clip=True)
