@@ -1,7 +1,8 @@
 """Evaluate a trained model: python -m disentangle_jax.evaluate --workdir=runs/faces64
 
 Writes report.html into the workdir, and metrics.json and pictures into eval/ there. --compare NAME=WORKDIR evaluates
-another model beside it, and may be repeated. --config.evaluation.num_pairs=64 sets a field of the config's section
+another model beside it; --seed_run=WORKDIR adds one of the same experiment with another seed, for means and standard
+deviations over seeds. Both may be repeated. --config.evaluation.num_pairs=64 sets a field of the config's section
 `evaluation`, for this evaluation alone.
 
 Where the true factors are not known, identity, expression and pose are read in the pictures, if the extra `portraits`
@@ -11,12 +12,13 @@ is installed and faces are there. --arcface=model_ir_se50.pth gives identity as 
 import json
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
+from ml_collections import ConfigDict
 
 from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
@@ -29,6 +31,7 @@ from disentangle_jax.evaluation.suite import METHODS, measure
 from disentangle_jax.generators import digest
 from disentangle_jax.inversion.distances import load_distance
 from disentangle_jax.inversion.portraits.dlib_faces import is_installed
+from disentangle_jax.model import contrast_forms
 from disentangle_jax.report import plots
 from disentangle_jax.report.gallery import RESERVED, make_gallery
 from disentangle_jax.report.pictures import save_pictures
@@ -63,10 +66,13 @@ DISTANCE = flags.DEFINE_string(
 FACE_CLIPS = flags.DEFINE_integer(
     "face_clips", 8, "how many clips faces are read in; a frame takes 0.1 s", lower_bound=1, flag_values=FLAGS
 )
+SEED_RUN = flags.DEFINE_multi_string(
+    "seed_run", [], "workdir of the same experiment with another seed; may be repeated", flag_values=FLAGS
+)
 config_flag.define_overrides(FLAGS, "workdir")
 
 _TRAINED_BY = (
-    *("seed", "directions.", "clips.", "purify.", "model.", "loss.", "optimizer."),
+    *("seed", "directions.", "clips.", "readout.", "purify.", "model.", "loss.", "optimizer."),
     *("train.batch_size", "train.num_steps"),
 )
 """The fields of the config that make compared models differ."""
@@ -84,11 +90,15 @@ class PictureOptions(NamedTuple):
 def main() -> None:
     workdir = files.storage_path(WORKDIR.value, "--workdir")
     pictures = PictureOptions(FACE_FINDER.value, ARCFACE.value, FACE_CLIPS.value, DISTANCE.value)
-    evaluate(workdir, _named_workdirs(COMPARE.value), config_flag.overrides(FLAGS), pictures)
+    evaluate(workdir, _named_workdirs(COMPARE.value), config_flag.overrides(FLAGS), pictures, SEED_RUN.value)
 
 
 def evaluate(
-    workdir: AnyPath, compare: Mapping[str, str], overrides: Mapping[str, Any], pictures: PictureOptions
+    workdir: AnyPath,
+    compare: Mapping[str, str],
+    overrides: Mapping[str, Any],
+    pictures: PictureOptions,
+    seed_runs: Sequence[str] = (),
 ) -> None:
     """Measure, write the metrics, draw, and write the report.
 
@@ -97,17 +107,20 @@ def evaluate(
         compare: the workdirs of further models, by name.
         overrides: fields of the config's section `evaluation` to set, by dotted name.
         pictures: what driven clips are looked at with.
+        seed_runs: the workdirs of the same experiment with other seeds.
 
     Raises:
-        ValueError: a field is invalid, a model is of another generator, the judge does not read the domain, or faces
-            are to be read where the truth is known.
+        ValueError: a field is invalid, a model is of another generator or another experiment than it should be, the
+            judge does not read the domain, or faces are to be read where the truth is known.
         ImportError: dlib is asked for and not installed.
         OSError: a folder is not a workdir, or nothing can be written into it.
     """
     model = Disentangler.load(workdir)
     _override(model, overrides)
     others = {name: Disentangler.load(folder) for name, folder in compare.items()}
+    seeds = [Disentangler.load(folder) for folder in seed_runs]
     _check_generators(model, others)
+    _check_seeds(model, dict(zip(seed_runs, seeds, strict=True)))
     domain = load_judged_domain(model.config.generator, model.config.evaluation.judge, model.generator.img_resolution)
     reader, distance = _face_reader(pictures, model, domain), load_distance(pictures.distance)
     folder = workdir / "eval"
@@ -126,17 +139,17 @@ def evaluate(
         print(problem)
         reader = None
     instruments = Instruments(reader, distance, pictures.num_face_clips if reader else None)
-    metrics, methods = measure(model, domain, others, data, on_stage, instruments)
+    metrics, methods = measure(model, domain, others, data, on_stage, instruments, seeds)
     files.write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     print(summary(metrics))
     on_stage("pictures")
     gallery = make_gallery(model, data, methods, domain)
     config = json.loads(model.config.to_json())
     compared = {name: _compared(compare[name], other, model) for name, other in others.items()}
-    commands = _commands(workdir, compare, overrides)
+    commands = _commands(workdir, compare, overrides, seed_runs)
     with files.local_folder(folder) as local:
         save_pictures(gallery, local)
-        plots.draw(metrics, losses, local)
+        plots.draw(metrics, losses, _floors(model.config), local)
         page = write_report(metrics, config, compared, commands, gallery, local)
     files.write_text(workdir / "report.html", page)
     print(f"Open {workdir / 'report.html'}")
@@ -186,11 +199,33 @@ def _check_generators(model: Disentangler, others: Mapping[str, Disentangler]) -
             raise ValueError(f"{name!r} splits latents of {other.config.generator}, not of {model.config.generator}")
 
 
+def _check_seeds(model: Disentangler, seeds: Mapping[str, Disentangler]) -> None:
+    """Raise ValueError unless the models are of one experiment, each with a seed of its own."""
+    taken = {model.config.seed: "the workdir"}
+    for folder, other in seeds.items():
+        changed = [
+            name for name in config_record.differences(other.config, model.config) if name.startswith(_TRAINED_BY)
+        ]
+        if others := [name for name in changed if name not in ("seed", "directions.source", "readout.source")]:
+            raise ValueError(f"--seed_run={folder} is another experiment: it differs in {', '.join(others)}")
+        if (seed := other.config.seed) in taken:
+            raise ValueError(f"--seed_run={folder} has the seed of {taken[seed]}, {seed}: there is nothing to compare")
+        taken[seed] = folder
+    _check_generators(model, seeds)
+
+
 def _read_losses(path: AnyPath) -> list[dict[str, int | float]]:
     """The record of training; damaged lines are left out, and it says so."""
     if damaged := records.count_damaged(path):
         print(f"{path}: {damaged} damaged or cut-off {'line is' if damaged == 1 else 'lines are'} left out")
     return records.read(path)
+
+
+def _floors(config: ConfigDict) -> dict[str, float]:
+    """The least values of the contrasts, whose weighted sum with the other losses' is that of the loss."""
+    positives = {"appearance_contrast": config.clips.num_frames - 1, "structure_contrast": 1}
+    floors = {name: contrast_forms.floor(config.loss[name].form, count) for name, count in positives.items()}
+    return floors | {"loss": sum(config.loss.weights[name] * floor for name, floor in floors.items())}
 
 
 def _compared(folder: str, other: Disentangler, model: Disentangler) -> Compared:
@@ -202,7 +237,9 @@ def _compared(folder: str, other: Disentangler, model: Disentangler) -> Compared
     return Compared(folder, {name: values for name, values in changed.items() if name.startswith(sections)})
 
 
-def _commands(workdir: AnyPath, compare: Mapping[str, str], overrides: Mapping[str, Any]) -> list[str]:
+def _commands(
+    workdir: AnyPath, compare: Mapping[str, str], overrides: Mapping[str, Any], seed_runs: Sequence[str]
+) -> list[str]:
     """Command lines that work from any folder."""
     workdir = files.as_path(files.absolute(workdir))
     picture = workdir / "transfer.gif" if isinstance(workdir, Path) else "transfer.gif"
@@ -212,6 +249,7 @@ def _commands(workdir: AnyPath, compare: Mapping[str, str], overrides: Mapping[s
         "evaluate": [
             f"--workdir={workdir}",
             *(f"--compare={name}={files.absolute(folder)}" for name, folder in compare.items()),
+            *(f"--seed_run={files.absolute(folder)}" for folder in seed_runs),
             *(f"--config.{name}={value}" for name, value in overrides.items()),
         ],
         "transfer": [f"--model={workdir}", "--source=seed:1", "--driving=clip:2", f"--out={picture}"],

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from disentangle_jax.directions import Directions
+from disentangle_jax.directions.readout import Readout
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import Domain
 from disentangle_jax.scorers import split
@@ -41,6 +42,20 @@ def linear_transfer(directions: Directions) -> Method:
         return directions.move(source_ws, directions.coordinates(driving_ws))
 
     return jax.jit(method)
+
+
+def readout_search(directions: Directions, readout: Readout) -> Method:
+    """What a readout finds from there on: the driving's structure and the source's appearance, as it reads them.
+
+    Training clips were moved so, which makes it the teacher of a model that was trained on them.
+    """
+    linear = linear_transfer(directions)
+
+    @jax.jit
+    def method(source_ws: Latents, driving_ws: Latents) -> Latents:
+        return readout.move(source_ws, linear(source_ws, driving_ws), readout.read_structure(driving_ws))
+
+    return method
 
 
 def autoencoder(model: Disentangler) -> Method:

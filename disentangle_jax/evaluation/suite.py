@@ -1,6 +1,6 @@
 """Everything that is measured of a trained model, in order."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from disentangle_jax.evaluation.probes import FitOptions, probe, probe_matrix
 from disentangle_jax.evaluation.proxies import Instruments, ScorerReader
 from disentangle_jax.evaluation.reenactment import Stage, summarise, validity
 from disentangle_jax.evaluation.retrieval import same_face, same_motion
+from disentangle_jax.evaluation.seeds import over_seeds
 from disentangle_jax.evaluation.transfer import TransferTask, best_split, jitter_ratio
 from disentangle_jax.scores import in_batches
 
@@ -24,8 +25,9 @@ COPY_DRIVING = "copy driving"
 COPIES = (COPY_SOURCE, COPY_DRIVING)
 LAYER_SWAP = "best layer swap"
 LINEAR = "linear transfer"
+SEARCH = "search on the readout"
 OURS = "ours"
-METHODS = (*COPIES, LAYER_SWAP, LINEAR, OURS)
+METHODS = (*COPIES, LAYER_SWAP, LINEAR, SEARCH, OURS)
 
 
 def measure(
@@ -35,6 +37,7 @@ def measure(
     data: HeldOut,
     on_stage: Callable[[str], None],
     instruments: Instruments | None = None,
+    seeds: Sequence[Disentangler] = (),
 ) -> tuple[dict[str, Any], dict[str, Method]]:
     """Measure everything.
 
@@ -48,6 +51,7 @@ def measure(
         data: what all of them are tested on.
         on_stage: called with the name of each stage before it begins.
         instruments: what driven clips are looked at with, beside pixels.
+        seeds: models of the same experiment with other seeds.
 
     Returns:
         All metrics as plain numbers, by section, and the methods that were compared, by name.
@@ -69,23 +73,48 @@ def measure(
     metrics["motion"] = _motion(model, data, methods, domain)
     on_stage("reenactment")
     metrics["reenactment"] = _reenactment(model, data, methods, domain, instruments or Instruments())
-    on_stage("probes")
-    metrics["probes"] = _leakage(model, data.probe_clips, domain)
-    if data.mixed_probe_clips is not None:
-        metrics["probes"]["mixed_r2"] = _leakage(model, data.mixed_probe_clips, domain)["r2"]
-    on_stage("retrieval")
-    metrics["retrieval"] = _retrieval(model, data.retrieval_clips)
-    metrics["reconstruction"] = _reconstruction(model, data.pairs)
+    on_stage("probes and retrieval")
+    metrics |= _codes(model, domain, data)
+    if seeds:
+        own = {**metrics, "transfer": metrics["transfer"]["methods"][OURS]} if domain else metrics
+        measured = [own]
+        for number, other in enumerate(seeds, 2):
+            on_stage(f"seed {number} of {1 + len(seeds)}")
+            measured.append(measure_alone(other, domain, data))
+        metrics["seeds"] = over_seeds(measured)
     return metrics, methods
+
+
+def measure_alone(model: Disentangler, domain: JudgedDomain | None, data: HeldOut) -> dict[str, Any]:
+    """What is measured of a model by itself: its own scores of transfer if there is a domain, and its codes."""
+    codes = _codes(model, domain, data)
+    if domain is None:
+        return codes
+    task = TransferTask(domain, model.render, *data.pairs, model.config.evaluation.batch_size)
+    return {"transfer": task.run(baselines.autoencoder(model))[1].report(), **codes}
+
+
+def _codes(model: Disentangler, domain: JudgedDomain | None, data: HeldOut) -> dict[str, Any]:
+    """What the codes tell, of faces of W and of mixed ones, and how well they rebuild latents."""
+    probes = _leakage(model, data.probe_clips, domain)
+    if data.mixed_probe_clips is not None:
+        probes["mixed_r2"] = _leakage(model, data.mixed_probe_clips, domain)["r2"]
+    return {
+        "probes": probes,
+        "retrieval": _retrieval(model, data.retrieval_clips),
+        "reconstruction": _reconstruction(model, data.pairs),
+    }
 
 
 def _methods(model: Disentangler, compare: Mapping[str, Disentangler], split: int | None) -> dict[str, Method]:
     swap = {} if split is None else {LAYER_SWAP: baselines.layer_swap(split)}
+    search = {} if model.readout is None else {SEARCH: baselines.readout_search(model.directions, model.readout)}
     return {
         COPY_SOURCE: baselines.copy_source,
         COPY_DRIVING: baselines.copy_driving,
         **swap,
         LINEAR: baselines.linear_transfer(model.directions),
+        **search,
         **{name: baselines.autoencoder(other) for name, other in compare.items()},
         OURS: baselines.autoencoder(model),
     }

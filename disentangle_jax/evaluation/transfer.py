@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -24,6 +25,8 @@ class TransferScores(NamedTuple):
         appearance: R^2 of each appearance factor, likewise, against the sources'.
         structure_std: standard deviation of the mean of `structure` under resampling of the pairs.
         appearance_std: the same of `appearance`.
+        by_truth: R^2 of each factor, as the truth of the output latents has it; None for the exact images, which have
+            no latents.
         psnr: mean PSNR in dB of the outputs to the exact images; None for the exact images themselves.
         factors: names of the factors.
     """
@@ -32,6 +35,7 @@ class TransferScores(NamedTuple):
     appearance: Float[np.ndarray, "fa"]
     structure_std: float
     appearance_std: float
+    by_truth: Factors | None
     psnr: float | None
     factors: Named
 
@@ -41,11 +45,13 @@ class TransferScores(NamedTuple):
 
     def report(self) -> dict[str, Any]:
         """Plain numbers, for JSON."""
+        by_truth = {} if self.by_truth is None else self.by_truth._asdict()
         return {
             "structure_r2": float(self.structure.mean()),
             "structure_r2_std": self.structure_std,
             "appearance_r2": float(self.appearance.mean()),
             "appearance_r2_std": self.appearance_std,
+            **{f"true_{kind}_r2": float(values.mean()) for kind, values in by_truth.items()},
             "mean_r2": self.mean(),
             "psnr": self.psnr,
             "structure_r2_per_factor": _by_name(structure_names(self.factors), self.structure),
@@ -86,11 +92,13 @@ class TransferTask:
 
         output_ws = in_batches(method, self.batch_size, self.source_ws, self.driving_ws)
         readings, decibels = in_batches(judge, self.batch_size, output_ws, self.exact)
-        return output_ws, self._score(readings, float(decibels.mean()))
+        return output_ws, self._score(
+            readings, float(decibels.mean()), _r2(self.domain.truth(jnp.asarray(output_ws)), self.answer)
+        )
 
     def ceiling(self) -> TransferScores:
         """The scores of the exact images, which fall short of 1 only by the judge's own error."""
-        return self._score(in_batches(self.domain.read, self.batch_size, self.exact), None)
+        return self._score(in_batches(self.domain.read, self.batch_size, self.exact), None, None)
 
     def generator_psnr(self) -> float:
         """Mean PSNR in dB of the generator's images of the sources to the exact ones, which limits any transfer."""
@@ -100,14 +108,14 @@ class TransferTask:
 
         return float(in_batches(reconstruct, self.batch_size, self.source_ws).mean())
 
-    def _score(self, readings: Factors, decibels: float | None) -> TransferScores:
-        structure, true_structure = np.asarray(readings.structure), np.asarray(self.answer.structure)
-        appearance, true_appearance = np.asarray(readings.appearance), np.asarray(self.answer.appearance)
+    def _score(self, readings: Factors, decibels: float | None, by_truth: Factors | None) -> TransferScores:
+        by_judge = _r2(readings, self.answer)
         return TransferScores(
-            structure=r2(structure, true_structure),
-            appearance=r2(appearance, true_appearance),
-            structure_std=_bootstrap_std(structure, true_structure),
-            appearance_std=_bootstrap_std(appearance, true_appearance),
+            structure=np.asarray(by_judge.structure),
+            appearance=np.asarray(by_judge.appearance),
+            structure_std=_bootstrap_std(readings.structure, self.answer.structure),
+            appearance_std=_bootstrap_std(readings.appearance, self.answer.appearance),
+            by_truth=by_truth,
             psnr=decibels,
             factors=self.domain.domain,
         )
@@ -137,8 +145,14 @@ def _roughness(ws: Float[np.ndarray, "n t l d"]) -> float:
     return float(np.linalg.norm(np.diff(ws, n=2, axis=1), axis=(2, 3)).mean())
 
 
-def _bootstrap_std(readings: Float[np.ndarray, "n f"], truth: Float[np.ndarray, "n f"]) -> float:
+def _r2(factors: Factors, answer: Factors) -> Factors:
+    """R^2 of each factor."""
+    return Factors(r2(factors.appearance, answer.appearance), r2(factors.structure, answer.structure))
+
+
+def _bootstrap_std(readings: Float[Array | np.ndarray, "n f"], truth: Float[Array | np.ndarray, "n f"]) -> float:
     """Standard deviation of the mean R^2 when the pairs are drawn again with replacement (bootstrap)."""
+    readings, truth = np.asarray(readings), np.asarray(truth)
     samples = np.random.default_rng(0).integers(len(readings), size=(_RESAMPLES, len(readings)))
     return float(np.std([r2(readings[rows], truth[rows]).mean() for rows in samples]))
 

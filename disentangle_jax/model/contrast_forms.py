@@ -6,6 +6,7 @@ anchor's positives P and negatives N. The derivative is JAX's; `contrast_blocks`
 Axes: r anchors, n rows.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -128,6 +129,23 @@ FORMS: dict[str, Callable[[Float[Array, "r n"], Mask, Mask], AnchorLosses]] = {
     "triplet": triplet,
 }
 """All forms by the names that configs use."""
+
+
+def floor(form: str, positives: int) -> float:
+    """The loss of an anchor whose positives are all alike and far nearer than any negative.
+
+    Of the supervised forms it is log |P|, for their positives compete with each other. `decoupled` has no least value;
+    it counts from 0, as the others do.
+
+    Args:
+        form: one of `FORMS`.
+        positives: how many an anchor has.
+
+    >>> [round(floor(form, 3), 4) for form in ("supcon_out", "nt_xent")]
+    [1.0986, 0.0]
+    """
+    return math.log(positives) if form in ("supcon_out", "supcon_in") else 0.0
+
 
 _FAR = 1e9  # larger than any similarity
 

@@ -66,25 +66,31 @@ class _Point(NamedTuple):
     marker: str
 
 
-def draw(metrics: Mapping[str, Any], losses: Sequence[Mapping[str, float | int]], folder: Path) -> None:
-    """Write all plots that there are numbers for."""
+def draw(
+    metrics: Mapping[str, Any],
+    losses: Sequence[Mapping[str, float | int]],
+    floors: Mapping[str, float],
+    folder: Path,
+) -> None:
+    """Write all plots that there are numbers for; `floors` are the least values of losses, which count from there."""
     if "transfer" in metrics:
         trade_off(metrics["transfer"], folder)
     if losses:
-        training_curves(losses, folder)
+        training_curves(losses, floors, folder)
 
 
-def training_curves(lines: Sequence[Mapping[str, float | int]], folder: Path) -> None:
-    """Plot every number of `metrics.jsonl` over the steps, one panel each: training.png."""
+def training_curves(lines: Sequence[Mapping[str, float | int]], floors: Mapping[str, float], folder: Path) -> None:
+    """Plot every number of `metrics.jsonl` over the steps, one panel each, above its floor: training.png."""
 
     def plot(scheme: _Scheme) -> Figure:
         names = list(dict.fromkeys(name for line in lines for name in line if name != "step"))
         figure = Figure(figsize=(11, 2.4 * -(-len(names) // _PANELS)), layout="constrained")
         for index, name in enumerate(names):
             axes = figure.add_subplot(-(-len(names) // _PANELS), _PANELS, index + 1)
-            steps, values = zip(*[(line["step"], line[name]) for line in lines if name in line], strict=True)
+            floor = floors.get(name, 0.0)
+            steps, values = zip(*[(line["step"], line[name] - floor) for line in lines if name in line], strict=True)
             axes.plot(steps, values, color=scheme.ours if name == "loss" else scheme.others[0], linewidth=1.4)
-            axes.set_title(name.replace("_", " "), loc="left")
+            axes.set_title(name.replace("_", " ") + (f" - {floor:.2f}" if floor else ""), loc="left")
             axes.set_xlabel("step")
             axes.set_ylim(bottom=min(0.0, *values) if np.isfinite(values).all() else None)
             axes.locator_params(nbins=4)

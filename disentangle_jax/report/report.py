@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from disentangle_jax import media
 from disentangle_jax.evaluation.reenactment import CROSS, PIXELS, SELF
-from disentangle_jax.evaluation.suite import COPIES, LAYER_SWAP, LINEAR, OURS
+from disentangle_jax.evaluation.suite import COPIES, LAYER_SWAP, LINEAR, OURS, SEARCH
 from disentangle_jax.report.gallery import Gallery
 from disentangle_jax.report.pictures import CELL, stills
 
@@ -22,11 +22,14 @@ Section = Mapping[str, Any]
 _JUDGE_BOUND = 0.8  # R^2 on exact images below which a judge's reading of a factor is not relied on
 _DIGITS = {"psnr": 1, "l1": 3, "ssim": 3, "perceptual": 3, "expression": 3, "pose": 3}
 """Digits of a column where they are not 2."""
-_HIGHER_IS_BETTER = ("structure_r2", "appearance_r2", "mean_r2", "psnr")
+_MOTION = ("structure_r2", "appearance_r2", "true_structure_r2", "true_appearance_r2", "psnr", "jitter_ratio")
+_HIGHER_IS_BETTER = ("structure_r2", "appearance_r2", "mean_r2", "true_structure_r2", "true_appearance_r2", "psnr")
 _TITLES = {
     "structure_r2": "structure R²",
     "appearance_r2": "appearance R²",
     "mean_r2": "mean of both",
+    "true_structure_r2": "structure R², truth",
+    "true_appearance_r2": "appearance R², truth",
     "psnr": "PSNR, dB",
     "jitter_ratio": "jitter ratio",
     "l1": "L1",
@@ -80,17 +83,14 @@ def write_report(
         unreliable=_unreliable(transfer["exact"]) if transfer else [],
         judge_bound=_JUDGE_BOUND,
         best={"motion": _best(motion), "transfer": _best(transfer["methods"]) if transfer else {}},
-        motion_columns=[
-            column
-            for column in ("structure_r2", "appearance_r2", "psnr", "jitter_ratio")
-            if column in motion[OURS]
-        ],
+        motion_columns=[column for column in _MOTION if column in motion[OURS]],
         titles=_TITLES | {name: name for name in metrics["reenactment"]["proxies"]},
         best_reenacted=_best_reenacted(metrics["reenactment"]),
         kinds={OURS: "ours", **dict.fromkeys(COPIES, "aside")},
         digits=_DIGITS,
         ours=OURS,
         linear=LINEAR,
+        search=SEARCH,
         layer_swap=LAYER_SWAP,
         copies=COPIES,
     )  # fmt: skip
@@ -105,11 +105,13 @@ def summary(metrics: Section) -> str:
             "images are not known, so transfer has no scores"
         )
     methods = metrics["transfer"]["methods"]
-    width = max(map(len, methods)) + 2
-    lines = [f"{'':{width}} structure R²  appearance R²  PSNR"]
+    width = max(28, *map(len, methods))
+    lines = [f"{'R² of structure / appearance':{width}}  by the judge  by the truth  PSNR"]
     for name, scores in methods.items():
-        numbers = f"{scores['structure_r2']:12.2f}  {scores['appearance_r2']:13.2f}  {scores['psnr']:4.1f}"
-        lines.append(f"{name:{width}} {numbers}")
+        by_judge, by_truth = (
+            f"{scores[f'{kind}structure_r2']:5.2f} / {scores[f'{kind}appearance_r2']:5.2f}" for kind in ("", "true_")
+        )
+        lines.append(f"{name:{width}}  {by_judge}  {by_truth}  {scores['psnr']:4.1f}")
     return "\n".join(lines)
 
 

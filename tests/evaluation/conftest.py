@@ -15,6 +15,7 @@ import stylegan2_flax as sg2
 from disentangle_jax.configs import faces64
 from disentangle_jax.directions import Directions
 from disentangle_jax.directions.by_scorer import from_scores
+from disentangle_jax.directions.readout import Network, Readout
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.faces import NAMES, STRUCTURE
@@ -87,10 +88,11 @@ class Perfect(Disentangler):
 
     def __init__(self, domain):
         self.domain = domain
-        self.config = faces64.get_config("demo")
+        self.config = faces64.get_config("demo,linear")
         self.config.evaluation.update(SIZES)
         population = sample_ws(_mapping(), jax.random.key(2), 1000, 1.0)
         self.directions = from_scores(population, domain.truth(population).stack(), NAMES, STRUCTURE, 1e-3)
+        self.readout = exact_readout(domain.domain.known)
         self.generator = SimpleNamespace(mapping=_mapping(), num_ws=LAYERS, w_dim=W_DIM, img_resolution=SIDE)
 
     def encode(self, ws):
@@ -101,6 +103,16 @@ class Perfect(Disentangler):
 
     def render(self, ws):
         return self.domain.draw(self.domain.truth(jnp.asarray(ws)))
+
+
+def exact_readout(truth):
+    """A readout of a truth that is linear but for the error function, and needs no hidden units."""
+    axes = jnp.einsum("fd,de->fe", truth.p, truth.whiten)
+    linear = jnp.einsum("lf,fd->ldf", truth.owners, axes)
+    zeros = jnp.zeros(len(NAMES))
+    network = Network(linear, jnp.zeros((W_DIM, 1)), jnp.zeros((LAYERS, 1)), jnp.zeros(1), zeros[None], zeros)
+    moves = jnp.linalg.pinv(axes).T
+    return Readout(network, truth.mean, moves, NAMES, STRUCTURE, 1e-3, (1.0,) * len(NAMES), "")
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +132,7 @@ def export_untrained():
 
 def write_untrained(folder, resolution=8, c_dim=0, channels=3):
     """An untrained model of such a generator, with two directions."""
-    config = faces64.get_config("demo")
+    config = faces64.get_config("demo,linear")
     config.generator = "a user's own"
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
     config.evaluation.update(SIZES)

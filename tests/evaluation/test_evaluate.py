@@ -26,6 +26,13 @@ def call(workdir, compare=(), *fields):
     command.run(evaluate.main, evaluate.FLAGS, ["evaluate", *fields, f"--workdir={workdir}", *given])
 
 
+def another_seed(run, folder):
+    shutil.copytree(run, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"seed": config["seed"] + 1}))
+    return folder
+
+
 def refusal(*arguments):
     """The one line that a wrong call ends with."""
     with pytest.raises(SystemExit) as stop:
@@ -41,7 +48,8 @@ def test_a_report_and_its_numbers_are_written(capsys, run, tmp_path):
     config["loss"]["weights"]["swap"] = 0.0
     config["directions"]["source"] = "a file of the same directions"
     (other / "config.json").write_text(json.dumps(config))
-    call(run, [f"another one={other}"])
+    seeded = another_seed(run, tmp_path / "seeded")
+    call(run, [f"another one={other}"], f"--seed_run={seeded}")
     metrics = json.loads((run / "eval" / "metrics.json").read_text())
     assert set(metrics["reenactment"]) == {"num_clips", "proxies", "self"}
     assert set(metrics["motion"]["methods"]) == {
@@ -52,9 +60,13 @@ def test_a_report_and_its_numbers_are_written(capsys, run, tmp_path):
         "ours",
     }
     assert "transfer" not in metrics
+    assert metrics["seeds"]["num"] == 2
+    rebuilt = metrics["seeds"]["headlines"]["latents rebuilt, R²"]
+    assert rebuilt == {"mean": rebuilt["mean"], "std": 0.0, "values": [rebuilt["mean"]] * 2}  # one and the same model
     page = (run / "report.html").read_text()
     assert "data:image/gif;base64," in page
     assert "logged in training" in page
+    assert "Over 2 seeds" in page
     assert "Its config differs in loss.weights.swap = 0.0 (ours: 1.0)." in " ".join(page.split())
     output = capsys.readouterr().out
     assert "expression and pose are left out: a face is found in 0 of 4 images" in output
@@ -119,6 +131,16 @@ def test_grey_transparent_and_conditional_generators_are_evaluated(
         "reconstruction",
         "reenactment",
     }
+
+
+def test_runs_that_are_not_of_one_experiment_or_of_one_seed_are_no_seeds(capsys, run, tmp_path):
+    assert "has the seed of the workdir, 0: there is nothing to compare" in refusal(run, [], f"--seed_run={run}")
+    seeded = another_seed(run, tmp_path / "seeded")
+    config = json.loads((seeded / "config.json").read_text())
+    config["loss"]["weights"]["swap"] = 0.5
+    (seeded / "config.json").write_text(json.dumps(config))
+    assert "is another experiment: it differs in loss.weights.swap" in refusal(run, [], f"--seed_run={seeded}")
+    assert "held-out" not in capsys.readouterr().out
 
 
 def test_only_fields_of_the_own_config_can_be_set(run):
