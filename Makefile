@@ -16,7 +16,8 @@ demo: .venv/ready
 	$(BIN)/python -m disentangle_jax.train --config=$(CONFIG):demo --workdir=$(RUN)
 	for baseline in abstract no_contrast plain; do \
 		$(BIN)/python -m disentangle_jax.train --config=$(CONFIG):demo,$$baseline --workdir=$(RUN)/$$baseline \
-			--config.directions.source=$(RUN)/directions.safetensors || exit; \
+			--config.directions.source=$(RUN)/directions.safetensors \
+			--config.readout.source=$(RUN)/readout.safetensors || exit; \
 	done
 	$(BIN)/python -m disentangle_jax.evaluate --workdir=$(RUN) \
 		--compare="the abstract's objective=$(RUN)/abstract" --compare="without contrast=$(RUN)/no_contrast" \

@@ -5,6 +5,7 @@
 
 Writes into --out:
     directions.safetensors  the directions, for `config.directions.source` of a training run
+    readout.safetensors     where clips.motion is readout: the latent readout, for `config.readout.source`
     directions.png          faces moved along each direction, from -2 to 2 standard deviations
     ranking.json            how purely each direction, or each candidate that they were chosen from, moves structure
 """
@@ -22,7 +23,9 @@ import stylegan2_flax as sg2
 from disentangle_jax import configs, media
 from disentangle_jax.directions import Directions, find
 from disentangle_jax.directions.find import Found
+from disentangle_jax.directions.fit_readout import find_readout
 from disentangle_jax.directions.ranking import Ranking, looker, rank
+from disentangle_jax.directions.readout import FILE as READOUT
 from disentangle_jax.domains import load_domain
 from disentangle_jax.generators import load_generator
 from disentangle_jax.latents import check_classes, sample_ws
@@ -77,6 +80,8 @@ def write_directions(config: ConfigDict, folder: Path, force: bool = False, labe
     ws = find.sample_population(config, generator)
     found = find.find_directions(config, generator, ws)
     ranking = found.ranking or _rank(config, generator, found.directions, ws)
+    if config.clips.motion == "readout" and config.directions.source == "scorer":
+        find_readout(config, generator).save(folder / READOUT)
     Found(found.directions, ranking).save(folder)
     faces = ws[:_FACES]
     if label is not None:

@@ -132,7 +132,7 @@ def _from_checkpoint(abstract: Autoencoder, folder: AnyPath) -> Autoencoder:
 def _without_folders(config: ConfigDict) -> ConfigDict:
     """The config with the names of files in place of their paths, which would tell of this machine."""
     config = config.copy_and_resolve_references()
-    places = (("directions", "source"), ("clips", "appearance_from"), ("data", "directory"))
+    places = (("directions", "source"), ("readout", "source"), ("clips", "appearance_from"), ("data", "directory"))
     for section, field in places:
         if section in config and field in config[section] and not is_url(path := config[section][field]):
             config[section][field] = Path(path).name

@@ -92,7 +92,7 @@ def main() -> None:
 
 def compare(settings: Sequence[Setting], num_clips: int, num_samples: int, folder: Path) -> list[dict[str, Any]]:
     """Measure all settings, and write purity.json and purity.png into the folder."""
-    base = faces64.get_config()
+    base = faces64.get_config("linear")
     base.directions.num_samples = num_samples
     generator, judge = load_generator(base.generator), Judge.load(base.evaluation.judge)
     reader = Reader(generator.synthesis, judge)

@@ -39,7 +39,7 @@ COLUMNS = ("agreement", "kept by pictures", "kept by the judge", "all")
 
 
 def main() -> None:
-    config = faces64.get_config()
+    config = faces64.get_config("linear")
     kept = config.directions.num
     config.directions.update(source=SOURCE.value, rank="none", num=CANDIDATES.value)
     if FACES.value is not None:

@@ -128,9 +128,11 @@ def jobs_of(ablation: Ablation, seeds: Sequence[int], out: Path) -> Iterator[Job
             workdir = out / ablation.name / f"{re.sub('[^a-z0-9.]+', '_', point.lower()).strip('_')}_seed{seed}"
             commands = []
             if (shared := _shared_directions(ablation.config, changes, out)) is not None:
-                folder, found_by = shared
+                folder, found_by, has_readout = shared
                 commands.append([*_module("find_directions"), *_options(ablation.config, found_by), f"--out={folder}"])
                 changes["directions.source"] = folder / "directions.safetensors"
+                if has_readout:
+                    changes["readout.source"] = folder / "readout.safetensors"
             commands.append([*_module("train"), *_options(ablation.config, changes), f"--workdir={workdir}"])
             commands.append([*_module("evaluate"), f"--workdir={workdir}"])
             yield Job(point, seed, workdir, commands)
@@ -144,8 +146,9 @@ def _options(config: str, changes: Mapping[str, Any]) -> list[str]:
     return [f"--config={config}", *(f"--config.{name}={value}" for name, value in changes.items())]
 
 
-def _shared_directions(text: str, changes: Mapping[str, Any], out: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The folder of the directions that the changed config finds, and the changes that matter to them.
+def _shared_directions(text: str, changes: Mapping[str, Any], out: Path) -> tuple[Path, dict[str, Any], bool] | None:
+    """The folder of the directions that the changed config finds, the changes that matter to them, and whether a latent
+    readout lies there too.
 
     None where they come from a file.
     """
@@ -153,11 +156,14 @@ def _shared_directions(text: str, changes: Mapping[str, Any], out: Path) -> tupl
     config.update_from_flattened_dict(dict(changes))
     if config.directions.source not in SOURCES:
         return None
-    fields = ("seed", "generator", "clips.truncation_psi", "clips.classes")
-    found_by = {name: value for name, value in changes.items() if name in fields or name.startswith("directions.")}
+    fields = ("seed", "generator", "clips.truncation_psi", "clips.classes", "clips.motion")
+    sections = ("directions.", "readout.")
+    found_by = {name: value for name, value in changes.items() if name in fields or name.startswith(sections)}
+    with_readout = config.clips.motion == "readout"
     content = repr((config.directions.to_dict(), config.seed, config.generator, config.clips.truncation_psi))
+    content += repr(config.readout.to_dict()) if with_readout else ""
     digest = hashlib.sha256(f"{content} {config.clips.classes}".encode()).hexdigest()
-    return out / "directions" / digest[:16], found_by
+    return out / "directions" / digest[:16], found_by, with_readout
 
 
 def job_list(ablation: Ablation, jobs: Sequence[Job]) -> str:

@@ -28,7 +28,7 @@ def tiny_generator():
 def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     sg2.save(tiny_generator(), folder / "tiny.safetensors")
-    config = faces64.get_config("demo")
+    config = faces64.get_config("demo,linear")
     config.generator = str(folder / "tiny.safetensors")
     config.directions.update(source="pca", num_samples=64, layers=(0, 2), num=2)
     config.clips.mix_from = 3

@@ -40,7 +40,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture
 def config():
-    config = faces64.get_config("demo")
+    config = faces64.get_config("demo,linear")
     config.generator = "shapes"
     config.directions.update(scorer="shapes_reader", num_samples=1024, num=2)
     config.clips.update(mix_from=3, amplitude=0.7)

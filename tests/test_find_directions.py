@@ -23,7 +23,7 @@ def config(tmp_path_factory):
     sizes = {"channel_base": 64, "channel_max": 8}
     build = jax.jit(lambda key: sg2.Generator(16, 0, 12, 8, synthesis_kwargs=sizes, rngs=nnx.Rngs(key)))
     sg2.save(build(jax.random.key(0)), path)
-    config = faces64.get_config()
+    config = faces64.get_config("linear")
     config.generator = str(path)
     config.clips.mix_from = 3
     config.directions.update(source="sefa", num_samples=64, layers=(0, 2), num=2, candidates=3, rank_faces=4)

@@ -45,7 +45,7 @@ def test_ten_steps_on_written_clips_equal_ten_on_generated_ones(tmp_path):
     assert f"--config.data.source=stored --config.data.directory={data}" in made.stdout
     assert "80/80" in made.stderr
 
-    config = faces64.get_config("demo")
+    config = faces64.get_config("demo,linear")
     config.update_from_flattened_dict(SETTINGS)
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
     config.optimizer.warmup_steps = 3

@@ -20,13 +20,12 @@ from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.directions.directions import Directions
 from disentangle_jax.directions.fit_readout import blank_readout, find_readout
 from disentangle_jax.directions.from_file import read_directions
+from disentangle_jax.directions.readout import FILE as READOUT
 from disentangle_jax.directions.readout import Readout
 from disentangle_jax.generators import digest
 from disentangle_jax.latents import check_classes
 from disentangle_jax.scorers import appearance_names, load_scorer, structure_names
 from stylegan2_flax.files import AnyPath, as_path
-
-READOUT = "readout.safetensors"
 
 Population = Callable[[], Float[Array, "n l d"]]
 """The latents that directions are found in, sampled when they are first needed."""
@@ -60,6 +59,10 @@ def check(config: ConfigDict, generator: sg2.Generator, workdir: str | AnyPath) 
         )
     if clips.motion == "readout":
         load_scorer(config.directions.scorer)
+        if config.readout.source != "scorer" and not (
+            (Path(workdir) / READOUT).exists() or Path(config.readout.source).expanduser().is_file()
+        ):
+            raise ValueError(f"unknown readout.source {config.readout.source!r}: neither a file nor scorer")
         if config.directions.source in set(find.SOURCES) - {"scorer"}:
             raise ValueError(
                 f"clips.motion='readout' moves the scorer's factors of structure, not {config.directions.source!r} "
@@ -152,11 +155,14 @@ def _readout(config: ConfigDict, generator: sg2.Generator, directions: Direction
             "clips.motion='readout' the directions must be those of the scorer's structure factors, in their order"
         )
     if not path.exists():
-        readout = find_readout(config, generator)
-        read = zip(readout.names, readout.r2, strict=True)
-        print("R^2 of the latent readout:", ", ".join(f"{name} {value:.2f}" for name, value in read))
-        readout.save(path)
-    return Readout.load(path)
+        find_readout(config, generator).save(path)
+    readout = Readout.load(path)
+    if structure_names(readout) != wanted:
+        raise ValueError(
+            f"the latent readout reads {', '.join(structure_names(readout))}, but directions.scorer "
+            f"{', '.join(wanted)}: set readout.source='scorer' to fit another"
+        )
+    return readout
 
 
 def _purifier(config: ConfigDict, generator: sg2.Generator, population: Population, workdir: str | AnyPath) -> Purifier:

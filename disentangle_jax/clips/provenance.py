@@ -20,7 +20,7 @@ from stylegan2_flax.run.config_record import describe_differences
 def provenance_of(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
     """Everything that determines the clips but the seed, as plain data: equal provenance and seed give equal clips."""
     moves = (source.directions, source.appearance, source.readout)
-    recipe = {"clips": config.clips, "readout": config.readout, "purify": config.purify}
+    recipe = {"clips": config.clips, "readout": {"restraint": config.readout.restraint}, "purify": config.purify}
     return {
         "generator": {"name": absolute(config.generator), "sha256": _digest(source.mapping)},
         "directions": {

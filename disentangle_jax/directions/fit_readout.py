@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -87,13 +88,18 @@ def fit(
 
 
 def find_readout(config: ConfigDict, generator: sg2.Generator) -> Readout:
-    """Fit a readout to what `config.directions.scorer` reads of faces, by `config.readout`.
+    """The readout of `config.readout`: read from a file, or fitted to what `config.directions.scorer` reads of faces.
 
     Raises:
-        FileNotFoundError: the scorer's file does not exist.
-        ValueError: there is no such scorer.
+        FileNotFoundError: the file, or that of the scorer, does not exist.
+        ValueError: there is no such scorer, or the file is damaged or of another generator.
     """
-    clips, options, scorer = config.clips, config.readout, load_scorer(config.directions.scorer)
+    clips, options = config.clips, config.readout
+    if options.source != "scorer":
+        readout = replace(Readout.load(Path(options.source).expanduser()), restraint=options.restraint)
+        readout.check(generator)
+        return readout
+    scorer = load_scorer(config.directions.scorer)
     k_faces, k_fit, k_moved = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), _KEY), 3)
     sample = jax.jit(
         lambda mapping: sample_mixed_ws(
@@ -103,7 +109,10 @@ def find_readout(config: ConfigDict, generator: sg2.Generator) -> Readout:
     ws = sample(generator.mapping)
     fitted = fit(k_fit, ws, read_factors(generator, scorer, ws), FitOptions.of(options))
     unmixed = sample_ws(generator.mapping, k_moved, options.num_moved, clips.truncation_psi, tuple(clips.classes))
-    return with_moves(fitted, unmixed, scorer, options.restraint, digest(generator))
+    readout = with_moves(fitted, unmixed, scorer, options.restraint, digest(generator))
+    read = zip(readout.names, readout.r2, strict=True)
+    print("R^2 of the latent readout:", ", ".join(f"{name} {value:.2f}" for name, value in read))
+    return readout
 
 
 def blank_readout(config: ConfigDict, generator: sg2.Generator) -> Readout:

@@ -13,6 +13,9 @@ from disentangle_jax import arrays
 from disentangle_jax.generators import digest
 from stylegan2_flax.files import AnyPath
 
+FILE = "readout.safetensors"
+"""Its name in the folder of a run, or of a model."""
+
 _ROUNDS = 3
 _STRIDES = (1.0, 0.5, 0.2)  # the best is taken: far from the goal a full step overshoots
 

@@ -92,6 +92,8 @@ def _as_recorded(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:
         config.generator, config.generator_digest = absolute(config.generator), digest(generator)
         if config.directions.source not in find.SOURCES:
             config.directions.source = files.absolute(config.directions.source)
+        if config.readout.source != "scorer":
+            config.readout.source = files.absolute(config.readout.source)
         if config.clips.appearance_from != "scorer":
             config.clips.appearance_from = files.absolute(config.clips.appearance_from)
         if config.data.directory:

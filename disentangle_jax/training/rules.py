@@ -64,6 +64,7 @@ RULES = config_rules.TRAIN | {
     "directions.num": _COUNT,
     "directions.candidates": _COUNT,
     "directions.rank_faces": _COUNT,
+    "readout.source": Rule(lambda value: isinstance(value, str) and value != "", "scorer, or a readout.safetensors"),
     "readout.num_samples": at_least(16),
     "readout.style_mixing": _SHARE,
     "readout.num_moved": at_least(2),

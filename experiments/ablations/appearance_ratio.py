@@ -1,6 +1,6 @@
 """How much weight does the ratio term need?"""
 
-CONFIG = "faces64:demo,pure"
+CONFIG = "faces64:demo"
 
 
 def points():

@@ -4,11 +4,12 @@ Together: along one vector of W+, which leaves each layer its own remainder of t
 Offsets add the motion to the face's own pose instead of replacing it.
 """
 
-CONFIG = "faces64:demo,pure"
+CONFIG = "faces64:demo"
+TOGETHER = {"clips.layers": "together", "clips.jitter": 0.0}
 
 
 def points():
     yield "each", {}
-    yield "together", {"clips.layers": "together"}
-    yield "together, mixed faces' directions", {"clips.layers": "together", "directions.style_mixing": 0.9}
-    yield "together, as offsets", {"clips.layers": "together", "clips.coordinates": "offset"}
+    yield "together", TOGETHER
+    yield "together, mixed faces' directions", TOGETHER | {"directions.style_mixing": 0.9}
+    yield "together, as offsets", TOGETHER | {"clips.coordinates": "offset"}

@@ -1,6 +1,6 @@
 """Where do directions come from, and who ranks them?"""
 
-CONFIG = "faces64:demo"
+CONFIG = "faces64:demo,linear"
 
 
 def points():

@@ -1,6 +1,6 @@
 """How many of the faces should be mixed from two?"""
 
-CONFIG = "faces64:demo,pure"
+CONFIG = "faces64:demo"
 
 
 def points():

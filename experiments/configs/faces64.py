@@ -9,13 +9,9 @@
 
 Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
     demo         a short run for two CPU cores: 2 minutes, structure R^2 0.85, appearance R^2 0.85 (256 pairs, one seed)
-    pure         an appearance code without structure: every layer of a clip is moved to the pose, along directions that
-                 are the same in all layers; the variance of appearance within clips is punished; structure is narrow.
-                 Beside the demo (demo,pure against demo; one seed, by truth, 2,048 pairs and 512 faces in 4 poses): of
-                 faces of W a ridge probe finds 0.00 of structure in the appearance code (0.81) and 0.01 of appearance
-                 in the structure code (0.29), a small network nothing in either (0.61, nothing); transfer is the same,
-                 0.91 / 0.95, as is that along the directions. The price: on mixed faces of W+, whose layers disagree
-                 on the pose, the structure code reads 0.08 of structure (0.72)
+    linear       clips along straight lines, with none of what keeps the codes apart: directions found on mixed faces,
+                 layers moved together, no ratio of variances, a wide structure code. It needs no readout, so any
+                 directions will do
     abstract     the baseline with what the paper's abstract tells of its objective and nothing else: reconstruction and
                  both contrasts, no swaps. Weights, temperatures and all else are this config's, not the paper's
     no_contrast  the baseline without both contrastive losses
@@ -24,7 +20,7 @@ Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
 
 from ml_collections import ConfigDict
 
-SWITCHES = ("demo", "pure", "abstract", "no_contrast", "plain")
+SWITCHES = ("demo", "linear", "abstract", "no_contrast", "plain")
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -47,7 +43,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.directions.tail = 0.2  # of "logistic": fraction of the samples at either end to separate; 0.5: all
     config.directions.num_samples = 8192  # faces to read factors of, and to calibrate directions with
     config.directions.pca_samples = 65536  # of "pca": latents whose principal components are the directions
-    config.directions.style_mixing = 0.9  # fraction of faces mixed from two, which separates the layers; 0: none
+    config.directions.style_mixing = 0.0  # fraction of faces mixed from two, which separates the layers; 0: none
     config.directions.ridge = 1e-2  # ridge penalty of the regression on latents, relative to their variance
     config.directions.layers = (0, 6)  # first and last layer; "scorer" finds the layers itself
     config.directions.channels = ()  # of "stylespace", such as "b8.conv0:12"; (): the channels with the largest effect
@@ -71,11 +67,11 @@ def get_config(arg: str = "") -> ConfigDict:
     config.clips.coordinates = (
         "absolute"  # the motion replaces the pose of the face; "offset": it is added, which leaks identity
     )
-    config.clips.motion = "linear"  # along the directions; "readout": where the readout finds the pose
-    config.clips.jitter = 0.0  # of "readout": how far each layer strays from it by itself, in standard deviations
-    config.clips.layers = "together"  # one direction in W+; "each": every layer is moved to the pose by itself
+    config.clips.motion = "readout"  # where the readout finds the pose; "linear": along the directions
+    config.clips.jitter = 0.3  # of "readout": how far each layer strays from it by itself, in standard deviations
+    config.clips.layers = "each"  # every layer is moved to the pose by itself; "together": one direction in W+
     config.clips.truncation_psi = 1.0  # truncation of the faces; 1: none, 0: the mean face
-    config.clips.style_mixing = 0.9  # fraction of faces mixed from two, so that layers vary independently
+    config.clips.style_mixing = 0.5  # fraction of faces mixed from two, so that layers vary independently
     config.clips.change_face = 0.5  # augmentation: fraction of frames shown by another face in the same pose
     config.clips.mix_layers = 1.0  # augmentation: fraction of the others with fine layers of another face
     config.clips.mix_from = 5  # the first of the fine layers, and the first cut between the two faces
@@ -87,7 +83,8 @@ def get_config(arg: str = "") -> ConfigDict:
 
     # The latent readout: the factors that directions.scorer reads, learnt from its readings of many faces.
     config.readout = ConfigDict()
-    config.readout.num_samples = 8192  # faces to read factors of
+    config.readout.source = "scorer"  # fitted to what it reads; or the readout.safetensors of another run
+    config.readout.num_samples = 16384  # faces to read factors of
     config.readout.style_mixing = 0.9  # fraction of these that are mixed from two, which tells it the layers apart
     config.readout.num_moved = 16384  # latents, whose pictures it needs not, to find its moves with
     config.readout.hidden = 128  # units of its network
@@ -120,9 +117,9 @@ def get_config(arg: str = "") -> ConfigDict:
     # The autoencoder.
     config.model = ConfigDict()
     config.model.appearance_dim = 256  # enough for two mixed faces
-    config.model.structure_dim = 32  # small, so that appearance cannot leak in
+    config.model.structure_dim = 8  # small, so that appearance cannot leak in
     config.model.embed_dim = 32  # embedding of each latent layer
-    config.model.width = 512  # width of the trunks
+    config.model.width = 256  # width of the trunks
     config.model.num_blocks = 3  # residual blocks in the encoder, and in the decoder
     config.model.dtype = "float32"  # dtype of the trunks; everything else is float32
     config.model.learn_temperature = False  # train the temperatures of the contrasts, starting from those below
@@ -135,7 +132,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.weights.cross_swap = 1.0  # ... and the structure of the frame's augmented version
     config.loss.weights.appearance_contrast = 0.1
     config.loss.weights.structure_contrast = 0.1
-    config.loss.weights.appearance_ratio = 0.0  # variance of appearance within clips, relative to the total
+    config.loss.weights.appearance_ratio = 100.0  # variance of appearance within clips, relative to the total
     config.loss.weights.image = 0.0  # of images of the frozen generator; 0: not compiled
     config.loss.least_temperature = 0.01  # lower bound of learned temperatures
     config.loss.appearance_contrast = ConfigDict()
@@ -155,7 +152,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
     # AdamW.
     config.optimizer = ConfigDict()
-    config.optimizer.learning_rate = 1e-3  # after the warm-up; then cosine decay to 0
+    config.optimizer.learning_rate = 2e-3  # after the warm-up; then cosine decay to 0
     config.optimizer.warmup_steps = 500
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = 0.99
@@ -165,7 +162,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.train = ConfigDict()
     config.train.batch_size = 64  # clips a step, over all devices
-    config.train.num_steps = 6000
+    config.train.num_steps = 12000
     config.train.log_every = 50  # steps between lines of metrics.jsonl
     config.train.checkpoint_every = 1000
     config.train.keep_checkpoints = 3  # number of latest checkpoints
@@ -205,10 +202,11 @@ def get_config(arg: str = "") -> ConfigDict:
     config.evaluation.pictures.num_clips = 3  # rows of the motion picture
 
     if "demo" in switches:
-        config.model.width = 256
+        config.directions.num_samples = 2048
+        config.readout.num_samples = 6144
         config.optimizer.warmup_steps = 100
         config.train.batch_size = 32
-        config.train.num_steps = 2000
+        config.train.num_steps = 3000
         config.train.log_every = 20
         config.train.checkpoint_every = 500
         config.evaluation.num_pairs = 256
@@ -219,11 +217,14 @@ def get_config(arg: str = "") -> ConfigDict:
         config.evaluation.probes.num_faces = 512
         config.evaluation.retrieval.num_faces = 64
         config.evaluation.retrieval.num_frames = 16
-    if "pure" in switches:
-        config.directions.style_mixing = 0.0
-        config.clips.layers = "each"
-        config.model.structure_dim = 8
-        config.loss.weights.appearance_ratio = 100.0
+    if "linear" in switches:
+        config.directions.style_mixing = 0.9
+        config.clips.motion = "linear"
+        config.clips.jitter = 0.0
+        config.clips.layers = "together"
+        config.clips.style_mixing = 0.9
+        config.model.structure_dim = 32
+        config.loss.weights.appearance_ratio = 0.0
     if "abstract" in switches or "plain" in switches:
         config.loss.weights.swap = 0.0
         config.loss.weights.cross_swap = 0.0

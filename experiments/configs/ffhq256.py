@@ -42,7 +42,7 @@ def get_config(arg: str = "") -> ConfigDict:
         if switch not in SWITCHES:
             raise ValueError(f"unknown switch {switch!r}: this config knows {', '.join(SWITCHES)}")
 
-    config = faces64.get_config()
+    config = faces64.get_config("linear")
     config.generator = "say which, with --config.generator=PATH"
     config.directions.source = "pca" if "pca" in switches else "sefa"
     config.directions.layers = (0, 7)  # 4 to 32 px: pose and the shape of features; colours come later
@@ -53,6 +53,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.embed_dim = 64
     config.model.width = 1024
     config.model.dtype = "bfloat16"
+    config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup_steps = 1000
     config.train.num_steps = 50_000
     config.train.checkpoint_every = 2000

@@ -33,7 +33,7 @@ NUM_CLIPS = 20
 
 
 def make_config(directory=""):
-    config = faces64.get_config("demo")
+    config = faces64.get_config("demo,linear")
     config.data.update(source="stored", directory=str(directory), tile=2, threads=1, prefetch=2, clips_per_shard=8)
     config.train.batch_size = 8
     return config

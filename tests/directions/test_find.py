@@ -15,7 +15,7 @@ from disentangle_jax.generators import digest
 
 @pytest.fixture
 def config():
-    config = faces64.get_config()
+    config = faces64.get_config("linear")
     config.directions.update(num_samples=256, pca_samples=5000, layers=(0, 4), num=2, candidates=4, rank_faces=8)
     return config
 

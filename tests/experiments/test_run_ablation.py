@@ -37,7 +37,7 @@ TWO = {"narrow": {"model.structure_dim": 4}, "mixed faces": {"directions.style_m
 
 @pytest.fixture
 def ablation(script):
-    return script.Ablation("width", "How wide?", "faces64:demo,pure", TWO)
+    return script.Ablation("width", "How wide?", "faces64:demo", TWO)
 
 
 def test_points_share_the_directions_that_are_the_same(script, ablation, tmp_path):

@@ -26,7 +26,7 @@ RED, GREEN, BLUE = (200, 40, 40), (40, 180, 60), (30, 60, 220)
 
 class Toy(Disentangler):
     def __init__(self):
-        self.config = faces64.get_config()
+        self.config = faces64.get_config("linear")
         self.config.generator = "a user's own"
         self.generator = SimpleNamespace(img_resolution=SIDE, img_channels=3, num_ws=2, w_dim=3)
         self.shapes, self.starts, self.psnr = [], [], 25.0

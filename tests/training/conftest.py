@@ -109,7 +109,7 @@ def ten_steps(module_config, world, tmp_path_factory):
 
 
 def make_config():
-    config = faces64.get_config("demo")
+    config = faces64.get_config("demo,linear")
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
     config.optimizer.update(warmup_steps=3, learning_rate=1e-2)
     config.train.update(batch_size=8, num_steps=10, log_every=2, checkpoint_every=5)

@@ -30,7 +30,7 @@ def generators():
 @pytest.fixture
 def config(generators, tmp_path):
     sg2.save(generators[0], tmp_path / "mine.safetensors")
-    config = faces64.get_config("demo")
+    config = faces64.get_config("demo,linear")
     config.generator = str(tmp_path / "mine.safetensors")
     config.directions.update(source="random", num_samples=64, layers=(0, 2), num=2)
     config.clips.update(mix_from=3, stats_samples=64)

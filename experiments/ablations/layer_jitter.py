@@ -1,0 +1,11 @@
+"""How far should each layer of a frame stray from the pose by itself?
+
+Latents of W+ whose layers disagree, such as mixed faces and inverted pictures, are then nothing new to the encoder.
+"""
+
+CONFIG = "faces64:demo"
+
+
+def points():
+    for jitter in (0.0, 0.1, 0.3, 1.0):
+        yield f"{jitter} standard deviations", {"clips.jitter": jitter}
