@@ -42,7 +42,7 @@ def test_workdir_of_another_config_is_refused_field_by_field(tmp_path):
     for line in (
         "clips.trajectories: ['sinusoid', 'random_walk'] there, ['sinusoid'] now",
         "extra.field: absent there, 1 now",
-        "model.structure_dim: 32 there, 5 now",
+        "model.structure_dim: 8 there, 5 now",
         "another --workdir",
     ):
         assert line in str(error.value)
