@@ -26,7 +26,7 @@ CONFIG = """
 from disentangle_jax.configs import faces64
 
 def get_config():
-    config = faces64.get_config("demo")
+    config = faces64.get_config("demo,linear")
     config.generator = {generator!r}
     config.directions.update(source="random", num_samples=64, layers=(0, 2), num=2)
     config.clips.update(mix_from=3, stats_samples=64)

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # those of Jupyter's packages
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """An untrained model of a tiny generator, exported."""
-    config = faces64.get_config("demo")
+    config = faces64.get_config("demo,linear")
     config.generator = "tiny"
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
     mean, std = jnp.zeros((4, 8)), jnp.ones((4, 8))
