@@ -115,8 +115,8 @@ def test_every_number_is_what_it_was_when_first_recorded(measured):
     """metrics_recorded.json is what this same world gave in version 0.2.0: a change of code must not change figures."""
     recorded = json.loads((Path(__file__).parent / "metrics_recorded.json").read_text())
     found = flat(measured[2])
-    assert set(found) == set(recorded)
-    assert [name for name in found if found[name] is None] == [name for name in recorded if recorded[name] is None]
+    assert set(recorded) <= set(found)
+    assert [name for name in recorded if found[name] is None] == [n for n, x in recorded.items() if x is None]
     loose = ("/mlp/", "/validity/")  # trained or of ranks: rounding shows
     bounds = {
         name: 2e-2 if any(part in name for part in loose) else 2e-3 + 2e-3 * abs(value or 0)
