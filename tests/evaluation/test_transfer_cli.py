@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+import stylegan2_flax as sg2
 from disentangle_jax import media, scores, transfer
 from disentangle_jax.configs import gan_faces64
 from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.inversion.latent_files import write_latents
 from stylegan2_flax import command
 from stylegan2_flax.run import config_record
 
@@ -117,6 +119,21 @@ def test_an_mp4_too(workdir, tmp_path):
 def test_latent_files_of_every_shape_are_read(workdir, tmp_path, shape):
     out = "out.gif" if len(shape) == 3 else "out.png"
     assert call(workdir, tmp_path, "seed:1", latents(tmp_path, *shape), out).exists()
+
+
+def test_the_generator_that_was_tuned_to_latents_draws_them(model, workdir, tmp_path):
+    arrays = sg2.to_state_dict(model.generator)
+    last = [name for name in arrays if name.endswith("torgb.bias")][-1]
+    brighter = sg2.from_state_dict(arrays | {last: arrays[last] + 0.5}, kind="generator", **model.generator.init_kwargs)
+    sg2.save(brighter, tmp_path / "tuned.safetensors")
+    ws = np.zeros((1, LAYERS, W_DIM), np.float32)
+    write_latents(tmp_path / "plain.safetensors", ws, model.generator)
+    write_latents(tmp_path / "exact.safetensors", ws, model.generator, tuned=(tmp_path / "tuned.safetensors", brighter))
+    shown = []
+    for name in ("plain", "exact"):
+        out = call(workdir, tmp_path, tmp_path / f"{name}.safetensors", "seed:2", f"{name}.png", show="result")
+        shown.append(media.load_image(out))
+    assert 0.2 < np.mean(shown[1] - shown[0]) < 0.6
 
 
 def test_an_npz_is_read_by_its_only_array_or_by_name(workdir, tmp_path):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from stylegan2_flax import media
 
@@ -69,3 +70,14 @@ def test_pictures_of_any_number_of_channels_are_shown_in_colour():
     pixels = media.to_uint8(np.concatenate([rgb, np.zeros((4, 4, 1), np.float32)], axis=-1))
     assert media.to_rgb(pixels).dtype == np.uint8
     np.testing.assert_allclose(media.from_uint8(media.to_rgb(pixels)), 0.625, atol=0.01)
+
+
+def test_rgb_becomes_what_a_generator_of_other_channels_draws():
+    pixels = RNG.integers(0, 256, (2, 4, 5, 3)).astype(np.uint8)
+    grey = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in pixels])
+    assert np.abs(media.from_rgb(pixels, 1)[..., 0].astype(int) - grey).max() <= 1
+    assert media.from_rgb(pixels, 3) is pixels
+    assert np.array_equal(media.from_rgb(pixels, 4)[..., :3], pixels)
+    assert np.all(media.from_rgb(pixels, 4)[..., 3] == 255)
+    with pytest.raises(ValueError, match="1, 3 or 4 channels, not 2"):
+        media.from_rgb(pixels, 2)
