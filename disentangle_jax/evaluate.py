@@ -1,6 +1,7 @@
-"""Evaluate a trained model: python -m disentangle_jax.evaluate --workdir=runs/faces64
+"""Evaluate a trained model: python -m disentangle_jax.evaluate --model=runs/faces64
 
-Writes report.html into the workdir, and metrics.json and pictures into eval/ there. --compare NAME=WORKDIR evaluates
+Writes report.html into the workdir, and metrics.json and pictures into eval/ there. For a model that is no workdir of
+yours, say where: --model=faces64 --out=runs/bundled. --compare NAME=WORKDIR evaluates
 another model beside it; --seed_run=WORKDIR adds one of the same experiment with another seed, for means and standard
 deviations over seeds. Both may be repeated. --config.evaluation.num_pairs=64 sets a field of the config's section
 `evaluation`, for this evaluation alone.
@@ -20,7 +21,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from disentangle_jax import media
+from disentangle_jax import media, model_sources
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain, load_judged_domain
 from disentangle_jax.evaluation.face_reader import IDENTITY, FaceReader, load_face_reader
@@ -44,7 +45,15 @@ from stylegan2_flax.run import config_flag, config_record
 from stylegan2_flax.run import metrics as records
 
 FLAGS = flags.FlagValues()
-WORKDIR = flags.DEFINE_string("workdir", None, "the training workdir to evaluate", required=True, flag_values=FLAGS)
+MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "a training workdir, an exported folder or its URL, or a model that an installed package registers",
+    required=True,
+    flag_values=FLAGS,
+)
+flags.DEFINE_alias("workdir", "model", flag_values=FLAGS)
+OUT = flags.DEFINE_string("out", None, "folder to write into (if not said: the model's own)", flag_values=FLAGS)
 COMPARE = flags.DEFINE_multi_string(
     "compare", [], "NAME=WORKDIR of a model to compare with; may be repeated", flag_values=FLAGS
 )
@@ -69,7 +78,7 @@ FACE_CLIPS = flags.DEFINE_integer(
 SEED_RUN = flags.DEFINE_multi_string(
     "seed_run", [], "workdir of the same experiment with another seed; may be repeated", flag_values=FLAGS
 )
-config_flag.define_overrides(FLAGS, "workdir")
+config_flag.define_overrides(FLAGS, "model", model_sources.find)
 
 _TRAINED_BY = (
     *("seed", "directions.", "clips.", "readout.", "purify.", "model.", "loss.", "optimizer."),
@@ -88,13 +97,16 @@ class PictureOptions(NamedTuple):
 
 
 def main() -> None:
-    workdir = files.storage_path(WORKDIR.value, "--workdir")
+    if OUT.value is None and (files.is_url(MODEL.value) or model_sources.is_registered(MODEL.value)):
+        raise ValueError(f"{MODEL.value} is no folder of yours: say where to write the report, with --out=FOLDER")
+    out = files.storage_path(OUT.value or MODEL.value, "--out" if OUT.value else "--model")
     pictures = PictureOptions(FACE_FINDER.value, ARCFACE.value, FACE_CLIPS.value, DISTANCE.value)
-    evaluate(workdir, _named_workdirs(COMPARE.value), config_flag.overrides(FLAGS), pictures, SEED_RUN.value)
+    evaluate(MODEL.value, out, _named_workdirs(COMPARE.value), config_flag.overrides(FLAGS), pictures, SEED_RUN.value)
 
 
 def evaluate(
-    workdir: AnyPath,
+    name_or_folder: str,
+    out: AnyPath,
     compare: Mapping[str, str],
     overrides: Mapping[str, Any],
     pictures: PictureOptions,
@@ -103,7 +115,8 @@ def evaluate(
     """Measure, write the metrics, draw, and write the report.
 
     Args:
-        workdir: of the model to evaluate.
+        name_or_folder: the model; see `Disentangler.load`.
+        out: the folder of the report.
         compare: the workdirs of further models, by name.
         overrides: fields of the config's section `evaluation` to set, by dotted name.
         pictures: what driven clips are looked at with.
@@ -115,7 +128,8 @@ def evaluate(
         ImportError: dlib is asked for and not installed.
         OSError: a folder is not a workdir, or nothing can be written into it.
     """
-    model = Disentangler.load(workdir)
+    source = model_sources.find(name_or_folder)
+    model = Disentangler.load(source)
     _override(model, overrides)
     others = {name: Disentangler.load(folder) for name, folder in compare.items()}
     seeds = [Disentangler.load(folder) for folder in seed_runs]
@@ -123,10 +137,10 @@ def evaluate(
     _check_seeds(model, dict(zip(seed_runs, seeds, strict=True)))
     domain = load_judged_domain(model.config.generator, model.config.evaluation.judge, model.generator.img_resolution)
     reader, distance = _face_reader(pictures, model, domain), load_distance(pictures.distance)
-    folder = workdir / "eval"
-    for path in (folder / "metrics.json", folder / "motion.gif", workdir / "report.html"):
+    folder = out / "eval"
+    for path in (folder / "metrics.json", folder / "motion.gif", out / "report.html"):
         media.check_output(path, (path.suffix,))
-    losses = _read_losses(workdir / "metrics.jsonl")
+    losses = _read_losses(source / "metrics.jsonl")
     started = time.monotonic()
 
     def on_stage(stage: str) -> None:
@@ -146,13 +160,13 @@ def evaluate(
     gallery = make_gallery(model, data, methods, domain)
     config = json.loads(model.config.to_json())
     compared = {name: _compared(compare[name], other, model) for name, other in others.items()}
-    commands = _commands(workdir, compare, overrides, seed_runs)
+    commands = _commands(source, out, compare, overrides, seed_runs)
     with files.local_folder(folder) as local:
         save_pictures(gallery, local)
         plots.draw(metrics, losses, _floors(model.config), local)
         page = write_report(metrics, config, compared, commands, gallery, local)
-    files.write_text(workdir / "report.html", page)
-    print(f"Open {workdir / 'report.html'}")
+    files.write_text(out / "report.html", page)
+    print(f"Open {out / 'report.html'}")
 
 
 def _face_reader(pictures: PictureOptions, model: Disentangler, domain: JudgedDomain | None) -> FaceReader | None:
@@ -238,21 +252,22 @@ def _compared(folder: str, other: Disentangler, model: Disentangler) -> Compared
 
 
 def _commands(
-    workdir: AnyPath, compare: Mapping[str, str], overrides: Mapping[str, Any], seed_runs: Sequence[str]
+    source: AnyPath, out: AnyPath, compare: Mapping[str, str], overrides: Mapping[str, Any], seed_runs: Sequence[str]
 ) -> list[str]:
     """Command lines that work from any folder."""
-    workdir = files.as_path(files.absolute(workdir))
-    picture = workdir / "transfer.gif" if isinstance(workdir, Path) else "transfer.gif"
-    again = workdir.with_name(f"{workdir.name}_again")
+    source, out = (files.as_path(files.absolute(folder)) for folder in (source, out))
+    picture = out / "transfer.gif" if isinstance(out, Path) else "transfer.gif"
+    again = out.with_name(f"{out.name}_again")
     arguments = {
-        "train": [f"--config={workdir / 'config.json'}", f"--workdir={again}"],
+        "train": [f"--config={source / 'config.json'}", f"--workdir={again}"],
         "evaluate": [
-            f"--workdir={workdir}",
+            f"--model={source}",
+            *([f"--out={out}"] if out != source else []),
             *(f"--compare={name}={files.absolute(folder)}" for name, folder in compare.items()),
             *(f"--seed_run={files.absolute(folder)}" for folder in seed_runs),
             *(f"--config.{name}={value}" for name, value in overrides.items()),
         ],
-        "transfer": [f"--model={workdir}", "--source=seed:1", "--driving=clip:2", f"--out={picture}"],
+        "transfer": [f"--model={source}", "--source=seed:1", "--driving=clip:2", f"--out={picture}"],
     }
     return [shlex.join(["python", "-m", f"disentangle_jax.{name}", *given]) for name, given in arguments.items()]
 

@@ -26,6 +26,11 @@ SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
+def is_registered(name: str) -> bool:
+    """Whether an installed package registers a model of this name."""
+    return plugins.find_factory(GROUP, name) is not None
+
+
 def find(name_or_folder: str | AnyPath) -> AnyPath:
     """The folder of a model, whose files are whole. Downloaded ones are kept in the user's cache folder.
 

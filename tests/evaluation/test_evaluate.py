@@ -198,7 +198,21 @@ def test_wrong_comparisons_are_told_and_write_nothing(run, compare, message):
 
 
 def test_a_workdir_is_asked_for(tmp_path):
-    with pytest.raises(SystemExit, match="--workdir is missing"):
+    with pytest.raises(SystemExit, match="--model is missing"):
         command.run(evaluate.main, evaluate.FLAGS, ["evaluate"])
     with pytest.raises(SystemExit, match=r"config\.json"):
         call(tmp_path)
+
+
+def test_a_bundled_model_is_evaluated_into_a_folder_of_the_users_own():
+    with pytest.raises(SystemExit, match="faces64 is no folder of yours: say where to write the report, with --out="):
+        command.run(evaluate.main, evaluate.FLAGS, ["evaluate", "--model=faces64"])
+
+
+@pytest.mark.slow
+def test_the_report_goes_where_it_is_wanted(run, tmp_path):
+    out = tmp_path / "out"
+    command.run(evaluate.main, evaluate.FLAGS, ["evaluate", f"--model={run}", f"--out={out}"])
+    assert {"report.html", "eval"} == {path.name for path in out.iterdir()}
+    assert not (run / "report.html").exists()
+    assert f"--model={run} --out={out}" in (out / "report.html").read_text()

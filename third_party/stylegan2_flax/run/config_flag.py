@@ -2,7 +2,8 @@
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -14,6 +15,7 @@ from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags.config_flags import get_override_values
 
 from stylegan2_flax import files
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run import config_record
 
 ARGV: list[str] = []
@@ -50,17 +52,22 @@ def define(
     return holder
 
 
-def define_overrides(flag_values: flags.FlagValues, folder_flag: str) -> None:
+def define_overrides(
+    flag_values: flags.FlagValues, folder_flag: str, find: Callable[[str], AnyPath] | None = None
+) -> None:
     """Define --config.FIELD=VALUE for the config that is recorded in a run's folder.
 
     Args:
         flag_values: the flags of the command.
         folder_flag: the name of the flag, defined before, that gives the folder.
+        find: the folder that a value of the flag stands for; by default itself.
     """
     define(flag_values, required=False)
     config, parser = flag_values["config"], _RecordParser(None)
     config.help, config.parser = "--config.FIELD=VALUE sets a field of the run's config", parser
-    flag_values[folder_flag].parser = _FolderParser(config, parser)
+    flag_values[folder_flag].parser = _FolderParser(
+        config, parser, find or partial(files.storage_path, flag=f"--{folder_flag}")
+    )
 
 
 def ordered(flag_values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
@@ -169,12 +176,12 @@ class _RecordParser(_Parser):
 class _FolderParser(flags.ArgumentParser[str]):
     """Takes any folder; if the command line sets fields, reads the folder's config, which defines their flags."""
 
-    def __init__(self, config: flags.Flag[ConfigDict], parser: _RecordParser):
-        self._config, self._config_parser = config, parser
+    def __init__(self, config: flags.Flag[ConfigDict], parser: _RecordParser, find: Callable[[str], AnyPath]):
+        self._config, self._config_parser, self._find = config, parser, find
 
     def parse(self, argument: str) -> str:
         if any(text.startswith("--config.") for text in ARGV):
-            self._config_parser.path = str(files.storage_path(argument, "--workdir") / "config.json")
+            self._config_parser.path = str(self._find(argument) / "config.json")
             self._config.parse(self._config_parser.path)
         return argument
 
