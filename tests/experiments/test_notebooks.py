@@ -98,7 +98,12 @@ def test_pictures_are_inverted_and_driven(execute, model, tmp_path):
 
 @pytest.mark.slow
 def test_a_random_generator_goes_all_the_way(execute, tmp_path):
-    outputs = execute("your_generator.ipynb")
+    fields = {"num_clips": 1, "num_frames": 4}, {"num_faces": 24, "num_frames": 2}, {"num_faces": 4, "num_frames": 4}
+    sections = dict(zip(("motion", "probes", "retrieval"), fields, strict=True))
+    small = {f"evaluation.{name}.{field}": n for name, of in sections.items() for field, n in of.items()}
+    small |= {"evaluation.num_pairs": 16, "evaluation.num_readout_faces": 200, "evaluation.pictures.num_clips": 1}
+    small |= {"model.width": 16, "train.batch_size": 8, "clips.stats_samples": 64}
+    outputs = execute("your_generator.ipynb", STEPS=20, SIZES=[f"--config.{name}={n}" for name, n in small.items()])
     assert len(pictures(outputs)) >= 4
     assert {"model.safetensors", "generator.safetensors", "README.md"} <= set(os.listdir(tmp_path / "exported"))
 
