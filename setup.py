@@ -62,6 +62,7 @@ setup(
         "stylegan2_flax.generators": ["faces64 = disentangle_jax.faces.plugins:faces64"],
         "disentangle_jax.domains": ["faces64 = disentangle_jax.faces.plugins:faces64_domain"],
         "disentangle_jax.models": ["faces64 = disentangle_jax.faces.plugins:faces64_model"],
+        "disentangle_jax.encoders": ["faces64 = disentangle_jax.faces.plugins:faces64_encoder"],
         "disentangle_jax.scorers": [
             "judge_a = disentangle_jax.faces.plugins:judge_a",
             "judge_b = disentangle_jax.faces.plugins:judge_b",

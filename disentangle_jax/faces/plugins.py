@@ -14,6 +14,7 @@ from disentangle_jax.faces.factors import sample
 from disentangle_jax.faces.judge import Judge
 from disentangle_jax.faces.renderer import render
 from disentangle_jax.faces.truth import Truth
+from disentangle_jax.inversion.encoder_network import EncoderNetwork
 
 
 def parametric_faces(resolution: int) -> Callable[[PRNGKeyArray, int], Float[Array, "n h w 3"]]:
@@ -41,6 +42,12 @@ def faces64_model() -> Path:
 def faces64_domain() -> ParametricFaces:
     """The domain of the bundled generator."""
     return ParametricFaces(Truth.load("faces64"))
+
+
+def faces64_encoder() -> EncoderNetwork:
+    """The encoder of the bundled generator."""
+    missing = "the package's assets lack faces64_encoder.safetensors: install it anew"
+    return EncoderNetwork.load(arrays.asset("faces64_encoder", missing))
 
 
 def judge_a() -> Judge:

@@ -3,6 +3,8 @@
     python -m disentangle_jax.train_encoder --config=encoder_faces64 --workdir=runs/encoder
 
     hardware   two CPU cores
+    expect     after 1,000 of the 4,000 steps 19 dB on rendered faces; judge_b reads their structure with a mean R^2 of
+               0.36 (the card in disentangle_jax/assets, of a run that was cut short)
 
 Run the same command again to resume. For a generator without a domain, such as one of your own:
 

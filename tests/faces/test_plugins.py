@@ -11,7 +11,9 @@ import disentangle_jax as dj
 from disentangle_jax import faces
 from disentangle_jax.faces.judge import Judge
 from disentangle_jax.generators import load_generator
-from disentangle_jax.scores import r2
+from disentangle_jax.inversion import encoders
+from disentangle_jax.inversion.encoder_network import EncoderNetwork
+from disentangle_jax.scores import psnr, r2
 from stylegan2_flax import plugins
 from stylegan2_flax.gan.score import open_features
 
@@ -50,3 +52,12 @@ def test_the_bundled_model_transfers_structure_and_keeps_appearance():
     linear = card["transfer"]["methods"]["linear transfer"]
     assert r2(result.structure, truth(ws[256:]).structure).mean() > linear["structure_r2"] + 0.05
     assert r2(result.appearance, truth(ws[:256]).appearance).mean() > linear["appearance_r2"] + 0.05
+
+
+def test_the_bundled_encoder_inverts_faces_that_the_generator_never_drew():
+    generator, encoder = load_generator("faces64"), encoders.load_for("faces64")
+    assert isinstance(encoder, EncoderNetwork)
+    encoder.check_generator(generator)
+    images = faces.render(faces.sample(jax.random.key(2), 16))
+    drawn = jax.jit(generator.synthesis)(encoder(images))
+    assert float(psnr(drawn, images).mean()) > 17
