@@ -16,6 +16,7 @@ from disentangle_jax.inversion.latent_files import write_latents
 from stylegan2_flax import command
 from stylegan2_flax.run import config_record
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*holds latents up to")  # those here are random numbers
 LAYERS, W_DIM = 4, 8
 RNG = np.random.default_rng(0)
 
