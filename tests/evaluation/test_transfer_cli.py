@@ -42,7 +42,7 @@ def call(model, folder, source, driving, out="out.png", **options: Any):
 
 
 def latents(folder, *shape, name="ws.npy", dtype=np.float32):
-    np.save(folder / name, RNG.normal(size=shape).astype(dtype))
+    np.save(folder / name, RNG.normal(scale=0.1, size=shape).astype(dtype))
     return str(folder / name)
 
 
@@ -85,7 +85,7 @@ def durations(path):
 
 
 def test_a_video_keeps_the_rate_of_the_driving_or_takes_another(workdir, tmp_path):
-    ws = RNG.normal(size=(5, LAYERS, W_DIM)).astype(np.float32)
+    ws = RNG.normal(scale=0.1, size=(5, LAYERS, W_DIM)).astype(np.float32)
     save_file({"ws": ws}, tmp_path / "ws.safetensors", {"fps": "25"})
     driving = str(tmp_path / "ws.safetensors")
     assert durations(call(workdir, tmp_path, "seed:1", driving, "kept.gif")) == [40] * 5
@@ -138,8 +138,8 @@ def test_the_generator_that_was_tuned_to_latents_draws_them(model, workdir, tmp_
 
 
 def test_an_npz_is_read_by_its_only_array_or_by_name(workdir, tmp_path):
-    np.savez(tmp_path / "one.npz", codes=RNG.normal(size=(LAYERS, W_DIM)))
-    np.savez(tmp_path / "two.npz", ws=RNG.normal(size=(LAYERS, W_DIM)), other=np.zeros(3))
+    np.savez(tmp_path / "one.npz", codes=RNG.normal(scale=0.1, size=(LAYERS, W_DIM)))
+    np.savez(tmp_path / "two.npz", ws=RNG.normal(scale=0.1, size=(LAYERS, W_DIM)), other=np.zeros(3))
     assert call(workdir, tmp_path, str(tmp_path / "one.npz"), str(tmp_path / "two.npz")).exists()
 
 
@@ -213,7 +213,7 @@ def wrong_calls(folder):
     np.savez(folder / "many.npz", a=np.zeros(3), b=np.zeros(3))
     whole = latents(folder, 5, LAYERS, W_DIM, name="whole.npy")
     (folder / "cut.npy").write_bytes((folder / "whole.npy").read_bytes()[:-9])
-    np.savez(folder / "whole.npz", ws=RNG.normal(size=(5, LAYERS, W_DIM)))
+    np.savez(folder / "whole.npz", ws=RNG.normal(scale=0.1, size=(5, LAYERS, W_DIM)))
     (folder / "cut.npz").write_bytes((folder / "whole.npz").read_bytes()[:-99])
     nan = np.full((LAYERS, W_DIM), np.nan, np.float32)
     np.save(folder / "nan.npy", nan)

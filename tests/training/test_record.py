@@ -46,7 +46,7 @@ def test_workdir_of_another_config_is_refused_field_by_field(tmp_path):
         "another --workdir",
     ):
         assert line in str(error.value)
-    assert config_record.read_config(tmp_path).model.structure_dim == 32
+    assert config_record.read_config(tmp_path).model.structure_dim == 8
 
 
 def test_folder_without_config_is_named(tmp_path):
