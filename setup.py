@@ -12,6 +12,7 @@ PORTRAITS = ["dlib-bin>=19.24.6", "face-recognition-models>=0.3.0"]
 CHECKPOINTS = ["fsspec[http]>=2024.2", "h5py>=3.11", "huggingface_hub>=0.24"]
 GCS = ["gcsfs>=2024.2"]  # workdirs, data sets and models in buckets
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"]
+APP = ["gradio>=6.31", *VIDEO]  # the page; not in `dev`, as Gradio wants Pillow below 13
 LPIPS = ["lpips-nnx>=0.1"]  # a perceptual distance for inversion
 TENSORBOARD = ["tensorboardX>=2.6.2.2"]  # earlier ones fail with protobuf 4 and later
 
@@ -79,6 +80,7 @@ setup(
         "portraits": PORTRAITS,
         "checkpoints": CHECKPOINTS,
         "lpips": LPIPS,
+        "app": APP,
         "dev": [
             *VIDEO,
             *PORTRAITS,

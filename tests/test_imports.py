@@ -22,7 +22,8 @@ LEVELS = (  # from the ground up: a room imports only rooms of levels above its 
     {"disentangler"},
     {"evaluation"},
     {"report", "reenactment"},
-    {"train", "evaluate", "transfer", "invert", "make_clips", "find_directions", "export", "train_encoder"},
+    {"page"},
+    {"train", "evaluate", "transfer", "invert", "make_clips", "find_directions", "export", "train_encoder", "app"},
 )
 GENERIC = set().union(*LEVELS) | {"model"}
 

@@ -47,19 +47,30 @@ def drive(
         ValueError: there is no such reference frame.
     """
     num_frames = min((len(face.structure) for face in (*sources, *drivings) if face.is_clip), default=None)
-    structures = [_smoothed(driving, motion.smoothing, fps) for driving in drivings]
-    starts = [[_reference(motion.reference, s, source.structure[0]) for s in structures] for source in sources]
+    drivings = [smoothed(driving, motion.smoothing, fps) for driving in drivings]
     return num_frames, [
-        [_draw(source, *pair, motion.strength, num_frames or 1) for pair in zip(structures, row, strict=True)]
-        for source, row in zip(sources, starts, strict=True)
+        [_draw(source, carry_over(source, driving, motion), num_frames or 1) for driving in drivings]
+        for source in sources
     ]
 
 
-def _smoothed(driving: Encoded, constants: OneEuro | None, fps: float) -> Float[np.ndarray, "t s"]:
+def smoothed(driving: Encoded, constants: OneEuro | None, fps: float) -> Encoded:
+    """The driving with its structure smoothed over time, if it is a clip."""
     if constants is None or not driving.is_clip:
-        return driving.structure
+        return driving
     scale = structure_scale(driving.model)
-    return scale * smooth(driving.structure / scale, fps, constants)[0]
+    return driving._replace(structure=scale * smooth(driving.structure / scale, fps, constants)[0])
+
+
+def carry_over(source: Encoded, driving: Encoded, motion: Motion) -> Float[np.ndarray, "t s"]:
+    """Structure codes of a source that moves as the driving: until the shorter clip ends, or t = 1 for single faces.
+
+    The smoothing of `motion` is not looked at: see `smoothed`. Raises ValueError if there is no such reference frame.
+    """
+    start = _reference(motion.reference, driving.structure, source.structure[0])
+    rows = np.arange(min((len(face.structure) for face in (source, driving) if face.is_clip), default=1))
+    own, structure = (_rows(face.structure, rows) for face in (source, driving))
+    return own + np.float32(motion.strength) * (structure - (own if start is None else start))
 
 
 def _reference(
@@ -84,20 +95,14 @@ def _reference(
 
 
 def _draw(
-    source: Encoded,
-    driving: Float[np.ndarray, "t s"],
-    reference: Float[np.ndarray, "s"] | None,
-    strength: float,
-    num_frames: int,
+    source: Encoded, structure: Float[np.ndarray, "t s"], num_frames: int
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """Yield frames of a source with the structure of a driving; only one batch of them is in memory."""
+    """Yield frames of a source with these structure codes; only one batch of them is in memory."""
     model = source.model
     batch = min(num_frames, render_batch(model.generator.img_resolution))
     for start in range(0, num_frames, batch):
         rows = np.arange(start, start + batch).clip(max=num_frames - 1)  # the last batch is padded, to compile once
-        appearance, own, structure = (_rows(codes, rows) for codes in (source.appearance, source.structure, driving))
-        change = structure - (own if reference is None else reference)
-        ws = model.decode(appearance, own + np.float32(strength) * change)
+        ws = model.decode(*(_rows(codes, rows) for codes in (source.appearance, structure)))
         for _, image in zip(range(num_frames - start), render(model, ws), strict=False):
             yield media.to_uint8(image)
 
