@@ -2,7 +2,7 @@
 # make test   style, types and tests
 # make test-lowest, make test-newest   the tests with the oldest releases that setup.py allows, and with the newest
 # make docs   the site: build/site/index.html
-# make pictures   the same as demo, and the README's picture and that of the method from it
+# make pictures   the README's picture and that of the method, from the bundled model
 # The first Python of 3.11 or later that there is; PYTHON=python3.13 chooses another.
 PYTHON ?= $(firstword $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name; done) python3.11)
@@ -45,9 +45,10 @@ docs: .venv/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The README's picture, and that of the method.
-pictures: demo
+pictures: .venv/ready
+	$(BIN)/python -m disentangle_jax.evaluate --model=faces64 --out=runs/pictures
 	mkdir -p experiments/pictures
-	cp $(RUN)/eval/transfer_grid.png experiments/pictures/
+	cp runs/pictures/eval/transfer_grid.png experiments/pictures/
 	$(BIN)/python experiments/method_figure.py
 
 # uv where there is one, else venv and pip. The stamp is newer than what it was made from, so a second call installs nothing.

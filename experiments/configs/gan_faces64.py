@@ -5,11 +5,11 @@
 
     hardware   two CPU cores; `gpu`: one GPU
     minutes    37 on two cores busy with other work; `gpu`: not measured yet
-    expect     no gain in so short a run. The score (Frechet distance in the judge's features, 4,096 images, one seed)
-               starts at 1.66, stays there while the discriminator learns alone (8 kimg), and then rises: 1.73, 1.85,
-               2.09 and, at 24 kimg, 2.30. Faces get sharper outlines, but a grain on cheeks and backgrounds, and leave
-               the truth that they were taught: 22.6 dB of 27.0, R^2 read by judge_b 0.78 of 0.90. The bundled
-               generator is the one from before.
+    expect     with the bundled generator's forerunner, no gain in so short a run. The score (Frechet distance in the
+               judge's features, 4,096 images, one seed) started at 1.66, stayed there while the discriminator learnt
+               alone (8 kimg), and then rose: 1.73, 1.85, 2.09 and, at 24 kimg, 2.30. Faces got sharper outlines, but a
+               grain on cheeks and backgrounds, and left the truth that they were taught: 22.6 dB of 27.0, R^2 read by
+               judge_b 0.78 of 0.90. Not run yet with today's
 
 Run the same command again to resume. `gpu` stops after nine minutes: repeat it until training is done.
 
