@@ -4,8 +4,8 @@
 
     hardware   two CPU cores
     minutes    54, on cores that were busy with other work
-    expect     21.9 dB on 512 rendered faces, 24.6 dB on samples of the generator; judge_b reads structure in what it makes
-               of the rendered ones with a mean R^2 of 0.65
+    expect     21.9 dB on 512 rendered faces, 24.6 dB on samples of the generator; judge_b reads structure in what it
+               makes of the rendered ones with a mean R^2 of 0.65
 
 Run the same command again to resume. For a generator without a domain, such as one of your own:
 
