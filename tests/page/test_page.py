@@ -34,7 +34,7 @@ def server(tmp_path_factory):
     assert "Running on local URL" in next(line for line in process.stdout if line.strip())
     yield f"http://127.0.0.1:{port}", temporary
     process.send_signal(signal.SIGTERM)
-    process.wait(60)
+    process.communicate(timeout=60)
     assert not list(temporary.glob("disentangle_jax_page_*"))
 
 
@@ -95,4 +95,5 @@ def test_a_slider_changes_the_face_and_the_middle_gives_it_back(page):
 def test_no_file_of_the_server_can_be_read(server, path):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{server[0]}/gradio_api/file={path}")
+    refused.value.close()
     assert refused.value.code in (403, 404)
