@@ -128,7 +128,7 @@ def test_a_file_in_place_of_a_folder_is_named_before_directions_are_sought(confi
 
 def test_a_url_is_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given = ["--config=faces64", "--out=gs://bucket/out"]
-    with pytest.raises(SystemExit, match="--out=gs://bucket/out is a URL"):
+    given = ["--config=faces64", "--out=https://host/out"]
+    with pytest.raises(SystemExit, match="--out=https://host/out is a URL"):
         command.run(find_directions.main, find_directions.FLAGS, ["find_directions", *given])
     assert not list(tmp_path.iterdir())

@@ -40,7 +40,7 @@ def test_wrong_calls_are_told_what_to_do(arguments, hint):
 def test_ten_steps_on_written_clips_equal_ten_on_generated_ones(tmp_path):
     data = tmp_path / "data"
     changes = [f"--config.{name}={value}" for name, value in SETTINGS.items()]
-    made = make_clips(f"--config={CONFIG}:demo", *changes, f"--out={data}", "--num_clips=80")
+    made = make_clips(f"--config={CONFIG}:demo,linear", *changes, f"--out={data}", "--num_clips=80")
     assert made.returncode == 0, made.stderr
     assert f"--config.data.source=stored --config.data.directory={data}" in made.stdout
     assert "80/80" in made.stderr
