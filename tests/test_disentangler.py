@@ -221,5 +221,5 @@ def test_a_model_that_a_package_offers_is_found_by_name(model, faces, tmp_path, 
     (tmp_path / "offering-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: offering\nVersion: 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     np.testing.assert_array_equal(Disentangler.load("tiny").encode(faces).structure, model.encode(faces).structure)
-    with pytest.raises(FileNotFoundError, match=r"no model 'tall'.* that an installed package registers \(faces64, tiny\)"):
+    with pytest.raises(FileNotFoundError, match=r"no model 'tall'.* an installed package registers \(faces64, tiny\)"):
         Disentangler.load("tall")

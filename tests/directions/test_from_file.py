@@ -110,7 +110,7 @@ def test_files_that_are_none_are_refused(tmp_path, read):
     with pytest.raises(ValueError, match="holds 2 arrays, but none named directions"):
         read(tmp_path / "two.npz")
     (tmp_path / "text.pt").write_text("x")
-    with pytest.raises(ValueError, match="is no file of torch.save, or is damaged"):
+    with pytest.raises(ValueError, match=r"is no file of torch\.save"):
         read(tmp_path / "text.pt")
 
 
