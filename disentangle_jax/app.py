@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from disentangle_jax import configs
+from disentangle_jax import configs, model_sources
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.page.editing import Controls, Editor
 from disentangle_jax.reenactment.inputs import Reading
@@ -23,13 +23,7 @@ from stylegan2_flax import command
 from stylegan2_flax.run import config_flag
 
 FLAGS = flags.FlagValues()
-MODEL = flags.DEFINE_string(
-    "model",
-    None,
-    "a training workdir, an exported folder or its URL, or a model that an installed package registers",
-    required=True,
-    flag_values=FLAGS,
-)
+MODEL = model_sources.define_flag(FLAGS)
 HOST = flags.DEFINE_string("host", "127.0.0.1", "the address to listen at; 0.0.0.0: all of them", flag_values=FLAGS)
 PORT = flags.DEFINE_integer("port", 7860, "the port to listen at", lower_bound=1, upper_bound=65535, flag_values=FLAGS)
 MAX_UPLOAD_MB = flags.DEFINE_integer(

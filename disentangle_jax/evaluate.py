@@ -45,13 +45,7 @@ from stylegan2_flax.run import config_flag, config_record
 from stylegan2_flax.run import metrics as records
 
 FLAGS = flags.FlagValues()
-MODEL = flags.DEFINE_string(
-    "model",
-    None,
-    "a training workdir, an exported folder or its URL, or a model that an installed package registers",
-    required=True,
-    flag_values=FLAGS,
-)
+MODEL = model_sources.define_flag(FLAGS)
 flags.DEFINE_alias("workdir", "model", flag_values=FLAGS)
 OUT = flags.DEFINE_string("out", None, "folder to write into (if not said: the model's own)", flag_values=FLAGS)
 COMPARE = flags.DEFINE_multi_string(

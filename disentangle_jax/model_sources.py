@@ -5,6 +5,8 @@ import os
 import re
 from pathlib import Path
 
+from absl import flags
+
 from stylegan2_flax import files, plugins
 from stylegan2_flax.checkpoints.source import fetch
 from stylegan2_flax.files import AnyPath
@@ -24,6 +26,12 @@ CONFIG, MODEL, DIRECTIONS, READOUT, GENERATOR = NAMES = (
 SUMS = "SHA256SUMS"
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+
+
+def define_flag(flag_values: flags.FlagValues) -> flags.FlagHolder[str]:
+    """Define --model, whose value `find` takes."""
+    text = "a training workdir, an exported folder or its URL, or a model that an installed package registers"
+    return flags.DEFINE_string("model", None, text, required=True, flag_values=flag_values)
 
 
 def is_registered(name: str) -> bool:

@@ -21,13 +21,7 @@ from stylegan2_flax.run import config_flag, processes
 
 FLAGS = flags.FlagValues()
 CONFIG = config_flag.define(FLAGS, configs)
-WORKDIR = flags.DEFINE_string(
-    "workdir",
-    None,
-    "folder of the run: created if missing, resumed if it holds a run",
-    required=True,
-    flag_values=FLAGS,
-)
+WORKDIR = config_flag.define_workdir(FLAGS)
 DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "print what a step needs of the devices, and start nothing", flag_values=FLAGS
 )

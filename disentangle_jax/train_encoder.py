@@ -16,13 +16,7 @@ from stylegan2_flax.run import config_flag
 
 FLAGS = flags.FlagValues()
 CONFIG = config_flag.define(FLAGS, configs)
-WORKDIR = flags.DEFINE_string(
-    "workdir",
-    None,
-    "folder of the run: created if missing, resumed if it holds a run",
-    required=True,
-    flag_values=FLAGS,
-)
+WORKDIR = config_flag.define_workdir(FLAGS)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from absl import flags
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from disentangle_jax import configs, media
+from disentangle_jax import configs, media, model_sources
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion import METHODS, portraits
 from disentangle_jax.reenactment import inputs, quality, showing
@@ -33,13 +33,7 @@ from stylegan2_flax.run import config_flag, config_rules
 from stylegan2_flax.run.config_rules import at_least, positive
 
 FLAGS = flags.FlagValues()
-MODEL = flags.DEFINE_string(
-    "model",
-    None,
-    "a training workdir, an exported folder or its URL, or a model that an installed package registers",
-    required=True,
-    flag_values=FLAGS,
-)
+MODEL = model_sources.define_flag(FLAGS)
 flags.DEFINE_alias("workdir", "model", flag_values=FLAGS)
 _KINDS = "a photo, a folder of photos, a video, a GIF, a latent file, seed:N or clip:N; may be given several times"
 SOURCE = flags.DEFINE_multi_string("source", None, f"whose appearance: {_KINDS}", required=True, flag_values=FLAGS)

@@ -11,7 +11,6 @@ stage before. The results are WORKDIR/faces64.safetensors, faces64_truth.safeten
 """
 
 import json
-import os
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -42,13 +41,7 @@ from stylegan2_flax.run.recorder import check_tensorboard
 
 FLAGS = flags.FlagValues()
 CONFIG = config_flag.define(FLAGS, configs)
-WORKDIR = flags.DEFINE_string(
-    "workdir",
-    None,
-    "folder of the run: created if missing, resumed if it holds a run",
-    required=True,
-    flag_values=FLAGS,
-)
+WORKDIR = config_flag.define_workdir(FLAGS)
 
 NAME, RESOLUTION = "faces64", 64
 RULES = {
@@ -170,7 +163,7 @@ def write_results(
     generator = sg2.load(folder / f"{NAME}.safetensors")
     card = {
         "config": json.loads(config.to_json()),
-        "hardware": f"{os.cpu_count()} cores" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind,
+        "hardware": parallel.hardware(),
         **assess(generator, truth, key, config.evaluation.num_faces),
     }
     files.write_text(folder / f"{NAME}.json", json.dumps(card, indent=2) + "\n")

@@ -7,7 +7,6 @@ results are WORKDIR/NAME.safetensors and its card NAME.json, which has the R^2 o
 """
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -36,13 +35,7 @@ from stylegan2_flax.run.recorder import check_tensorboard
 
 FLAGS = flags.FlagValues()
 CONFIG = config_flag.define(FLAGS, configs)
-WORKDIR = flags.DEFINE_string(
-    "workdir",
-    None,
-    "folder of the run: created if missing, resumed if it holds a run",
-    required=True,
-    flag_values=FLAGS,
-)
+WORKDIR = config_flag.define_workdir(FLAGS)
 
 RULES = config_rules.TRAIN | {
     "name": file_name(),
@@ -162,7 +155,7 @@ def make_card(judge: Judge, config: ConfigDict) -> dict:
     scores = r2(read_factors(judge, jnp.asarray(images)).stack(), faces)
     return {
         "config": json.loads(config.to_json()),
-        "hardware": f"{os.cpu_count()} cores" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind,
+        "hardware": parallel.hardware(),
         "images": config.train.num_steps * config.train.batch_size,
         f"r_squared_on_{n}_held_out_renders": {
             name: round(float(score), 4) for name, score in zip(NAMES, scores, strict=True)

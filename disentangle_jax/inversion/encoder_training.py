@@ -1,7 +1,6 @@
 """Training of a feed-forward encoder on its generator's own samples, in a workdir."""
 
 import json
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -119,7 +118,7 @@ def run(config: ConfigDict, workdir: Path) -> EncoderNetwork:
         encoder = EncoderNetwork.load(path)
         card = {
             "config": json.loads(config.to_json()),
-            "hardware": f"{os.cpu_count()} cores" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind,
+            "hardware": parallel.hardware(),
             "images": config.train.num_steps * config.train.batch_size,
             **assessment.card(encoder, generator),
         }

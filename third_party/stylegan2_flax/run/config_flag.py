@@ -52,6 +52,12 @@ def define(
     return holder
 
 
+def define_workdir(flag_values: flags.FlagValues) -> flags.FlagHolder[str]:
+    """Define --workdir, the folder of a run to start or to resume."""
+    text = "folder of the run: created if missing, resumed if it holds a run"
+    return flags.DEFINE_string("workdir", None, text, required=True, flag_values=flag_values)
+
+
 def define_overrides(
     flag_values: flags.FlagValues, folder_flag: str, find: Callable[[str], AnyPath] | None = None
 ) -> None:

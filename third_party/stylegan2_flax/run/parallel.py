@@ -115,6 +115,11 @@ def first_process_first(what: str) -> Iterator[None]:
             multihost_utils.sync_global_devices(what)
 
 
+def hardware() -> str:
+    """What a card says that a network was trained on: the kind of the devices, or how many cores."""
+    return f"{os.cpu_count()} cores" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
+
+
 def make_mesh(batch_size: int, parts: int = 1) -> Mesh:
     """A mesh of all devices.
 
