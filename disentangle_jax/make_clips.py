@@ -15,7 +15,7 @@ from disentangle_jax.clips.shards import folder_of
 from disentangle_jax.clips.tfds_writer import write_clips
 from disentangle_jax.generators import load_generator
 from disentangle_jax.training import rules
-from disentangle_jax.training.state import random_streams
+from disentangle_jax.training.random_streams import random_streams
 from stylegan2_flax import command, files
 from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run import config_flag, parallel, processes

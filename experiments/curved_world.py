@@ -47,11 +47,12 @@ from disentangle_jax.latents import sample_mixed_ws, sample_ws
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.scorers import split, structure_names
 from disentangle_jax.scores import in_batches, r2
-from disentangle_jax.training.state import graphdef, random_streams
+from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax import command, files
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.loop import Schedule, train
+from stylegan2_flax.run.train_state import graphdef
 
 FLAGS = flags.FlagValues()
 OUT = flags.DEFINE_string("out", None, "folder of the runs and of the results", required=True, flag_values=FLAGS)

@@ -31,6 +31,7 @@ from stylegan2_flax.run.config_record import record_config
 from stylegan2_flax.run.config_rules import at_least, between, each, file_name, positive
 from stylegan2_flax.run.lock import locked
 from stylegan2_flax.run.loop import SCHEDULE_FIELDS, Schedule, Trainer, train
+from stylegan2_flax.run.optimizers import clipped_adamw
 from stylegan2_flax.run.recorder import check_tensorboard
 
 FLAGS = flags.FlagValues()
@@ -85,12 +86,7 @@ def run(config: ConfigDict, workdir: Path) -> Judge:
 def make_trainer(config: ConfigDict, mesh: Mesh) -> Trainer[TrainState]:
     """Create the trainer of a judge."""
     replicated = parallel.replicated(mesh)
-    options = config.optimizer
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, options.learning_rate, options.warmup_steps, config.train.num_steps
-    )
-    adamw = optax.adamw(schedule, weight_decay=options.weight_decay)
-    optimizer = optax.chain(optax.clip_by_global_norm(options.clip_norm), adamw)
+    optimizer = clipped_adamw(config.optimizer, config.train.num_steps)
     step = make_step(config, optimizer, mesh)
 
     def init() -> TrainState:

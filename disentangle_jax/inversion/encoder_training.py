@@ -4,14 +4,14 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
@@ -29,7 +29,9 @@ from stylegan2_flax.run.config_record import record_config
 from stylegan2_flax.run.config_rules import Rule, at_least, between, each, file_name, positive
 from stylegan2_flax.run.lock import locked
 from stylegan2_flax.run.loop import SCHEDULE_FIELDS, Action, Schedule, Trainer, train
+from stylegan2_flax.run.optimizers import clipped_adamw
 from stylegan2_flax.run.recorder import check_tensorboard
+from stylegan2_flax.run.train_state import TrainState, graphdef, init_state, update_ema
 
 _SHARE, _SIZE, _COUNT = between(0, 1), positive(or_zero=True), at_least(1)
 
@@ -71,24 +73,6 @@ RULES = config_rules.TRAIN | {
 MAY_CHANGE = ("generator", *SCHEDULE_FIELDS, "evaluation.")
 
 
-class TrainState(NamedTuple):
-    """Everything that changes in training, and the statistics of w.
-
-    Attributes:
-        step: number of steps made.
-        params: parameters of the encoder, as nested dicts of arrays.
-        ema_params: their moving average, which is what is saved.
-        buffers: mean and axes of w.
-        opt_state: the optimizer state.
-    """
-
-    step: Int[Array, ""]
-    params: PyTree
-    ema_params: PyTree
-    buffers: PyTree
-    opt_state: optax.OptState
-
-
 def run(config: ConfigDict, workdir: Path) -> EncoderNetwork:
     """Train an encoder, or resume the run in the workdir, and write the encoder and its card.
 
@@ -114,7 +98,8 @@ def run(config: ConfigDict, workdir: Path) -> EncoderNetwork:
         trainer = make_trainer(config, Frozen.of(generator, distance), domain, assessment, mesh)
         state = train(trainer, Schedule.of(config.train), workdir)
         path = workdir / f"{config.name}.safetensors"
-        nnx.merge(make_graphdef(config, generator), state.ema_params, state.buffers).save(path)
+        trained = graphdef(partial(create, sizes_of(config, generator), config.seed))
+        nnx.merge(trained, state.ema_params, state.buffers).save(path)
         encoder = EncoderNetwork.load(path)
         card = {
             "config": json.loads(config.to_json()),
@@ -131,30 +116,18 @@ def make_trainer(
 ) -> Trainer[TrainState]:
     """Create the trainer of an encoder."""
     replicated = parallel.replicated(mesh)
-    options = config.optimizer
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, options.learning_rate, options.warmup_steps, config.train.num_steps
-    )
-    adamw = optax.adamw(schedule, weight_decay=options.weight_decay)
-    optimizer = optax.chain(optax.clip_by_global_norm(options.clip_norm), adamw)
-    graphdef = make_graphdef(config, frozen.generator)
-    step = make_step(config, graphdef, optimizer, domain, mesh)
+    optimizer = clipped_adamw(config.optimizer, config.train.num_steps)
+    space, sizes = frozen.space, sizes_of(config, frozen.generator)
+    start = partial(create, sizes, config.seed, space.mean, space.axes)
+    encoder_graphdef = graphdef(start)
+    step = make_step(config, encoder_graphdef, optimizer, domain, mesh)
     on_devices = jax.device_put(frozen, replicated)
 
-    def init() -> TrainState:
-        encoder = create(sizes_of(config, frozen.generator), config.seed, frozen.space.mean, frozen.space.axes)
-        _, params, buffers = nnx.split(encoder, nnx.Param, sg2.Buffer)
-        params = nnx.to_pure_dict(params)
-        ema_params = jax.tree.map(jnp.copy, params)
-        return TrainState(
-            jnp.zeros((), jnp.int32), params, ema_params, nnx.to_pure_dict(buffers), optimizer.init(params)
-        )
-
     def score(step: int, state: TrainState) -> dict[str, float]:
-        return assessment.brief(nnx.merge(graphdef, state.ema_params, state.buffers), frozen.generator)
+        return assessment.brief(nnx.merge(encoder_graphdef, state.ema_params, state.buffers), frozen.generator)
 
     return Trainer(
-        init=jax.jit(init, out_shardings=replicated),
+        init=jax.jit(partial(init_state, start, optimizer), out_shardings=replicated),
         sharding=replicated,
         advance=lambda state, number: step(state, on_devices),
         actions=(Action(every=config.evaluation.every, run=score),),
@@ -186,9 +159,8 @@ def make_step(
         (loss, terms), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
         with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts and floats
             updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-            decay = jnp.minimum(config.optimizer.ema_decay, (1 + state.step) / (10 + state.step))
         params = optax.apply_updates(state.params, updates)
-        ema_params = optax.incremental_update(params, state.ema_params, 1.0 - decay)
+        ema_params = update_ema(state.ema_params, params, state.step, config.optimizer.ema_decay)
         return TrainState(state.step + 1, params, ema_params, state.buffers, opt_state), {"loss": loss, **terms}
 
     return jax.jit(step, donate_argnums=0, out_shardings=parallel.replicated(mesh))
@@ -206,12 +178,6 @@ def sizes_of(config: ConfigDict, generator: sg2.Generator) -> dict[str, Any]:
         "hidden": config.model.hidden,
         "generator": digest(generator),
     }
-
-
-def make_graphdef(config: ConfigDict, generator: sg2.Generator) -> nnx.GraphDef:
-    """The graphdef of the encoder, for `nnx.merge(graphdef, params, buffers)`."""
-    abstract = nnx.eval_shape(partial(create, sizes_of(config, generator), config.seed))
-    return nnx.split(abstract, nnx.Param, sg2.Buffer)[0]
 
 
 def _as_recorded(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:

@@ -12,7 +12,7 @@ from disentangle_jax.clips import Clip, ClipSource
 from disentangle_jax.clips.from_config import blank_clip_source
 from disentangle_jax.clips.streams import ClipStream, open_stream
 from disentangle_jax.training import experiment
-from disentangle_jax.training.state import random_streams
+from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.step import Advance
 from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax.files import AnyPath, as_path

@@ -10,7 +10,7 @@ from disentangle_jax.directions import find
 from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.generators import absolute, digest, load_generator
 from disentangle_jax.training import rules
-from disentangle_jax.training.state import TrainState, random_streams
+from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax import files
 from stylegan2_flax.files import AnyPath
@@ -19,6 +19,7 @@ from stylegan2_flax.run.config_record import record_config, undo_on_error
 from stylegan2_flax.run.lock import locked
 from stylegan2_flax.run.loop import SCHEDULE_FIELDS, Schedule, train
 from stylegan2_flax.run.recorder import check_tensorboard
+from stylegan2_flax.run.train_state import TrainState
 
 MAY_CHANGE = (
     "generator",

@@ -1,9 +1,8 @@
 """AdamW with warm-up, cosine decay and clipping of the gradient's global norm."""
 
 import jax
-import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import PyTree
 from ml_collections import ConfigDict
 
 
@@ -22,13 +21,6 @@ def make_optimizer(config: ConfigDict, schedule: optax.Schedule) -> optax.Gradie
     """AdamW with the options of `config.optimizer`. Weight decay applies to kernels only."""
     adamw = optax.adamw(schedule, config.b1, config.b2, weight_decay=config.weight_decay, mask=_is_kernel)
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw)
-
-
-def update_ema(ema: PyTree, params: PyTree, step: Int[Array, ""], decay: float) -> PyTree:
-    """Update the moving average of the parameters with the decay min(decay, (1 + step) / (10 + step))."""
-    step = step.astype(jnp.float32)
-    rate: Float[Array, ""] = 1 - jnp.minimum(decay, (1 + step) / (10 + step))
-    return optax.incremental_update(params, ema, rate)
 
 
 def _is_kernel(params: PyTree) -> PyTree:

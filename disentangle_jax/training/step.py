@@ -14,9 +14,8 @@ from ml_collections import ConfigDict
 from disentangle_jax.clips.clip import Clip
 from disentangle_jax.clips.streams import ClipStream
 from disentangle_jax.training.objective import objective
-from disentangle_jax.training.optimizer import update_ema
-from disentangle_jax.training.state import TrainState
 from stylegan2_flax.run import parallel
+from stylegan2_flax.run.train_state import TrainState, update_ema
 
 Metrics = dict[str, Float[Array, ""]]
 LossAndMetrics = tuple[Float[Array, ""], Metrics]

@@ -12,10 +12,11 @@ from ml_collections import ConfigDict
 from disentangle_jax.clips.streams import ClipStream
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
-from disentangle_jax.training.state import TrainState, graphdef, init_state, random_streams
+from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.step import Advance, make_train_step
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.loop import Trainer
+from stylegan2_flax.run.train_state import TrainState, graphdef, init_state
 
 PROGRESS_METRICS = ("loss", "swap", "appearance_contrast", "structure_contrast")
 

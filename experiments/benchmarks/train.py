@@ -40,10 +40,11 @@ from disentangle_jax.directions.find import find_directions, sample_population
 from disentangle_jax.generators import load_generator
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
-from disentangle_jax.training.state import graphdef, init_state, random_streams
+from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.step import make_train_step
 from stylegan2_flax import command
 from stylegan2_flax.run import parallel
+from stylegan2_flax.run.train_state import graphdef, init_state
 
 FLAGS = flags.FlagValues()
 SIZE = flags.DEFINE_enum("size", "faces64", ("faces64", "ffhq1024"), "config", flag_values=FLAGS)

@@ -11,12 +11,13 @@ from disentangle_jax.clips.streams import GeneratedClips
 from disentangle_jax.configs import faces64
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.optimizer import make_optimizer
-from disentangle_jax.training.state import graphdef, init_state, random_streams
+from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.step import make_value_and_grad
 from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.loop import Schedule
 from stylegan2_flax.run.loop import train as train_loop
+from stylegan2_flax.run.train_state import graphdef, init_state
 
 collect_ignore_glob = ["*worker.py"]  # programs: importing them for doctests would run them
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from disentangle_jax.training.state import random_streams
+from disentangle_jax.training.random_streams import random_streams
 from stylegan2_flax.run import checkpoints, metrics
 from stylegan2_flax.run.checkpoints import Checkpoints
 

@@ -12,10 +12,11 @@ import stylegan2_flax as sg2
 from disentangle_jax.clips.streams import GeneratedClips
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.objective import objective
-from disentangle_jax.training.optimizer import make_optimizer, make_schedule, update_ema
-from disentangle_jax.training.state import graphdef, init_state, random_streams
+from disentangle_jax.training.optimizer import make_optimizer, make_schedule
+from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.step import Advance, make_train_step
 from stylegan2_flax.run import parallel
+from stylegan2_flax.run.train_state import graphdef, init_state, update_ema
 
 COMPILATION = "/jax/core/compile/backend_compile_duration"
 

@@ -1,4 +1,4 @@
-"""The train state, which consists of arrays only, so that a checkpoint is the state and nothing else."""
+"""The train state of one network with a moving average. It consists of arrays only: a checkpoint is it and no more."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
-from disentangle_jax.model import Autoencoder
 from stylegan2_flax.layers import Buffer
 
 
@@ -18,9 +17,9 @@ class TrainState(NamedTuple):
 
     Attributes:
         step: number of steps made.
-        params: parameters of the autoencoder, as nested dicts of arrays.
+        params: parameters of the network, as nested dicts of arrays.
         ema_params: moving average of the parameters, which inference uses.
-        buffers: constants of the autoencoder: mean and standard deviation of the latents.
+        buffers: constants of the network, such as mean and spread of the latents.
         opt_state: the optimizer state.
     """
 
@@ -31,19 +30,7 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
 
 
-class RandomStreams(NamedTuple):
-    """Independent random keys for the parts of a run."""
-
-    init: Key[Array, ""]
-    clips: Key[Array, ""]
-
-
-def random_streams(seed: int) -> RandomStreams:
-    """Split the key of a seed. Clip i of a run is sampled with fold_in(clips, i)."""
-    return RandomStreams(*jax.random.split(jax.random.key(seed)))
-
-
-def init_state(create: Callable[[], Autoencoder], optimizer: optax.GradientTransformation) -> TrainState:
+def init_state(create: Callable[[], nnx.Module], optimizer: optax.GradientTransformation) -> TrainState:
     """The initial state. Can be jitted, or traced with `jax.eval_shape` for shapes."""
     _, params, buffers = nnx.split(create(), nnx.Param, Buffer)
     params = nnx.to_pure_dict(params)
@@ -56,6 +43,13 @@ def init_state(create: Callable[[], Autoencoder], optimizer: optax.GradientTrans
     )
 
 
-def graphdef(create: Callable[[], Autoencoder]) -> nnx.GraphDef:
-    """The graphdef of the autoencoder, for `nnx.merge(graphdef, params, buffers)`."""
+def graphdef(create: Callable[[], nnx.Module]) -> nnx.GraphDef:
+    """The graphdef of the network, for `nnx.merge(graphdef, params, buffers)`."""
     return nnx.split(nnx.eval_shape(create), nnx.Param, Buffer)[0]
+
+
+def update_ema(ema: PyTree, params: PyTree, step: Int[Array, ""], decay: float) -> PyTree:
+    """Update the moving average of the parameters with the decay min(decay, (1 + step) / (10 + step))."""
+    step = step.astype(jnp.float32)
+    rate: Float[Array, ""] = 1 - jnp.minimum(decay, (1 + step) / (10 + step))
+    return optax.incremental_update(params, ema, rate)
