@@ -19,8 +19,9 @@ from disentangle_jax import configs, model_sources
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.page.editing import Controls, Editor
 from disentangle_jax.reenactment.inputs import Reading
+from disentangle_jax.reenactment.rules import RULES
 from stylegan2_flax import command
-from stylegan2_flax.run import config_flag
+from stylegan2_flax.run import config_flag, config_rules
 
 FLAGS = flags.FlagValues()
 MODEL = model_sources.define_flag(FLAGS)
@@ -36,15 +37,16 @@ CONFIG = config_flag.define(FLAGS, configs, default="transfer")
 def main() -> None:
     if importlib.util.find_spec("gradio") is None:
         raise ImportError("the page needs Gradio: pip install 'disentangle_jax[app]'")
+    config_rules.check(CONFIG.value, RULES)
     reading = Reading(None, None, "auto", "auto", CONFIG.value)
     editor = Editor(Disentangler.load(MODEL.value), reading, MAX_FRAMES.value)
     _compile(editor)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that files are deleted then, too
     with tempfile.TemporaryDirectory(prefix="disentangle_jax_page_") as folder:
-        serve(editor, Path(folder))
+        serve(editor, Path(folder), HOST.value, PORT.value, MAX_UPLOAD_MB.value)
 
 
-def serve(editor: Editor, folder: Path) -> None:
+def serve(editor: Editor, folder: Path, host: str, port: int, max_upload_mb: int) -> None:
     """Show the page until Ctrl-C. All files lie in `folder`. Raises OSError if the port is taken."""
     os.environ["GRADIO_TEMP_DIR"] = str(folder)  # Gradio serves what lies there, and reads uploads from nowhere else
     import gradio as gr  # pyright: ignore[reportMissingImports] # of the extra `app`
@@ -53,9 +55,9 @@ def serve(editor: Editor, folder: Path) -> None:
 
     font = ["system-ui", "sans-serif"]  # of the computer: no visitor's browser has to fetch one from elsewhere
     layout.build(editor, folder).queue(max_size=32).launch(
-        server_name=HOST.value,
-        server_port=PORT.value,
-        max_file_size=f"{MAX_UPLOAD_MB.value}mb",
+        server_name=host,
+        server_port=port,
+        max_file_size=f"{max_upload_mb}mb",
         theme=gr.themes.Default(font=font, font_mono=["ui-monospace", "monospace"]),
         css=layout.CSS,
         share=False,

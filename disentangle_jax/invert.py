@@ -12,7 +12,7 @@ The input is a photo, a folder of photos, an animation or a video. Photographed 
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,10 +31,10 @@ from disentangle_jax.inversion.latent_files import FAR, write_latents
 from disentangle_jax.inversion.latent_space import LatentSpace
 from disentangle_jax.inversion.optimisation import Distance, measured
 from disentangle_jax.inversion.portraits import ALIGN, alignment, crop, place
+from disentangle_jax.inversion.rules import RULES
 from disentangle_jax.inversion.tuning import tune
 from stylegan2_flax import command, files
 from stylegan2_flax.run import config_flag, config_rules
-from stylegan2_flax.run.config_rules import at_least, between, flag, one_of, positive
 
 FLAGS = flags.FlagValues()
 CONFIG = config_flag.define(FLAGS, configs, default="inversion")
@@ -85,31 +85,6 @@ BATCH_SIZE = flags.DEFINE_integer(
 )
 FORCE = flags.DEFINE_bool("force", False, "write over what is there", flag_values=FLAGS)
 
-RULES = {
-    "space": one_of("w", "w+"),
-    "batch_size": at_least(0),
-    "max_deviation": positive(),
-    "noise": flag(),
-    "poor": positive(or_zero=True),
-    "candidates": at_least(0),
-    "starts": at_least(1),
-    **{
-        f"{phase}.{name}": rule
-        for phase in ("scout", "optimise", "refine")
-        for name, rule in {
-            "steps": at_least(1),
-            "learning_rate": positive(),
-            "exploration": positive(or_zero=True),
-        }.items()
-    },
-    "schedule.warmup": between(0, 1),
-    "schedule.cooldown": between(0, 1),
-    "schedule.explore_until": between(0, 1),
-    "weights.*": positive(or_zero=True),
-    "tune.steps": at_least(0),
-    "tune.learning_rate": positive(),
-    "tune.locality": positive(or_zero=True),
-}
 _SIZE = 256  # pixels of a picture in the output, at least
 _SHOWN = 16  # photos in the output, at most
 _LISTED = 8  # images that are told of one by one, at most
@@ -123,12 +98,14 @@ class Pictures(NamedTuple):
 
 
 def main() -> None:
-    config = _settings(CONFIG.value)
+    said = {"space": SPACE.value, "batch_size": BATCH_SIZE.value, "tune.steps": TUNE_STEPS.value}
+    said |= {f"{phase}.steps": STEPS.value for phase in ("optimise", "refine")}
+    config = _settings(CONFIG.value, said)
     out, source = files.local_path(OUT.value, "--out"), files.local_path(INPUT.value, "--input")
     frames = media.read_frames(source)
     picture = out.with_suffix(_picture_suffix(frames))
     tuned_path = out.with_name(f"{out.stem}_generator.safetensors") if config.tune.steps else None
-    _check_outputs([path for path in (out, picture, tuned_path) if path])
+    _check_outputs([path for path in (out, picture, tuned_path) if path], FORCE.value)
     generator, name = _load_generator(MODEL.value, GENERATOR.value)
     encoder = encoders.load(ENCODER.value, generator) if ENCODER.value else encoders.load_for(name)
     distance = load_distance(DISTANCE.value)
@@ -214,14 +191,10 @@ def write_comparison(pictures: Pictures, found: Inversion, path: Path) -> None:
             video.write(side_by_side(slice(number, number + 1)))
 
 
-def _settings(config: ConfigDict) -> ConfigDict:
-    """The config with what the flags say. Raises ValueError if it is invalid."""
+def _settings(config: ConfigDict, said: Mapping[str, str | int | None]) -> ConfigDict:
+    """The config with what flags say, by dotted name; None: nothing. Raises ValueError if it is invalid."""
     settings = config.copy_and_resolve_references()
-    for name, value in (("space", SPACE.value), ("batch_size", BATCH_SIZE.value), ("tune.steps", TUNE_STEPS.value)):
-        if value is not None:
-            settings.update_from_flattened_dict({name: value})
-    if STEPS.value is not None:
-        settings.optimise.steps = settings.refine.steps = STEPS.value
+    settings.update_from_flattened_dict({name: value for name, value in said.items() if value is not None})
     config_rules.check(settings, RULES)
     return settings
 
@@ -232,12 +205,12 @@ def _picture_suffix(frames: media.Frames) -> str:
     return ".gif" if frames.path.suffix.lower() == ".gif" else ".mp4"
 
 
-def _check_outputs(paths: list[Path]) -> None:
-    """Raise ValueError or OSError if a file cannot be written, or is there already."""
+def _check_outputs(paths: list[Path], force: bool) -> None:
+    """Raise ValueError or OSError if a file cannot be written, or is there already and is not to be written over."""
     media.check_output(paths[0], (".safetensors",))
     media.check_output(paths[1])
     for path in paths:
-        if path.exists() and not FORCE.value:
+        if path.exists() and not force:
             raise ValueError(f"{path} exists already: give another --out, or --force to write over it")
 
 

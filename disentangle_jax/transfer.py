@@ -27,10 +27,10 @@ from disentangle_jax.reenactment import inputs, quality, showing
 from disentangle_jax.reenactment.encoding import Encoded, encode
 from disentangle_jax.reenactment.footage import Footage, PictureFootage
 from disentangle_jax.reenactment.motion import Motion, drive
+from disentangle_jax.reenactment.rules import RULES
 from disentangle_jax.reenactment.smoothing import OneEuro
 from stylegan2_flax import command, files
 from stylegan2_flax.run import config_flag, config_rules
-from stylegan2_flax.run.config_rules import at_least, positive
 
 FLAGS = flags.FlagValues()
 MODEL = model_sources.define_flag(FLAGS)
@@ -93,15 +93,6 @@ FPS = flags.DEFINE_float(
 )
 FORCE = flags.DEFINE_bool("force", False, "write over what is there", flag_values=FLAGS)
 CONFIG = config_flag.define(FLAGS, configs, default="transfer")
-
-
-RULES = {
-    "fps": positive(),
-    "piece": at_least(1),
-    "max_cells": at_least(1),
-    "smooth.min_cutoff": positive(),
-    "smooth.beta": positive(or_zero=True),
-}
 
 
 class Options(NamedTuple):

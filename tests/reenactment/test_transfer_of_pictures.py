@@ -199,6 +199,13 @@ def test_what_is_damaged_or_does_not_fit_is_one_line_and_nothing_is_written(file
         ("photos", "photo.png", "out.png", {"config.max_cells": 1}, "2 results, and a grid has at most 1"),
         ("photo.png", "photo.png", "out.png", {"config.smooth.gamma": 1}, "the config has no field"),
         ("photo.png", "photo.png", "out.png", {"config.piece": 0}, "piece must be a whole number of at least 1"),
+        (
+            "photo.png",
+            "photo.png",
+            "out.png",
+            {"config.inversion.space": "z"},
+            "inversion.space must be one of w, w\\+",
+        ),
     ):
         with pytest.raises(SystemExit, match=words) as stop:
             call(tmp_path, files / source, files / driving, out, **options)
