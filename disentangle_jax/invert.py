@@ -209,9 +209,7 @@ def _check_outputs(paths: list[Path], force: bool) -> None:
     """Raise ValueError or OSError if a file cannot be written, or is there already and is not to be written over."""
     media.check_output(paths[0], (".safetensors",))
     media.check_output(paths[1])
-    for path in paths:
-        if path.exists() and not force:
-            raise ValueError(f"{path} exists already: give another --out, or --force to write over it")
+    files.check_free(paths, force)
 
 
 def _load_generator(model: str | None, generator: str | None) -> tuple[sg2.Generator, str]:

@@ -177,8 +177,8 @@ def _check(source_names: Sequence[str], driving_names: Sequence[str], out: Path,
     """Check the arguments before anything is loaded. Raises ValueError, OSError or ImportError."""
     config_rules.check(options.config, RULES)
     media.check_output(out, (*media.IMAGE_SUFFIXES, *media.CLIP_SUFFIXES))
-    if out.suffix and out.exists() and not options.force:
-        raise ValueError(f"{out} exists already: give another --out, or --force to write over it")
+    if out.suffix:
+        files.check_free([out], options.force)
     for name in ("strength", "psi", "fps"):
         value = getattr(options, name)
         if value is not None and not math.isfinite(value):

@@ -19,7 +19,7 @@ from stylegan2_flax import command
 from stylegan2_flax.checkpoints import save, save_rosinality
 from stylegan2_flax.checkpoints.load import NETWORKS, load_as
 from stylegan2_flax.discriminator import Discriminator
-from stylegan2_flax.files import check_folder, local_path
+from stylegan2_flax.files import check_folder, check_free, local_path
 from stylegan2_flax.generator import Generator
 
 _LAYOUTS = {".safetensors": ("stylegan2_flax", "rosinality"), ".pt": ("rosinality",), ".npz": ("rosinality",)}
@@ -69,8 +69,7 @@ def convert(
     if out.is_dir():
         raise ValueError(f"{out} is a folder: give the name of a file")
     check_folder(out.parent, out)
-    if out.exists() and not force:
-        raise ValueError(f"{out} exists already: give another OUT, or --force to write over it")
+    check_free([out], force, "OUT")
     kind, network = load_as(source, which)
     print(f"Read  {source} ({kind}): {_summary(network)}")
     if layout == "rosinality":

@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -160,6 +160,19 @@ def check_folder(folder: str | os.PathLike[str], what: str | os.PathLike[str]) -
         raise ValueError(f"{what} cannot be written: {existing} is a file")
     if not os.access(existing, os.W_OK):
         raise PermissionError(f"{what} cannot be written: the folder {existing} is read-only")
+
+
+def check_free(paths: Iterable[Path], force: bool, what: str = "--out") -> None:
+    """Raise ValueError if a file is there already and is not to be written over.
+
+    Args:
+        paths: the files to write.
+        force: whether they may be there.
+        what: the flag or argument that names them.
+    """
+    there = None if force else next((path for path in paths if path.exists()), None)
+    if there is not None:
+        raise ValueError(f"{there} exists already: give another {what}, or --force to write over it")
 
 
 def is_url(path: str | os.PathLike[str]) -> bool:

@@ -21,7 +21,7 @@ from absl import flags
 
 from stylegan2_flax import command, media
 from stylegan2_flax.checkpoints import load
-from stylegan2_flax.files import check_folder, local_path
+from stylegan2_flax.files import check_folder, check_free, local_path
 from stylegan2_flax.generator import Generator
 from stylegan2_flax.sampling import Sampler, loop_slerp, loop_spline
 from stylegan2_flax.synthesis import NOISE_MODES
@@ -138,7 +138,7 @@ def sample(options: Options, out: Path) -> None:
 
 def _write_grid(options: Options, seeds: list[int], out: Path) -> None:
     columns, rows = _grid_shape(options.grid, len(seeds))
-    _refuse_existing(options, [out])
+    check_free([out], options.force)
     sampler = _sampler(options)
     pixels = np.stack(list(_draw_seeds(sampler, seeds)))
     blank = np.full((columns * rows - len(seeds), *pixels.shape[1:]), 255, np.uint8)
@@ -148,7 +148,7 @@ def _write_grid(options: Options, seeds: list[int], out: Path) -> None:
 
 def _write_folder(options: Options, seeds: list[int], out: Path) -> None:
     files = [out / f"seed{seed:04d}.png" for seed in seeds]
-    _refuse_existing(options, files)
+    check_free(files, options.force)
     sampler = _sampler(options)
     for image, file in zip(_draw_seeds(sampler, seeds), files, strict=True):
         media.save_image(image, file)
@@ -160,7 +160,7 @@ def _write_table(options: Options, mix: str, out: Path) -> None:
         raise ValueError(f"--mix={mix}: write ROW_SEEDS:COLUMN_SEEDS:LAYERS, such as 0-3:10-14:0-6")
     row_seeds, column_seeds = _seeds(parts[0]), _seeds(parts[1])
     layers = _numbers(parts[2], "the layers of --mix")
-    _refuse_existing(options, [out])
+    check_free([out], options.force)
     sampler = _sampler(options)
     if max(layers) >= sampler.generator.num_ws:
         raise ValueError(f"this generator has the layers 0 to {sampler.generator.num_ws - 1}; --mix has {max(layers)}")
@@ -181,7 +181,7 @@ def _write_video(options: Options, seeds: list[int], out: Path) -> None:
     fps = 30 if options.fps is None else options.fps
     if len(seeds) < 2 or frames < 1 or fps < 1:
         raise ValueError("a video needs at least two seeds, and --frames and --fps of at least 1")
-    _refuse_existing(options, [out])
+    check_free([out], options.force)
     sampler = _sampler(options)
     z = sampler.z(seeds)
     ws = sampler.ws(loop_slerp(z, frames)) if options.video == "slerp" else loop_spline(sampler.ws(z), frames)
@@ -249,12 +249,6 @@ def _grid_shape(text: str | None, count: int) -> tuple[int, int]:
     if not count <= columns * rows <= _MAX_COUNT:
         raise ValueError(f"--grid {text}: write COLSxROWS, with a place for each of the {count} seeds")
     return columns, rows
-
-
-def _refuse_existing(options: Options, files: Iterable[Path]) -> None:
-    there = [file for file in files if file.exists()]
-    if there and not options.force:
-        raise ValueError(f"{there[0]} exists already: give another --out, or --force to write over it")
 
 
 if __name__ == "__main__":
