@@ -81,6 +81,19 @@ def load(path: str | AnyPath, kind: str | None = None) -> tuple[dict[str, np.nda
     return content.arrays, json.loads(content.texts[kind])
 
 
+def check(
+    path: str | AnyPath, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], what: str
+) -> None:
+    """Raise ValueError unless the arrays of a file have these names and shapes, and are finite.
+
+    `what` says for the error message what they are of, such as "7 directions".
+    """
+    if {name: array.shape for name, array in arrays.items()} != shapes:
+        raise ValueError(f"{path} holds arrays that do not fit its {what}; make it anew")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError(f"{path} holds numbers that are not finite (NaN or infinite); make it anew")
+
+
 def read(path: str | Path) -> Content:
     """Read a file of one of the types `SUFFIXES`, without executing pickles.
 

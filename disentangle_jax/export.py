@@ -55,8 +55,8 @@ def export(source: str, out: AnyPath, license: str = "") -> None:
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ValueError(f"{out} exists and is not empty: give another --out, or delete it")
     files.check_folder(out.parent, out)
-    model = Disentangler.load(source)
     found = model_sources.find(source)
+    model = Disentangler.load(found)
     evaluation = found / "eval" if (found / "eval").is_dir() else found  # the latter in an exported folder
     with files.atomic_folder(out) as folder:
         model.export(folder)

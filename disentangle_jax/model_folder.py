@@ -50,8 +50,10 @@ def read(folder: AnyPath) -> Parts:
 
     Raises:
         FileNotFoundError: a file is missing, or the workdir has no checkpoint yet.
-        ValueError: the folder does not hold an autoencoder, does not fit its config, or is too old.
+        ValueError: the folder does not hold an autoencoder, does not fit its config, is too old, or its files have
+            changed since they were exported.
     """
+    model_sources.check(folder)
     config = read_config(folder)
     _check_record(config, folder)
     generator = load_recorded(config, folder)

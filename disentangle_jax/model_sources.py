@@ -40,7 +40,7 @@ def is_registered(name: str) -> bool:
 
 
 def find(name_or_folder: str | AnyPath) -> AnyPath:
-    """The folder of a model, whose files are whole. Downloaded ones are kept in the user's cache folder.
+    """The folder of a model. A downloaded one is kept in the user's cache folder.
 
     Args:
         name_or_folder: the name of a model that an installed package registers, a training workdir, which may lie in a
@@ -50,7 +50,7 @@ def find(name_or_folder: str | AnyPath) -> AnyPath:
     Raises:
         FileNotFoundError: there is no such model.
         ImportError: the URL needs a package that is not installed.
-        ValueError: files of the model have changed since it was exported, or cannot be downloaded.
+        ValueError: files of the model cannot be downloaded, or have changed on the way.
     """
     if factory := plugins.find_factory(GROUP, str(name_or_folder)):
         folder = Path(factory())
@@ -65,8 +65,6 @@ def find(name_or_folder: str | AnyPath) -> AnyPath:
             f"there is no model {str(name_or_folder)!r}: it is neither a training workdir nor an exported folder (it "
             f"has no config.json), nor a name that an installed package registers ({plugins.registered_names(GROUP)})"
         )
-    if (folder / SUMS).is_file():
-        _check(folder)
     return folder
 
 
@@ -81,9 +79,11 @@ def write_digests(folder: Path) -> None:
     files.write_text(folder / SUMS, "".join(lines))
 
 
-def _check(folder: Path) -> None:
-    """Raise ValueError if a file that is to be loaded is not the one that was exported."""
-    for name, digest in _wanted((folder / SUMS).read_text(encoding="utf-8", errors="replace")).items():
+def check(folder: AnyPath) -> None:
+    """Raise ValueError if a file that is to be loaded is not the one that was exported. Workdirs have no digests."""
+    if not (folder / SUMS).is_file():
+        return
+    for name, digest in _wanted((folder / SUMS).read_bytes().decode(errors="replace")).items():
         path = folder / name
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: {folder / SUMS} lists it. Copy the model again, and whole")

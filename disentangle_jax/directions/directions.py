@@ -131,13 +131,10 @@ class Directions:
             about = {"names": about, "source": "unknown", "generator": "", "space": SPACE}
         if about["space"] != SPACE:
             raise ValueError(f"{path} holds directions of the space {about['space']}; latents here are of {SPACE}")
-        mean = values.get("mean", np.zeros(0))
-        shape = (len(about["names"]), *mean.shape)
-        shapes = {"vectors": shape, "normals": shape, "mean": mean.shape}
-        if len(shape) != 3 or {name: value.shape for name, value in values.items()} != shapes:
-            raise ValueError(f"{path} holds arrays that do not fit its {shape[0]} directions; make it anew")
-        if not all(np.isfinite(value).all() for value in values.values()):
-            raise ValueError(f"{path} holds numbers that are not finite (NaN or infinite); make it anew")
+        k, mean = len(about["names"]), values.get("mean", np.zeros(0))
+        num_ws, d = mean.shape if mean.ndim == 2 else (0, 0)
+        shapes = {"vectors": (k, num_ws, d), "normals": (k, num_ws, d), "mean": (num_ws, d)}
+        arrays.check(path, values, shapes, f"{k} directions")
         names = tuple(about["names"])
         loaded = {name: jnp.asarray(value) for name, value in values.items()}
         return cls(**loaded, names=names, source=about["source"], generator=about["generator"])

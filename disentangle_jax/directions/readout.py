@@ -170,13 +170,10 @@ class Readout:
         if not path.is_file():
             raise FileNotFoundError(f"no latent readout at {path}: copy it from where the model was trained")
         values, about = arrays.load(path, "readout")
-        f, fields = len(about["names"]), {*Network._fields, "mean", "vectors"}
-        if set(values) != fields or not all(np.isfinite(value).all() for value in values.values()):
-            raise ValueError(f"{path} does not hold the finite arrays {', '.join(sorted(fields))}; make it anew")
-        (num_ws, d), m = values["linear"].shape[:2], values["looks"].shape[-1]
-        shapes = {**Network.shapes(num_ws, d, m, f), "mean": (d,), "vectors": (f, d)}
-        if {name: value.shape for name, value in values.items()} != shapes:
-            raise ValueError(f"{path} holds arrays that do not fit its {f} factors; make it anew")
+        f = len(about["names"])
+        d, m, layers = (values[name].size if name in values else 0 for name in ("mean", "bias", "layers"))
+        shapes = {**Network.shapes(layers // max(m, 1), d, m, f), "mean": (d,), "vectors": (f, d)}
+        arrays.check(path, values, shapes, f"{f} factors")
         loaded = {name: jnp.asarray(value) for name, value in values.items()}
         return cls(
             network=Network(**{name: loaded[name] for name in Network._fields}),

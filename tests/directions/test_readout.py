@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from disentangle_jax.clips import Clip
 from disentangle_jax.clips.purification import Purifier
@@ -133,5 +134,8 @@ def test_damaged_and_foreign_ones_are_refused(readout, generator, tmp_path):
     with pytest.raises(ValueError, match="arrays that do not fit its 6 factors"):
         Readout.load(tmp_path / "readout.safetensors")
     replace(readout, mean=jnp.full(D, jnp.nan)).save(tmp_path / "readout.safetensors")
-    with pytest.raises(ValueError, match="does not hold the finite arrays"):
+    with pytest.raises(ValueError, match="not finite"):
+        Readout.load(tmp_path / "readout.safetensors")
+    save_file({"mean": np.zeros(())}, tmp_path / "readout.safetensors", {"readout": '{"names": ["yaw"]}'})
+    with pytest.raises(ValueError, match="arrays that do not fit its 1 factors"):
         Readout.load(tmp_path / "readout.safetensors")

@@ -83,6 +83,13 @@ def test_an_export_holds_what_it_needs_and_gives_the_same_bits(exported, expecte
     assert "license:" not in card
 
 
+def test_digests_are_checked_once(exported, tmp_path, monkeypatch):
+    checked, check = [], model_sources.check
+    monkeypatch.setattr(model_sources, "check", lambda folder: checked.append(folder) or check(folder))
+    call(exported, tmp_path / "again")
+    assert checked.count(exported) == 1
+
+
 def test_the_card_shows_the_numbers_and_pictures_of_the_evaluation(workdir, tmp_path, expected):
     run, out = shutil.copytree(workdir, tmp_path / "run"), tmp_path / "model"
     config = json.loads((run / "config.json").read_text())
