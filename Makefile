@@ -3,6 +3,7 @@
 # make test-lowest, make test-newest   the tests with the oldest releases that setup.py allows, and with the newest
 # make docs   the site: build/site/index.html
 # make pictures   the README's picture and that of the method, from the bundled model
+# make owner NAME=...   the notebooks' badges and installations name this owner's GitHub repository; they say OWNER first
 # The first Python of 3.11 or later that there is; PYTHON=python3.13 chooses another.
 PYTHON ?= $(firstword $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name; done) python3.11)
@@ -10,7 +11,7 @@ BIN := .venv/bin
 RUN := runs/demo
 CONFIG := experiments/configs/faces64.py
 
-.PHONY: demo test test-lowest test-newest docs pictures clean
+.PHONY: demo test test-lowest test-newest docs pictures owner clean
 
 demo: .venv/ready
 	$(BIN)/python -m disentangle_jax.train --config=$(CONFIG):demo --workdir=$(RUN)
@@ -50,6 +51,11 @@ pictures: .venv/ready
 	mkdir -p experiments/pictures
 	cp runs/pictures/eval/transfer_grid.png experiments/pictures/
 	$(BIN)/python experiments/method_figure.py
+
+owner:
+	@test -n "$(NAME)" || { echo "say whose: make owner NAME=..."; exit 1; }
+	sed -i.old -E 's#(github|github\.com)/[^/"]+/disentangle_jax#\1/$(NAME)/disentangle_jax#g' experiments/colab/*.ipynb
+	rm experiments/colab/*.ipynb.old
 
 # uv where there is one, else venv and pip. The stamp is newer than what it was made from, so a second call installs nothing.
 .venv/ready: setup.py constraints.txt

@@ -3,6 +3,8 @@
 import ast
 import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import jax
@@ -79,6 +81,18 @@ def test_a_notebook_is_told_about_and_holds_no_outputs(name):
         if cell.cell_type == "code":
             assert not cell.outputs
             ast.parse(re.sub(r"^(\s*)%pip .*$", r"\1pass", cell.source, flags=re.MULTILINE))
+
+
+def test_all_notebooks_are_given_an_owner_at_once(tmp_path):
+    shutil.copytree(COLAB, tmp_path / "experiments" / "colab")
+    makefile = f"--makefile={COLAB.parents[1] / 'Makefile'}"
+    for name in ("someone", "someone-else"):
+        subprocess.run(["make", makefile, "owner", f"NAME={name}"], cwd=tmp_path, check=True, capture_output=True)
+    for path in (tmp_path / "experiments" / "colab").iterdir():
+        named = re.findall(r"github(?:\.com)?/([^/]+)/disentangle_jax", path.read_text())
+        assert named == ["someone-else"] * 2
+        nbformat.validate(nbformat.read(path, 4))
+    assert sorted(path.name for path in (tmp_path / "experiments" / "colab").iterdir()) == NAMES
 
 
 def test_a_model_is_restored_swapped_and_moved(execute, model, tmp_path):
