@@ -1,7 +1,8 @@
 """Write clips for training: python -m disentangle_jax.make_clips --config=faces64 --out=data --num_clips=100000
 
 Run the same command again to resume. To train on the clips:
-python -m disentangle_jax.train --config=faces64 --config.data.source=stored --config.data.directory=data --workdir=...
+python -m disentangle_jax.train --config=faces64 --workdir=runs/stored \\
+    --config.data.source=stored --config.data.directory=data
 """
 
 import shlex

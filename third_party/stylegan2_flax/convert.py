@@ -1,10 +1,11 @@
 """Convert a published checkpoint, for this package or back to PyTorch:
 
 python -m stylegan2_flax.convert ffhq.pkl ffhq.safetensors --dtype=float16     this package's own format
-python -m stylegan2_flax.convert ffhq.pkl ffhq.pt                              for torch.load, in rosinality's layout
-python -m stylegan2_flax.convert ffhq.pkl ffhq.npz                             the same for NumPy
-python -m stylegan2_flax.convert ffhq.pkl d.safetensors --which=D --layout=rosinality
+python -m stylegan2_flax.convert ffhq.pkl ffhq.pt --drop_clamp                 for torch.load, in rosinality's layout
+python -m stylegan2_flax.convert ffhq.pkl ffhq.npz --drop_clamp                the same for NumPy
+python -m stylegan2_flax.convert ffhq.pkl d.safetensors --which=D --layout=rosinality --drop_clamp
 
+rosinality's layout has no place for the clamp of stylegan2-ada's networks, which are refused without --drop_clamp.
 IN is a path or URL of any format that stylegan2_flax.load reads. OUT ends in .safetensors, .pt or .npz.
 """
 
