@@ -105,7 +105,8 @@ def main() -> None:
     frames = media.read_frames(source)
     picture = out.with_suffix(_picture_suffix(frames))
     tuned_path = out.with_name(f"{out.stem}_generator.safetensors") if config.tune.steps else None
-    _check_outputs([path for path in (out, picture, tuned_path) if path], FORCE.value)
+    outputs = [path for path in (out, picture, tuned_path) if path]
+    _check_outputs(outputs, FORCE.value)
     generator, name = _load_generator(MODEL.value, GENERATOR.value)
     encoder = encoders.load(ENCODER.value, generator) if ENCODER.value else encoders.load_for(name)
     distance = load_distance(DISTANCE.value)
@@ -124,11 +125,13 @@ def main() -> None:
     if tuned_path:
         tuned_generator, found = _tuned(pictures, found, generator, config, distance)
         tuned = tuned_path, tuned_generator
-        sg2.save(tuned_generator, tuned_path)
-    write_comparison(pictures, found, picture)
     about = {"name": name, "space": config.space, "source": source.name, "fps": pictures.fps, "tuned": tuned}
-    write_latents(out, found.ws, generator, **about)
-    print(f"Wrote {', '.join(str(path) for path in (out, picture, tuned_path) if path)}")
+    with files.atomic_set(outputs) as temporary:
+        if tuned:
+            sg2.save(tuned[1], temporary[2])
+        write_comparison(pictures, found, temporary[1])
+        write_latents(temporary[0], found.ws, generator, **about)
+    print(f"Wrote {', '.join(map(str, outputs))}")
 
 
 def read_pictures(frames: media.Frames, generator: sg2.Generator, name: str, align: str) -> Pictures:

@@ -4,6 +4,7 @@ import ctypes
 import math
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -59,6 +60,14 @@ def load_module() -> Callable[[Path], ModuleType]:
         return module
 
     return load
+
+
+@pytest.fixture
+def full_disk():
+    """Fills the disk, but for files of some bytes: a limit on their size, which ends with the test, stands for it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.fixture(scope="session")

@@ -98,6 +98,16 @@ def test_what_is_there_is_not_written_over_unless_asked(network, photos, tmp_pat
         call(network, photos, tmp_path / "latents.safetensors", *SHORT)
 
 
+@pytest.mark.filterwarnings("ignore:.* not inverted well")
+@pytest.mark.filterwarnings("ignore:Error writing persistent compilation cache")
+@pytest.mark.parametrize("tuned", [(), ("--tune_steps=1",)])
+def test_a_full_disk_is_one_line_and_leaves_nothing(network, photos, tmp_path, full_disk, tuned):
+    full_disk(20_000)  # the latents fit, the picture does not
+    with pytest.raises(SystemExit, match=r"^error: .*latents\.safetensors could not be written, for the disk is full"):
+        call(network, photos, tmp_path / "latents.safetensors", *SHORT, *tuned)
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
 def test_poor_inversions_are_warned_about_and_many_are_summed_up(images, ws, capsys):
     many = {"ws": np.tile(ws, (2, 1, 1)), "images": np.tile(images, (2, 1, 1, 1))}
     found = Inversion(**many, psnr=np.r_[np.full(8, 30.0), 12.0, 14.0], deviations=np.full(10, 4.5), noise={})

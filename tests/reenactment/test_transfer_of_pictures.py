@@ -213,6 +213,14 @@ def test_what_is_damaged_or_does_not_fit_is_one_line_and_nothing_is_written(file
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore:Error writing persistent compilation cache")
+def test_a_full_disk_is_one_line_and_leaves_nothing(files, tmp_path, toy, full_disk):
+    full_disk(20_000)  # what the test prints needs room
+    with pytest.raises(SystemExit, match=r"^error: .*out\.gif could not be written, for the disk is full"):
+        call(tmp_path, files / "photo.png", files / "video.mp4", "out.gif")
+    assert not list(tmp_path.iterdir())
+
+
 def test_frames_of_two_rates_are_paired_with_a_warning_and_the_shorter_clip_ends_it(files, tmp_path, toy):
     media.save_video([picture(RED, 1)] * 9, tmp_path / "slow.gif", fps=10)
     with pytest.warns(UserWarning, match=r"rates differ \(slow\.gif 10, video\.mp4 25 frames a second\)"):

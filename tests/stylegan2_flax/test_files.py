@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 
 from stylegan2_flax import files
@@ -49,3 +51,30 @@ def test_a_home_folder_is_expanded_and_a_url_refused(monkeypatch):
         assert files.is_url(url)
         with pytest.raises(ValueError, match=f"--workdir={url} is a URL.*mount the bucket"):
             files.local_path(url, "--workdir")
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_nothing(tmp_path):
+    def write(path, error):
+        with files.atomic(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    for error in (OSError(errno.ENOSPC, "No space left on device"), RuntimeError("No space left on device (os error)")):
+        with pytest.raises(OSError, match=r"a\.txt could not be written, for the disk is full: make room"):
+            write(tmp_path / "a.txt", error)
+    with pytest.raises(OSError, match="other"):
+        write(tmp_path / "a.txt", OSError(errno.EIO, "other"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_of_a_set_appear_together_or_not_at_all(tmp_path):
+    def write(*texts):
+        with files.atomic_set([tmp_path / "a.txt", tmp_path / "b.txt"]) as temporary:
+            for path, text in zip(temporary, texts, strict=True):
+                files.write_text(path, text)
+
+    with pytest.raises(UnicodeEncodeError):
+        write("whole", "half\ud800")
+    assert not list(tmp_path.iterdir())
+    write("one", "two")
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["one", "two"]

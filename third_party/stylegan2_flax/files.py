@@ -10,7 +10,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from etils import epath
@@ -39,7 +39,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     Parent folders are created. A reader never sees a partial file, and an error leaves an existing file unchanged.
 
     Raises:
-        OSError: the file cannot be uploaded.
+        OSError: the file cannot be uploaded, or the disk is full.
     """
     if is_remote(path):
         with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +50,8 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
-        yield temporary
+        with _telling_of_a_full_disk(path):
+            yield temporary
         temporary.chmod(0o644)  # safetensors creates files that only the owner can read
         os.replace(temporary, path)
     finally:
@@ -73,10 +74,45 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")  # without a suffix, as `path`
     temporary.mkdir()
     try:
-        yield temporary
+        with _telling_of_a_full_disk(path):
+            yield temporary
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def atomic_set(paths: Iterable[Path]) -> Iterator[list[Path]]:
+    """As `atomic`, of several files, which appear together or not at all."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(atomic(path)) for path in paths]
+
+
+@contextmanager
+def _telling_of_a_full_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # safetensors and ffmpeg have errors of their own
+        if not is_disk_full(error):
+            raise
+        raise OSError(f"{path} could not be written, for the disk is full: make room, or write elsewhere") from error
+
+
+def is_disk_full(error: BaseException | None, *words: str) -> bool:
+    """Whether the disk is full, by the error number or, if a library wrapped the error, by its message.
+
+    Args:
+        error: it, and what caused it, is looked at.
+        words: that tell it too.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        text = str(error)
+        if any(word in text for word in ("No space left on device", "Disk quota exceeded", "File too large", *words)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -145,7 +145,7 @@ class Checkpoints:
         except Exception as error:  # Orbax, TensorStore and the system have no common base class of errors
             if jax.process_count() > 1:
                 raise
-            if not self._saved and not _is_disk_full(error):
+            if not self._saved and not files.is_disk_full(error, "RESOURCE_EXHAUSTED"):  # as TensorStore says
                 raise OSError(errno.EIO, f"the first checkpoint could not be written: {_reason(error)}") from error
             for path in self._folder.glob("*.orbax-checkpoint-tmp"):
                 files.remove_tree(path)  # leftovers are removed at the next start
@@ -266,18 +266,6 @@ def _move(path: AnyPath, to: AnyPath) -> None:
 def _reason(error: Exception) -> str:
     """The beginning of the error message, on one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _is_disk_full(error: BaseException | None) -> bool:
-    """Whether the disk is full, by the error number or, if a library wrapped the error, by its message."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return True
-        words = ("No space left on device", "Disk quota exceeded", "File too large", "RESOURCE_EXHAUSTED")
-        if any(word in str(error) for word in words):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _not_from_orbax(record: logging.LogRecord) -> bool:
