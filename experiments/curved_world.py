@@ -149,8 +149,8 @@ def trained(world: World, config: ConfigDict, folder: Path) -> dict[str, dict[st
     stream = open_stream(config, source, random_streams(config.seed).clips, mesh)
     trainer = make_trainer(config, stream, source.stats.mean, source.stats.std)
     state = train(trainer, Schedule.of(config.train), folder)
-    create = partial(Autoencoder, *source.stats, **config.model, rngs=nnx.Rngs(0))
-    autoencoder = nnx.merge(graphdef(create), state.ema_params, state.buffers)
+    whole = graphdef(lambda: Autoencoder(*source.stats, **config.model, rngs=nnx.Rngs(0)))
+    autoencoder = nnx.merge(whole, state.ema_params, state.buffers)
     model = Disentangler(autoencoder, world.generator, world.directions, config)
     scores = transfer_scores(world, baselines.autoencoder(model))
     return {f"model on {config.clips.motion} clips": scores | leaks(world, model)}

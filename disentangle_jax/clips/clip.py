@@ -24,6 +24,9 @@ from disentangle_jax.latents import check_classes, sample_labels, sample_mixed_w
 __all__ = ["Clip", "ClipConfig", "ClipSource", "LatentStats", "bounded", "sample_clip"]
 
 
+_IDENTITIES = int.from_bytes(b"face")  # seed of the faces of `clips.num_identities`
+
+
 class Clip(NamedTuple):
     """The frames of one face in motion, and each frame again with the same structure and another appearance."""
 
@@ -128,10 +131,7 @@ def sample_clip(source: ClipSource, key: PRNGKeyArray) -> Clip:
     t, k = config.num_frames, len(directions.names)
     path = config.amplitude * trajectories.mixture(k_path, config.length, k, config.trajectories, config.tau)
     path = path[jax.random.choice(k_frames, config.length, (t,), replace=False)]
-    mapping = nnx.merge(source.graphdef, source.mapping)
-    options = (config.truncation_psi, config.style_mixing, config.classes)
-    face = sample_mixed_ws(mapping, k_face, 1, *options)
-    others = sample_mixed_ws(mapping, k_others, t, *options)
+    face, others = _faces(source, k_face, 1), _faces(source, k_others, t)
     face = jnp.broadcast_to(face, others.shape)
     start, other_start = (_start(source, ws) for ws in (face, others))
     goal, other_goal = (bounded(start + path, source) for start in (start, other_start))
@@ -139,6 +139,17 @@ def sample_clip(source: ClipSource, key: PRNGKeyArray) -> Clip:
     looks, changed = augment(k_looks, ws, others, config, source.stats.std, source.appearance)
     augmented = _move(source, jax.random.fold_in(key, 1), looks, jnp.where(changed[:, None], other_goal, goal))
     return Clip(ws, augmented, goal - start)
+
+
+def _faces(source: ClipSource, key: PRNGKeyArray, n: int) -> Float[Array, "n l d"]:
+    """Faces at random: any, or some of those that the config restricts clips to, which are the same in every run."""
+    config, mapping = source.config, nnx.merge(source.graphdef, source.mapping)
+    options = (config.truncation_psi, config.style_mixing, config.classes)
+    if config.num_identities == 0:
+        return sample_mixed_ws(mapping, key, n, *options)
+    identities = jax.random.randint(key, (n,), 0, config.num_identities)
+    keys = jax.vmap(lambda identity: jax.random.fold_in(jax.random.key(_IDENTITIES), identity))(identities)
+    return jax.vmap(lambda key: sample_mixed_ws(mapping, key, 1, *options)[0])(keys)
 
 
 def bounded(coordinates: Float[Array, "t k"], source: ClipSource) -> Float[Array, "t k"]:

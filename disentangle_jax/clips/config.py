@@ -27,6 +27,7 @@ class ClipConfig(NamedTuple):
     jitter: float  # of "readout": how far each layer then strays from them by itself, in standard deviations
     truncation_psi: float
     style_mixing: float  # probability that a face takes its layers from a random cut on from another
+    num_identities: int  # faces that all clips show; 0: another one in each
     change_face: float  # augmentation: probability that the motion is put on another face altogether
     mix_layers: float  # augmentation: probability that fine layers come from another face
     mix_from: int  # the first of the fine layers

@@ -56,6 +56,7 @@ RULES = config_rules.TRAIN | {
     "clips.change_face": _SHARE,
     "clips.mix_layers": _SHARE,
     "clips.style_mixing": _SHARE,
+    "clips.num_identities": at_least(0),
     "clips.noise": _SIZE,
     "clips.appearance": _SIZE,
     "clips.stats_samples": at_least(2),

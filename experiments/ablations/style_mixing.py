@@ -4,5 +4,5 @@ CONFIG = "faces64:demo"
 
 
 def points():
-    for share in (0.0, 0.5, 0.9, 1.0):
+    for share in (0.0, 0.25, 0.5, 1.0):
         yield f"{share:.0%}", {"clips.style_mixing": share}

@@ -74,7 +74,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.clips.jitter = 0.3  # of "readout": how far each layer strays from it by itself, in standard deviations
     config.clips.layers = "each"  # every layer is moved to the pose by itself; "together": one direction in W+
     config.clips.truncation_psi = 1.0  # truncation of the faces; 1: none, 0: the mean face
-    config.clips.style_mixing = 0.5  # fraction of faces mixed from two, so that layers vary independently
+    config.clips.style_mixing = 0.25  # fraction of faces mixed from two, so that layers vary independently
+    config.clips.num_identities = 0  # faces that all clips show, the same in every run; 0: another one in each clip
     config.clips.change_face = 0.5  # augmentation: fraction of frames shown by another face in the same pose
     config.clips.mix_layers = 1.0  # augmentation: fraction of the others with fine layers of another face
     config.clips.mix_from = 5  # the first of the fine layers, and the first cut between the two faces
@@ -119,7 +120,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
     # The autoencoder.
     config.model = ConfigDict()
-    config.model.appearance_dim = 256  # enough for two mixed faces
+    config.model.appearance_dim = 96  # what one face needs leaves no room for its pose to hide in
     config.model.structure_dim = 8  # small, so that appearance cannot leak in
     config.model.embed_dim = 32  # embedding of each latent layer
     config.model.width = 256  # width of the trunks
@@ -226,6 +227,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.clips.jitter = 0.0
         config.clips.layers = "together"
         config.clips.style_mixing = 0.9
+        config.model.appearance_dim = 256
         config.model.structure_dim = 32
         config.loss.weights.appearance_ratio = 0.0
     if "abstract" in switches or "plain" in switches:

@@ -70,6 +70,15 @@ def test_nothing_but_the_motion_changes_in_any_layer(each_source):
     np.testing.assert_allclose(still, jnp.broadcast_to(still[:, :1], still.shape), atol=1e-4)
 
 
+def test_clips_can_be_restricted_to_a_few_faces(generator, scored, clip_config):
+    few = ClipSource.create(generator, scored[0], clip_config._replace(num_identities=3, change_face=1.0))
+    clips = jax.vmap(sample_clip, in_axes=(None, 0))(few, jax.random.split(jax.random.key(0), 32))
+    for ws in (clips.ws, clips.augmented):
+        rest = ws - few.directions.move(jnp.zeros_like(ws), few.directions.coordinates(ws))  # all but the pose
+        faces = np.unique(np.round(np.asarray(rest).reshape(-1, rest[0, 0].size), 3), axis=0)
+        assert 1 < len(faces) <= 3
+
+
 def test_offsets_start_from_a_pose_of_the_face_s_own(source, offsets):
     own = source.directions.coordinates(offsets.ws) - offsets.coefficients
     np.testing.assert_allclose(own, jnp.broadcast_to(own[:, :1], own.shape), atol=1e-4)

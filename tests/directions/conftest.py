@@ -25,6 +25,7 @@ def clip_config() -> ClipConfig:
         jitter=0.0,
         truncation_psi=1.0,
         style_mixing=0.5,
+        num_identities=0,
         change_face=0.5,
         mix_layers=1.0,
         mix_from=4,
