@@ -12,8 +12,6 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
-from scipy.special import ndtri
-from scipy.stats import rankdata
 from tqdm import tqdm
 
 import stylegan2_flax as sg2
@@ -60,6 +58,9 @@ class Fit(NamedTuple):
 
 def normal_scores(values: Float[Array | np.ndarray, "n f"]) -> Float[np.ndarray, "n f"]:
     """The ranks of each column's values, mapped to quantiles of the standard normal distribution."""
+    from scipy.special import ndtri  # both slow to import, and most commands never fit
+    from scipy.stats import rankdata
+
     return np.asarray(ndtri((rankdata(values, axis=0) - 0.5) / len(values)), np.float32)
 
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.stats import spearmanr
 
 from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation.baselines import Method
@@ -172,6 +171,8 @@ def validity(
         methods: those whose frames are pooled.
         ours: the one whose frames are ranked among themselves too.
     """
+    from scipy.stats import spearmanr  # slow to import, and only needed where the domain is known
+
     kinds = {name: (CROSS, proxy.of, proxy.higher_is_better) for name, proxy in proxies.items()}
     kinds |= {name: (SELF, BOTH, higher) for name, higher in PIXELS.items() if name in found[SELF][ours]}
 

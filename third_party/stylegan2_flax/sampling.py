@@ -11,7 +11,6 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, UInt8
-from scipy.interpolate import CubicSpline
 
 from stylegan2_flax.generator import Generator
 from stylegan2_flax.media import to_uint8
@@ -121,6 +120,8 @@ def loop_spline(keys: Float[np.ndarray, "n *size"], frames: int) -> Float[np.nda
     Returns:
         t = n * frames points; point i * frames is key i.
     """
+    from scipy.interpolate import CubicSpline  # slow to import, and only videos need it
+
     spline = CubicSpline(np.arange(len(keys) + 1), np.concatenate([keys, keys[:1]]), bc_type="periodic")
     return spline(np.arange(len(keys) * frames) / frames).astype(keys.dtype)
 

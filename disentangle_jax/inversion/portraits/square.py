@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 _FADE = 0.3  # sides beyond the picture's edge where nothing but the median color is left
 _EDGE = 3  # pixels around what is sampled, more than the bicubic filter reaches
@@ -209,6 +208,8 @@ def _faded(
     values: Float[np.ndarray, "size size 3"], outside: Float[np.ndarray, "size size"]
 ) -> Float[np.ndarray, "size size 3"]:
     """The crop with what lies outside blurred (beginning a little inside) and faded to the median of the inside."""
+    from scipy.ndimage import gaussian_filter  # slow to import, and most commands never need it
+
     fade = (outside / _FADE)[..., None]
     blurred = gaussian_filter(values, (_BLUR * len(values),) * 2, mode="nearest", axes=(0, 1))
     values = values + np.clip(3 * fade + 1, 0, 1) * (blurred - values)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from scipy.ndimage import gaussian_filter1d
 
 from disentangle_jax.inversion.portraits.finding import FaceFinder, find_squares
 from disentangle_jax.inversion.portraits.square import Square
@@ -73,6 +72,8 @@ def smooth(squares: Sequence[Square], frames: float) -> tuple[Square, ...]:
         squares: one for each frame; at the ends they are continued as they are.
         frames: standard deviation of the Gaussian, for place, logarithm of the side, and angle; 0 changes nothing.
     """
+    from scipy.ndimage import gaussian_filter1d  # slow to import, and most commands never need it
+
     if frames <= 0:
         return tuple(squares)
     return _squares(gaussian_filter1d(_numbers(squares), frames, axis=0, mode="nearest"))
