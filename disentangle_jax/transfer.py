@@ -5,9 +5,10 @@
     python -m disentangle_jax.transfer --model=runs/demo --source=photos/ --driving=seed:2 --out=grid.png
 
 A face is a photo, a video, a GIF, a latent file, seed:N (a random one of the generator) or clip:N (that of seed:N in
-motion); a folder of photos is as many faces. A latent file is .safetensors, .npy, .npz or .pt, of shape [d] (W),
-[l, d] (W+) or [t, l, d] (a clip). Several sources or drivings (--source=a.jpg --source=b.jpg) give a grid. The sound of
-the driving, or else of the source, is kept in an .mp4, unless --fps changes the speed.
+motion). The pictures of a folder are as many faces; of frames:FOLDER they are the frames of one clip. A latent file is
+.safetensors, .npy, .npz or .pt, of shape [d] (W), [l, d] (W+) or [t, l, d] (a clip). Several sources or drivings
+(--source=a.jpg --source=b.jpg) give a grid. The sound of the driving, or else of the source, is kept in an .mp4, unless
+--fps changes the speed.
 """
 
 import math
@@ -35,7 +36,10 @@ from stylegan2_flax.run import config_flag, config_rules
 FLAGS = flags.FlagValues()
 MODEL = model_sources.define_flag(FLAGS)
 flags.DEFINE_alias("workdir", "model", flag_values=FLAGS)
-_KINDS = "a photo, a folder of photos, a video, a GIF, a latent file, seed:N or clip:N; may be given several times"
+_KINDS = (
+    "a photo, a folder of photos, a video, a GIF, frames:FOLDER, a latent file, seed:N or clip:N; may be given several "
+    "times"
+)
 SOURCE = flags.DEFINE_multi_string("source", None, f"whose appearance: {_KINDS}", required=True, flag_values=FLAGS)
 DRIVING = flags.DEFINE_multi_string(
     "driving", None, f"whose pose and expression: {_KINDS}", required=True, flag_values=FLAGS
@@ -201,7 +205,8 @@ def _check_together(sources: Sequence[Footage], drivings: Sequence[Footage], out
     if (cells := len(sources) * len(drivings)) > options.config.max_cells:
         raise ValueError(
             f"{len(sources)} sources and {len(drivings)} drivings are {cells} results, and a grid has at most "
-            f"{options.config.max_cells} (--config.max_cells); of a clip that is a folder of frames, give the video"
+            f"{options.config.max_cells} (--config.max_cells); if the pictures of a folder are the frames of a clip, "
+            f"say {inputs.FRAMES}FOLDER"
         )
     if options.relative and (still := [face.name for face in drivings if face.num_frames is None]):
         raise ValueError(f"--relative carries over the motion of a clip, but --driving={still[0]} is a single face")
@@ -211,7 +216,9 @@ def _check_together(sources: Sequence[Footage], drivings: Sequence[Footage], out
     suffixes = media.CLIP_SUFFIXES if clips else media.IMAGE_SUFFIXES
     if out.suffix.lower() not in suffixes:
         kind = f"clip, as {clips[0].name} is" if clips else "single picture"
-        raise ValueError(f"the result is a {kind}: end --out in {media.described(suffixes)}, not in {out.name!r}")
+        folders = not clips and any(isinstance(face, PictureFootage) for face in (*sources, *drivings))
+        hint = f" (a folder of frames is a clip as {inputs.FRAMES}FOLDER)" if folders else ""
+        raise ValueError(f"the result is a {kind}: end --out in {media.described(suffixes)}, not in {out.name!r}{hint}")
     if len({clip.fps for clip in clips if clip.fps}) > 1:
         rates = ", ".join(f"{clip.name} {clip.fps:g}" for clip in clips if clip.fps)
         warnings.warn(f"frames are paired one by one, though rates differ ({rates} frames a second)", stacklevel=3)

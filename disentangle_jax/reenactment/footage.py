@@ -109,6 +109,7 @@ class PictureFootage:
 
     Attributes:
         frames: the pictures.
+        is_clip: whether they are the frames of a clip.
         find_squares: finds the square of each frame.
         invert: inverts the squares.
         piece: how many frames are inverted at a time.
@@ -117,13 +118,14 @@ class PictureFootage:
     name: str
     model: Disentangler
     frames: media.Frames
+    is_clip: bool
     find_squares: Callable[[media.Frames], Placement]
     invert: Inverter
     piece: int
 
     @property
     def num_frames(self) -> int | None:
-        return None if self.frames.fps is None else self.frames.num_frames or 0
+        return (self.frames.num_frames or 0) if self.is_clip else None
 
     @property
     def fps(self) -> float | None:

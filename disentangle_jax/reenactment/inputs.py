@@ -1,5 +1,7 @@
-"""What --source and --driving name: a photo, a folder of photos, a video, a latent file, seed:N or clip:N."""
+"""What --source and --driving name: a photo, photos or frames of a folder, a video, a latent file, seed:N or clip:N."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -7,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
 from disentangle_jax import arrays, media
@@ -20,6 +22,9 @@ from disentangle_jax.inversion.latent_files import LatentClip, read_latents
 from disentangle_jax.latents import sample_ws
 from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, Piece
 from stylegan2_flax.run.config_rules import MAX_SEED
+
+FRAMES = "frames:"
+"""Before a folder: its pictures are the frames of a clip."""
 
 
 class Reading(NamedTuple):
@@ -51,7 +56,9 @@ def parse_seed(name: str) -> tuple[str, int] | None:
 
 
 def open_input(model: Disentangler, name: str, reading: Reading) -> list[Footage]:
-    """Open what a name stands for: several faces of a folder of photos, else one.
+    """Open what a name stands for: several faces of a folder of photos, else one face or clip.
+
+    The pictures of a folder are as many faces; of frames:FOLDER they are the frames of one clip of unknown rate.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -59,11 +66,35 @@ def open_input(model: Disentangler, name: str, reading: Reading) -> list[Footage
     """
     if drawn := parse_seed(name):
         return [LatentFootage(name, model, _draw(model, *drawn, reading))]
+    if name.startswith(FRAMES):
+        return [_open_pictures(model, _read_clip(name), reading, is_clip=True)]
     path = Path(name).expanduser()
     if path.suffix.lower() in arrays.SUFFIXES:
         return [_open_latents(model, path)]
-    paths = media.find_photos(path) if path.is_dir() else [path]
-    return [_open_pictures(model, media.read_frames(path), reading) for path in paths]
+    pictures = map(media.read_frames, media.find_photos(path) if path.is_dir() else [path])
+    return [_open_pictures(model, frames, reading, is_clip=frames.fps is not None) for frames in pictures]
+
+
+def _read_clip(name: str) -> media.Frames:
+    """The pictures of frames:FOLDER."""
+    folder = Path(name.removeprefix(FRAMES)).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{name} wants a folder of frames after the colon, and there is none at {folder}")
+    frames = media.read_frames(folder)
+
+    def read() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        shape = None
+        for number, frame in enumerate(frames):
+            shape = shape or frame.shape
+            if frame.shape != shape:
+                sizes = (f"{shape[1]} x {shape[0]}" for shape in (frame.shape, shape))
+                raise ValueError(
+                    f"{name}: frame {number} has {' pixels, those before it '.join(sizes)}, but a clip has one size; "
+                    "if they are several faces, give the folder without frames:"
+                )
+            yield frame
+
+    return replace(frames, read=read)
 
 
 def _open_latents(model: Disentangler, path: Path) -> LatentFootage:
@@ -74,7 +105,7 @@ def _open_latents(model: Disentangler, path: Path) -> LatentFootage:
     return LatentFootage(path.name, model, clip)
 
 
-def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading) -> PictureFootage:
+def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, *, is_clip: bool) -> PictureFootage:
     generator = model.generator
     wanted = portraits.alignment(
         reading.align,
@@ -93,7 +124,7 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading) 
         return Piece(found.ws, found.psnr, found.deviations)
 
     find_squares = partial(portraits.place, wanted=wanted, size=generator.img_resolution)
-    return PictureFootage(frames.path.name, model, frames, find_squares, invert, reading.config.piece)
+    return PictureFootage(frames.path.name, model, frames, is_clip, find_squares, invert, reading.config.piece)
 
 
 def _repeat(ws: Float[np.ndarray, "l d"], images: Float[Array, "n h w c"]) -> Float[Array, "n l d"]:

@@ -177,6 +177,27 @@ def test_several_faces_give_a_grid(files, tmp_path, toy):
     assert places([alone[:SIDE, :SIDE], alone[:SIDE, -SIDE:]]) == [4, 8]
 
 
+def test_pictures_of_a_folder_are_faces_and_those_of_frames_are_a_clip(files, tmp_path, toy):
+    options = {"show": "result", "fps": 10}
+    frames = call(tmp_path, files / "photo.png", files / "video.mp4", "frames", **options)
+    out = call(tmp_path, files / "photo.png", f"frames:{frames}", "out.gif", show="result")
+    assert (media.read_frames(out).fps, places(media.read_frames(out))) == (12, [3, 4, 5, 6, 7, 8])
+    assert toy.shapes[-1] == (FRAMES, SIDE, SIDE, 3), "inverted as one clip"
+    moved = call(tmp_path, files / "photo.png", f"frames:{frames}", "moved", relative=True, **options)
+    assert places(media.read_frames(moved)) == [2, 3, 4, 5, 6, 7]
+    many = r"6 results, and a grid has at most 5 .*; if the pictures .* are the frames of a clip, say frames:FOLDER"
+    with pytest.raises(SystemExit, match=many):
+        call(tmp_path, files / "photo.png", frames, "out.png", **{"config.max_cells": 5})
+    with pytest.raises(SystemExit, match=r"not in 'no\.gif' \(a folder of frames is a clip as frames:FOLDER\)"):
+        call(tmp_path, files / "photo.png", frames, "no.gif")
+    Image.fromarray(picture(RED, 0)[:-1, :SIDE]).save(frames / "000009.png")
+    with pytest.raises(SystemExit, match="frame 6 has 16 x 15 pixels, those before it 16 x 16"):
+        call(tmp_path, files / "photo.png", f"frames:{frames}", "no.gif")
+    with pytest.raises(SystemExit, match="wants a folder of frames after the colon, and there is none at nowhere"):
+        call(tmp_path, files / "photo.png", "frames:nowhere", "no.gif")
+    assert not (tmp_path / "no.gif").exists()
+
+
 def test_source_and_driving_stand_beside_the_result(files, tmp_path, toy):
     shown = load(call(tmp_path, files / "photo.png", files / "photos" / "1.png", "out.png"))
     cells = [shown[-8, column + 8] for column in (0, 259, 518)]
