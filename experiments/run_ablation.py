@@ -5,9 +5,10 @@
     python experiments/run_ablation.py losses --seeds=3 --list   the commands instead, for the queue of a cluster
 
 An ablation is a file of experiments/ablations/: its docstring opens with the question, CONFIG is what all points have
-in common, and `points()` yields the name of each and what it changes of that config. The results lie in
-OUT/NAME/results.csv, results.md and results.png. Run the same command again to go on where a stopped one was: what is
-trained and evaluated is not done again. Points with the same directions share them.
+in common, and `points()` yields the name of each and what it changes of that config. All are measured on the same
+held-out latents. The results lie in OUT/NAME/results.csv, results.md and results.png. Run the same command again to go
+on where a stopped one was, or once a cluster has done the commands: what is trained and measured is not done again.
+Points with the same directions share them, and those with the same config, of any question, the run.
 """
 
 import csv
@@ -15,7 +16,7 @@ import hashlib
 import importlib.util
 import io
 import json
-import re
+import os
 import shlex
 import statistics
 import subprocess
@@ -31,6 +32,11 @@ from ml_collections import ConfigDict
 
 from disentangle_jax import configs
 from disentangle_jax.directions.find import SOURCES
+from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.domains import JudgedDomain, load_judged_domain
+from disentangle_jax.evaluation.held_out import HeldOut, held_out
+from disentangle_jax.evaluation.motion import make_animator
+from disentangle_jax.evaluation.suite import measure_alone
 from stylegan2_flax import command, files
 from stylegan2_flax.run import config_flag
 
@@ -42,14 +48,14 @@ LIST = flags.DEFINE_bool("list", False, "print the commands and run none", flag_
 FOLDER = Path(__file__).parent / "ablations"
 
 COLUMNS = {
-    "structure R²": "transfer/methods/ours/structure_r2",
-    "appearance R²": "transfer/methods/ours/appearance_r2",
-    "PSNR, dB": "transfer/methods/ours/psnr",
+    "structure R²": "transfer/structure_r2",
+    "appearance R²": "transfer/appearance_r2",
+    "PSNR, dB": "transfer/psnr",
     "structure in the appearance code": "probes/r2/ridge/appearance code/structure/r2",
     "appearance in the structure code": "probes/r2/ridge/structure code/appearance/r2",
     "same motion, R@1": "retrieval/same_motion/structure code/recall",
 }
-"""What is compared, and where metrics.json has it."""
+"""What is compared, and where the metrics have it."""
 
 
 class Ablation(NamedTuple):
@@ -74,8 +80,8 @@ class Job(NamedTuple):
     Attributes:
         point: its name.
         seed: of the run.
-        workdir: where it is trained and evaluated.
-        commands: the command lines to run, in this order.
+        workdir: where it is trained.
+        commands: the command lines that train it, in this order.
     """
 
     point: str
@@ -85,17 +91,17 @@ class Job(NamedTuple):
 
     @property
     def metrics(self) -> Path:
-        return self.workdir / "eval" / "metrics.json"
+        return self.workdir / "ablation.json"
 
 
 def main(name: str) -> None:
-    out = files.local_path(OUT.value, "--out")
+    out, examiner = files.local_path(OUT.value, "--out"), Examiner()
     for ablation in [load(path) for path in find(name)]:
         jobs = list(jobs_of(ablation, range(SEEDS.value), out))
         if LIST.value:
             print(job_list(ablation, jobs))
         else:
-            run(ablation, jobs)
+            run(ablation, jobs, examiner, out / "compiled")
             write_results(ablation, jobs, out / ablation.name)
 
 
@@ -125,16 +131,17 @@ def jobs_of(ablation: Ablation, seeds: Sequence[int], out: Path) -> Iterator[Job
     for seed in seeds:
         for point, overrides in ablation.points.items():
             changes = {"seed": seed, **overrides}
-            workdir = out / ablation.name / f"{re.sub('[^a-z0-9.]+', '_', point.lower()).strip('_')}_seed{seed}"
+            config: ConfigDict = config_flag.load(ablation.config, configs)
+            config.update_from_flattened_dict(dict(changes))
+            workdir = out / "runs" / _digest(config.to_dict())
             commands = []
-            if (shared := _shared_directions(ablation.config, changes, out)) is not None:
+            if (shared := _shared_directions(config, changes, out)) is not None:
                 folder, found_by, has_readout = shared
                 commands.append([*_module("find_directions"), *_options(ablation.config, found_by), f"--out={folder}"])
                 changes["directions.source"] = folder / "directions.safetensors"
                 if has_readout:
                     changes["readout.source"] = folder / "readout.safetensors"
             commands.append([*_module("train"), *_options(ablation.config, changes), f"--workdir={workdir}"])
-            commands.append([*_module("evaluate"), f"--workdir={workdir}"])
             yield Job(point, seed, workdir, commands)
 
 
@@ -146,36 +153,48 @@ def _options(config: str, changes: Mapping[str, Any]) -> list[str]:
     return [f"--config={config}", *(f"--config.{name}={value}" for name, value in changes.items())]
 
 
-def _shared_directions(text: str, changes: Mapping[str, Any], out: Path) -> tuple[Path, dict[str, Any], bool] | None:
+def _shared_directions(
+    config: ConfigDict, changes: Mapping[str, Any], out: Path
+) -> tuple[Path, dict[str, Any], bool] | None:
     """The folder of the directions that the changed config finds, the changes that matter to them, and whether a latent
     readout lies there too.
 
     None where they come from a file.
     """
-    config: ConfigDict = config_flag.load(text, configs)
-    config.update_from_flattened_dict(dict(changes))
     if config.directions.source not in SOURCES:
         return None
     fields = ("seed", "generator", "clips.truncation_psi", "clips.classes", "clips.motion")
     sections = ("directions.", "readout.")
     found_by = {name: value for name, value in changes.items() if name in fields or name.startswith(sections)}
     with_readout = config.clips.motion == "readout"
-    content = repr((config.directions.to_dict(), config.seed, config.generator, config.clips.truncation_psi))
-    content += repr(config.readout.to_dict()) if with_readout else ""
-    digest = hashlib.sha256(f"{content} {config.clips.classes}".encode()).hexdigest()
-    return out / "directions" / digest[:16], found_by, with_readout
+    content = (config.directions.to_dict(), config.seed, config.generator, config.clips.truncation_psi)
+    content += (config.readout.to_dict() if with_readout else None, tuple(config.clips.classes))
+    return out / "directions" / _digest(content), found_by, with_readout
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
 def job_list(ablation: Ablation, jobs: Sequence[Job]) -> str:
     """The commands as text: first those that find directions, then a line for each run; each part in any order."""
-    directions = dict.fromkeys(shlex.join(line) for job in jobs for line in job.commands[:-2])
-    runs = [" && ".join(shlex.join(line) for line in job.commands[-2:]) for job in jobs]
+    directions = dict.fromkeys(shlex.join(line) for job in jobs for line in job.commands[:-1])
+    runs = dict.fromkeys(shlex.join(job.commands[-1]) for job in jobs)
     title = f"# {ablation.name}: {ablation.question}"
-    return "\n".join([title, "# First, the directions:", *directions, "# Then, the runs:", *runs])
+    end = "# At last, the same command without --list: it measures what has been trained."
+    return "\n".join([title, "# First, the directions:", *directions, "# Then, the runs:", *runs, end])
 
 
-def run(ablation: Ablation, jobs: Sequence[Job]) -> None:
-    """Run what has not been run."""
+def run(ablation: Ablation, jobs: Sequence[Job], examiner: "Examiner", compiled: Path) -> None:
+    """Train and measure what has not been.
+
+    Args:
+        ablation: the question.
+        jobs: its runs.
+        examiner: measures them.
+        compiled: folder of compiled programs, which most runs have in common.
+    """
+    environment = {"JAX_COMPILATION_CACHE_DIR": str(compiled.absolute()), **os.environ}
     for number, job in enumerate(jobs, 1):
         print(f"{ablation.name}, {number} of {len(jobs)}: {job.point}, seed {job.seed}", flush=True)
         if job.metrics.exists():
@@ -183,8 +202,30 @@ def run(ablation: Ablation, jobs: Sequence[Job]) -> None:
         for line in job.commands:
             if line[:3] == _module("find_directions") and (_out(line) / "directions.safetensors").exists():
                 continue
-            if subprocess.run(line, check=False).returncode != 0:
+            if subprocess.run(line, check=False, env=environment).returncode != 0:
                 raise OSError(f"{job.point}, seed {job.seed}, ended with an error (above). It was: {shlex.join(line)}")
+        files.write_text(job.metrics, json.dumps(examiner.measure(job.workdir), indent=2) + "\n")
+
+
+class Examiner:
+    """Measures models of one generator on the same held-out latents, which take long to find."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[JudgedDomain | None, HeldOut]] = {}
+
+    def measure(self, workdir: Path) -> dict[str, Any]:
+        """What is measured of a trained model by itself."""
+        model = Disentangler.load(workdir)
+        config = model.config
+        domain = load_judged_domain(config.generator, config.evaluation.judge, model.generator.img_resolution)
+        # Where no truth moves the faces, the model's own directions do.
+        what = repr(
+            (config.generator, config.evaluation.to_dict(), config.clips.truncation_psi, domain is None and workdir)
+        )
+        if what not in self._found:
+            animator = make_animator(domain and domain.domain, model.directions, config.evaluation.motion)
+            self._found[what] = domain, held_out(model, animator, domain and domain.domain)
+        return measure_alone(model, *self._found[what])
 
 
 def _out(line: Sequence[str]) -> Path:
@@ -196,8 +237,8 @@ def write_results(ablation: Ablation, jobs: Sequence[Job], folder: Path) -> None
     results = {(job.point, job.seed): read_columns(json.loads(job.metrics.read_text())) for job in jobs}
     text = io.StringIO()
     rows = csv.writer(text)
-    rows.writerow(["point", "seed", *COLUMNS])
-    rows.writerows([point, seed, *values.values()] for (point, seed), values in results.items())
+    rows.writerow(["point", "seed", *COLUMNS, "workdir"])
+    rows.writerows([job.point, job.seed, *results[job.point, job.seed].values(), job.workdir] for job in jobs)
     files.write_text(folder / "results.csv", text.getvalue())
     points = {point: [results[key] for key in results if key[0] == point] for point in ablation.points}
     table = f"**{ablation.question}**\n\n{markdown(points)}\n"

@@ -1,6 +1,6 @@
 """How much weight does the ratio term need?"""
 
-CONFIG = "faces64:demo"
+CONFIG = "faces64:small"
 
 
 def points():

@@ -1,6 +1,6 @@
 """Which augmentation teaches the structure code to ignore appearance?"""
 
-CONFIG = "faces64:demo"
+CONFIG = "faces64:small"
 NONE = {"clips.change_face": 0.0, "clips.mix_layers": 0.0, "clips.noise": 0.0, "clips.appearance": 0.0}
 
 

@@ -4,7 +4,7 @@ Together: along one vector of W+, which leaves each layer its own remainder of t
 Offsets add the motion to the face's own pose instead of replacing it.
 """
 
-CONFIG = "faces64:demo"
+CONFIG = "faces64:small"
 TOGETHER = {"clips.layers": "together", "clips.jitter": 0.0}
 
 

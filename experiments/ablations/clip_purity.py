@@ -4,13 +4,13 @@ Along straight lines appearance drifts. A latent readout holds it without pictur
 some hundred times as slowly.
 """
 
-CONFIG = "faces64:demo"
-SHORT = {"train.num_steps": 500, "train.checkpoint_every": 100}
+CONFIG = "faces64:small"
+SHORT = {"train.num_steps": 200, "train.checkpoint_every": 100}
 
 
 def points():
     yield "straight lines", {"clips.motion": "linear", "clips.jitter": 0.0}
     yield "a latent readout", {}
-    yield "straight lines, 500 steps", SHORT | {"clips.motion": "linear", "clips.jitter": 0.0}
-    yield "a latent readout, 500 steps", SHORT
-    yield "rendered, 500 steps", SHORT | {"clips.motion": "linear", "clips.jitter": 0.0, "purify.steps": 4}
+    yield "straight lines, 200 steps", SHORT | {"clips.motion": "linear", "clips.jitter": 0.0}
+    yield "a latent readout, 200 steps", SHORT
+    yield "rendered, 200 steps", SHORT | {"clips.motion": "linear", "clips.jitter": 0.0, "purify.steps": 4}

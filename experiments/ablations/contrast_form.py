@@ -2,7 +2,7 @@
 
 from disentangle_jax.model.contrast import FORMS
 
-CONFIG = "faces64:demo,abstract"
+CONFIG = "faces64:small,abstract"
 TEMPERATURES = (0.05, 0.2, 0.5)
 
 

@@ -1,6 +1,6 @@
 """Where do directions come from, and who ranks them?"""
 
-CONFIG = "faces64:demo,linear"
+CONFIG = "faces64:small,linear"
 
 
 def points():

@@ -1,6 +1,6 @@
 """How many frames should a clip have?"""
 
-CONFIG = "faces64:demo"
+CONFIG = "faces64:small"
 
 
 def points():

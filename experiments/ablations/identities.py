@@ -3,7 +3,7 @@
 The paper's reason for synthetic videos: a generator shows as many people as one likes, recorded ones few.
 """
 
-CONFIG = "faces64:demo"
+CONFIG = "faces64:small"
 
 
 def points():

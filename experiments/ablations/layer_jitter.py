@@ -3,7 +3,7 @@
 Latents of W+ whose layers disagree, such as mixed faces and inverted pictures, are then nothing new to the encoder.
 """
 
-CONFIG = "faces64:demo"
+CONFIG = "faces64:small"
 
 
 def points():

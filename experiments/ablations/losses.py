@@ -4,7 +4,7 @@ Beside the full objective with the ratio term: what the paper's abstract tells (
 swaps without the contrasts, each part left out, and reconstruction alone.
 """
 
-CONFIG = "faces64:demo"
+CONFIG = "faces64:small"
 NO_SWAPS = {"loss.weights.swap": 0.0, "loss.weights.cross_swap": 0.0}
 NO_CONTRASTS = {"loss.weights.appearance_contrast": 0.0, "loss.weights.structure_contrast": 0.0}
 NO_RATIO = {"loss.weights.appearance_ratio": 0.0}

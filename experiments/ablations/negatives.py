@@ -3,7 +3,7 @@
 Frames of other clips teach it to tell faces apart; near frames of the same clip are false negatives.
 """
 
-CONFIG = "faces64:demo,abstract"
+CONFIG = "faces64:small,abstract"
 
 
 def points():

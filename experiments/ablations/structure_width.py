@@ -1,6 +1,6 @@
 """How wide should the structure code be?"""
 
-CONFIG = "faces64:demo"
+CONFIG = "faces64:small"
 
 
 def points():

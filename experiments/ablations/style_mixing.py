@@ -1,6 +1,6 @@
 """How many of the faces should be mixed from two?"""
 
-CONFIG = "faces64:demo"
+CONFIG = "faces64:small"
 
 
 def points():

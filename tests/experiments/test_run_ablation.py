@@ -1,7 +1,6 @@
 """Ablations: every point of every file is a valid experiment; runs are resumed; results are told."""
 
 import csv
-import json
 from pathlib import Path
 
 import pytest
@@ -46,11 +45,17 @@ def test_points_share_the_directions_that_are_the_same(script, ablation, tmp_pat
     assert len({job.commands[0][-1] for job in (narrow, mixed, other_seed)}) == 3
     listed = script.job_list(ablation, [narrow, mixed, wide]).splitlines()
     assert sum("find_directions" in line for line in listed) == 2
-    assert sum("disentangle_jax.train" in line and "disentangle_jax.evaluate" in line for line in listed) == 3
+    assert sum("disentangle_jax.train" in line for line in listed) == 3
+
+
+def test_points_of_one_config_share_the_run(script, ablation, tmp_path):
+    other = script.Ablation("other", "How?", "faces64:demo", {"as it is": {}, "batch": {"train.batch_size": 16}})
+    workdirs = [[job.workdir for job in script.jobs_of(each, [0], tmp_path)] for each in (ablation, other)]
+    assert set(workdirs[0]) & set(workdirs[1]) == {workdirs[0][2]} == {workdirs[1][0]}
 
 
 METRICS = {
-    "transfer": {"methods": {"ours": {"structure_r2": 0.75, "appearance_r2": 0.5, "psnr": 20.0}}},
+    "transfer": {"structure_r2": 0.75, "appearance_r2": 0.5, "psnr": 20.0},
     "probes": {"r2": {"ridge": {"appearance code": {"structure": {"r2": 0.25}}}}},
     "retrieval": {"same_motion": {"structure code": {"recall": 1.0}}},
 }
@@ -64,7 +69,8 @@ class Machine:
     def __init__(self, stops_at=None):
         self.lines, self.stops_at = [], stops_at
 
-    def __call__(self, line, check):
+    def __call__(self, line, check, env):
+        assert env["JAX_COMPILATION_CACHE_DIR"]
         self.lines.append(line)
         if len(self.lines) == self.stops_at:
             raise KeyboardInterrupt
@@ -72,22 +78,25 @@ class Machine:
         if "find_directions" in line[2]:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "directions.safetensors").touch()
-        if "evaluate" in line[2]:
-            (folder / "eval").mkdir(parents=True)
-            (folder / "eval" / "metrics.json").write_text(json.dumps(METRICS))
         return self
+
+    def measure(self, workdir):
+        assert f"--workdir={workdir}" in self.lines[-1]
+        return METRICS
 
 
 def test_a_stopped_ablation_goes_on_and_its_results_are_written(script, ablation, tmp_path, monkeypatch, capsys):
     jobs = list(script.jobs_of(ablation, range(2), tmp_path))
-    monkeypatch.setattr(script.subprocess, "run", Machine(stops_at=5))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    machine = Machine(stops_at=4)
+    monkeypatch.setattr(script.subprocess, "run", machine)
     with pytest.raises(KeyboardInterrupt):
-        script.run(ablation, jobs)
+        script.run(ablation, jobs, machine, tmp_path / "compiled")
     machine = Machine()
     monkeypatch.setattr(script.subprocess, "run", machine)
-    script.run(ablation, jobs)
+    script.run(ablation, jobs, machine, tmp_path / "compiled")
     modules = [line[2].rsplit(".")[-1] for line in machine.lines]
-    assert modules == ["train", "evaluate"] * 2 + ["find_directions", "train", "evaluate"] * 2 + ["train", "evaluate"]
+    assert modules == ["train"] * 2 + ["find_directions", "train"] * 2 + ["train"]
     script.write_results(ablation, jobs, tmp_path / "width")
     with (tmp_path / "width" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -106,7 +115,7 @@ def test_a_run_that_fails_is_named(script, ablation, tmp_path, monkeypatch):
     machine.returncode = 1
     monkeypatch.setattr(script.subprocess, "run", machine)
     with pytest.raises(OSError, match="narrow, seed 0, ended with an error"):
-        script.run(ablation, list(script.jobs_of(ablation, [0], tmp_path)))
+        script.run(ablation, list(script.jobs_of(ablation, [0], tmp_path)), machine, tmp_path / "compiled")
 
 
 def test_an_unknown_ablation_is_named_with_those_there_are(script):
