@@ -1,7 +1,6 @@
 """The files of a trained model: finding them by name, path or URL, and digests that tell whether they are whole."""
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
@@ -32,11 +31,6 @@ def define_flag(flag_values: flags.FlagValues) -> flags.FlagHolder[str]:
     """Define --model, whose value `find` takes."""
     text = "a training workdir, an exported folder or its URL, or a model that an installed package registers"
     return flags.DEFINE_string("model", None, text, required=True, flag_values=flag_values)
-
-
-def is_registered(name: str) -> bool:
-    """Whether an installed package registers a model of this name."""
-    return plugins.find_factory(GROUP, name) is not None
 
 
 def find(name_or_folder: str | AnyPath) -> AnyPath:
@@ -106,7 +100,7 @@ def _download(url: str) -> Path:
     wanted = _wanted(sums.decode(errors="replace"))
     if absent := [name for name in (CONFIG, MODEL, DIRECTIONS) if name not in wanted]:
         raise ValueError(f"{url}/{SUMS} does not list {', '.join(absent)}: it is not that of an exported model")
-    folder = _cache() / _digest(sums)
+    folder = files.user_cache() / "disentangle_jax" / "models" / _digest(sums)
     for name, digest in wanted.items():
         path = folder / name
         if path.is_file() and _digest(path.read_bytes()) == digest:
@@ -127,10 +121,6 @@ def _wanted(sums: str) -> dict[str, str]:
     found = (_LINE.fullmatch(line) for line in sums.splitlines())
     digests = {match[2]: match[1] for match in found if match}
     return {name: digests[name] for name in NAMES if name in digests}
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "disentangle_jax" / "models"
 
 
 def _digest(content: bytes) -> str:

@@ -180,6 +180,9 @@ def _encode(footage: Footage, config: ConfigDict) -> Encoded:
 def _check(source_names: Sequence[str], driving_names: Sequence[str], out: Path, options: Options) -> None:
     """Check the arguments before anything is loaded. Raises ValueError, OSError or ImportError."""
     config_rules.check(options.config, RULES)
+    for flag, names in (("--source", source_names), ("--driving", driving_names)):
+        for name in names:
+            files.local_path(name, flag)
     media.check_output(out, (*media.IMAGE_SUFFIXES, *media.CLIP_SUFFIXES))
     if out.suffix:
         files.check_free([out], options.force)

@@ -6,9 +6,11 @@ import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable
 from importlib import metadata
@@ -96,6 +98,37 @@ def site(tmp_path_factory):
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         wheel.extractall(folder / "site")
     return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory):
+    """A bucket of an emulator of Google Cloud Storage, which the real libraries ask."""
+    import fsspec
+    from etils import epath
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "gcp_storage_emulator", "start", f"--port={port}", "--host=127.0.0.1"]
+    log = (tmp_path_factory.mktemp("emulator") / "log").open("w")
+    server = subprocess.Popen([*command, "--in-memory", "--default-bucket=bucket"], stdout=log, stderr=log)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("STORAGE_EMULATOR_HOST", "TENSORSTORE_GCS_HTTP_URL", "CLOUD_STORAGE_EMULATOR_ENDPOINT"):
+            patch.setenv(name, f"http://127.0.0.1:{port}")
+        deadline = time.monotonic() + 60
+        while not _listens(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield epath.Path("gs://bucket")
+    server.send_signal(signal.SIGINT)
+    server.wait()
+    log.close()
+    fsspec.filesystem("gcs").clear_instance_cache()
+
+
+def _listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import jax.numpy as jnp
 from flax import nnx
@@ -60,7 +59,7 @@ def check(config: ConfigDict, generator: sg2.Generator, workdir: str | AnyPath) 
     if clips.motion == "readout":
         load_scorer(config.directions.scorer)
         if config.readout.source != "scorer" and not (
-            (Path(workdir) / READOUT).exists() or Path(config.readout.source).expanduser().is_file()
+            (as_path(workdir) / READOUT).exists() or as_path(config.readout.source).is_file()
         ):
             raise ValueError(f"unknown readout.source {config.readout.source!r}: neither a file nor scorer")
         if config.directions.source in set(find.SOURCES) - {"scorer"}:
@@ -71,7 +70,7 @@ def check(config: ConfigDict, generator: sg2.Generator, workdir: str | AnyPath) 
     if clips.appearance > 0.0:
         if clips.appearance_from == "scorer":
             load_scorer(config.directions.scorer)
-        elif not Path(clips.appearance_from).expanduser().is_file():
+        elif not as_path(clips.appearance_from).is_file():
             raise ValueError(f"unknown clips.appearance_from {clips.appearance_from!r}: neither a file nor scorer")
     if purify.steps > 0:
         if clips.coordinates == "offset":

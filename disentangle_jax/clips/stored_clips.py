@@ -16,6 +16,7 @@ from disentangle_jax.clips.clip import Clip, ClipSource
 from disentangle_jax.clips.provenance import check_provenance, provenance_of
 from disentangle_jax.clips.shards import NAME, DataSource, folder_of
 from stylegan2_flax.run import parallel
+from stylegan2_flax.run.local_data import on_local_disk
 
 _STEPS = 1 << 40  # more than any run has: batches follow one another without an end
 
@@ -78,7 +79,7 @@ def open_clips(data: ConfigDict, ws: tuple[int, int], made_from: dict[str, Any])
     Raises:
         ValueError: there is no such data set, or it does not fit.
     """
-    builder = find_clips(data, ws)
+    builder = on_local_disk(find_clips(data, ws))
     if "generator" in (metadata := dict(builder.info.metadata or {})):
         check_provenance(metadata, made_from)
     unread = {name: tfds.decode.SkipDecoding() for name in builder.info.features if name not in Clip._fields}

@@ -1,7 +1,6 @@
 """Finding directions by `config.directions`: by a scorer's readings, in weights or samples, or from a file."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -52,7 +51,7 @@ def check(config: ConfigDict, generator: sg2.Generator, found: bool = False) -> 
         ValueError: a field is invalid, or the scorer is unknown; the message names the field.
     """
     options = config.directions
-    if options.source not in SOURCES and not found and not Path(options.source).expanduser().is_file():
+    if options.source not in SOURCES and not found and not as_path(options.source).is_file():
         raise ValueError(
             f"unknown directions.source {options.source!r}: neither a file nor one of {', '.join(SOURCES)}"
         )

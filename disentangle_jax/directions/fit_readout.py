@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -23,6 +22,7 @@ from disentangle_jax.latents import sample_mixed_ws, sample_ws
 from disentangle_jax.scorers import Named, load_scorer
 from disentangle_jax.scores import in_batches
 from disentangle_jax.scores import r2 as r_squared
+from stylegan2_flax.files import as_path
 
 _CHUNK = 100  # steps between two updates of the progress bar
 _BATCH = 256  # latents that are read at a time
@@ -97,7 +97,7 @@ def find_readout(config: ConfigDict, generator: sg2.Generator) -> Readout:
     """
     clips, options = config.clips, config.readout
     if options.source != "scorer":
-        readout = replace(Readout.load(Path(options.source).expanduser()), restraint=options.restraint)
+        readout = replace(Readout.load(as_path(options.source)), restraint=options.restraint)
         readout.check(generator)
         return readout
     scorer = load_scorer(config.directions.scorer)

@@ -9,13 +9,14 @@ import stylegan2_flax as sg2
 from disentangle_jax import arrays
 from disentangle_jax.directions.directions import SPACE, Directions, biorthogonal, checked_layers
 from disentangle_jax.generators import digest
+from stylegan2_flax.files import AnyPath, as_path, local_copy
 
 _ARRAY = "directions"  # name of the array in a file with several
 _SPACES = ("W", SPACE)
 
 
 def read_directions(
-    path: str | Path, generator: sg2.Generator, ws: Float[Array, "n l d"], layers: tuple[int, int]
+    path: str | AnyPath, generator: sg2.Generator, ws: Float[Array, "n l d"], layers: tuple[int, int]
 ) -> Directions:
     """Read a file of `Directions.save`, or an array of shape [d], [1, d], [l, d] or [k, l, d].
 
@@ -28,9 +29,14 @@ def read_directions(
         ValueError: the file is damaged, is of another type, shape, space or generator, or its vectors make no
             directions.
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file of directions at {path}")
+    with local_copy(path) as local:
+        return _read(local, generator, ws, layers)
+
+
+def _read(path: Path, generator: sg2.Generator, ws: Float[Array, "n l d"], layers: tuple[int, int]) -> Directions:
     if path.suffix.lower() not in arrays.SUFFIXES:
         raise ValueError(f"{path}: directions are read from {', '.join(arrays.SUFFIXES)} files")
     content = arrays.read(path)

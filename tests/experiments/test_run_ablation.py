@@ -1,6 +1,7 @@
 """Ablations: every point of every file is a valid experiment; runs are resumed; results are told."""
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from stylegan2_flax import command
 from stylegan2_flax.run import config_flag
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "run_ablation.py"
+PAGE = Path(__file__).parents[2] / "docs" / "ablations.md"
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,12 @@ def test_each_asks_one_question_and_all_its_points_are_valid_and_differ(script, 
         rules.check(config)
         seen.add(config.to_json())
     assert len(seen) == len(ablation.points) > 1
+
+
+def test_the_page_lists_every_question():
+    listed = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    files = SCRIPT.with_name("ablations").glob("*.py")
+    assert listed == {path.stem: path.read_text(encoding="utf-8").split("\n")[0].strip('"') for path in files}
 
 
 TWO = {"narrow": {"model.structure_dim": 4}, "mixed faces": {"directions.style_mixing": 0.5}, "wide": {}}

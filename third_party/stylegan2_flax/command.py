@@ -14,13 +14,13 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
 import jax
 from absl import app, flags, logging
 
+from stylegan2_flax import files
 from stylegan2_flax.run import config_flag
 from stylegan2_flax.run.interrupt import Stopped
 
@@ -88,8 +88,7 @@ def keep_compiled() -> None:
     if jax.config.jax_compilation_cache_dir is not None:  # pyright: ignore[reportAttributeAccessIssue]
         return
     try:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = caches / "stylegan2_flax" / f"compiled-{platform.node()}"
+        folder = files.user_cache() / "stylegan2_flax" / f"compiled-{platform.node()}"
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):  # no home, or one that cannot be written to
         return

@@ -22,9 +22,14 @@ _BUCKET, _LOCAL = "gs://", "file://"
 
 
 def as_path(path: str | os.PathLike[str]) -> AnyPath:
-    """A path as an object: of a bucket for gs://, otherwise of a local disk."""
+    """A path as an object: of a bucket for gs://, otherwise of a local disk, with `~` expanded."""
     text = os.fspath(path)
-    return epath.Path(text) if text.startswith(_BUCKET) else Path(text.removeprefix(_LOCAL))
+    return epath.Path(text) if text.startswith(_BUCKET) else Path(text.removeprefix(_LOCAL)).expanduser()
+
+
+def user_cache() -> Path:
+    """The user's cache folder, which need not exist yet. Raises RuntimeError if there is no home."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def is_remote(path: str | os.PathLike[str]) -> bool:
@@ -231,10 +236,11 @@ def local_path(path: str | os.PathLike[str], flag: str) -> Path:
     Raises:
         ValueError: the path is a URL, which would otherwise become a local folder called "gs:".
     """
-    found = storage_path(path, flag)
-    if not isinstance(found, Path):
-        raise ValueError(f"{flag}={path} lies in a bucket, but this is written to local disks alone: give a local path")
-    return found
+    if is_url(path) and not os.fspath(path).startswith(_LOCAL):
+        raise ValueError(
+            f"{flag}={path} is a URL, but must be a path on a local disk: copy it there, or mount the bucket"
+        )
+    return Path(as_path(path))
 
 
 def storage_path(path: str | os.PathLike[str], flag: str) -> AnyPath:
@@ -257,7 +263,7 @@ def storage_path(path: str | os.PathLike[str], flag: str) -> AnyPath:
     if is_remote(path):
         _reach(as_path(path), flag)
         return as_path(path)
-    return Path(as_path(path)).expanduser()
+    return as_path(path)
 
 
 def _reach(path: AnyPath, flag: str) -> None:

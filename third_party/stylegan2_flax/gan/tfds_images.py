@@ -6,9 +6,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
+from stylegan2_flax.files import is_remote
 from stylegan2_flax.gan.folder import fit_square
 from stylegan2_flax.media.images import with_channels
 from stylegan2_flax.media.pixels import to_pillow
+from stylegan2_flax.run.local_data import on_local_disk
 
 
 class TfdsImages:
@@ -31,7 +33,11 @@ class TfdsImages:
         self._channels = channels
         self._background = background
         try:
-            self._source: Any = tfds.data_source(name, split=split, data_dir=directory or None)
+            self._source: Any = (
+                on_local_disk(tfds.builder(name, data_dir=directory)).as_data_source(split=split)
+                if is_remote(directory)
+                else tfds.data_source(name, split=split, data_dir=directory or None)
+            )
         except Exception as error:  # TFDS has no common base class of errors; its message lists all known names
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise ValueError(

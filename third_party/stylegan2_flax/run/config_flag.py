@@ -101,7 +101,7 @@ def load(text: str, configs: ModuleType | None = None) -> ConfigDict:
     Raises:
         ValueError: there is no such config, or it cannot be read.
     """
-    path, colon, switches = text.partition(":")
+    path, colon, switches = (text, "", "") if files.is_url(text) else text.partition(":")
     if path.endswith(".json"):
         if colon:
             raise ValueError(f"{path} is the record of a run, which takes no switches: leave out {colon}{switches}")
