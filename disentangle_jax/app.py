@@ -17,6 +17,7 @@ from absl import flags
 
 from disentangle_jax import configs, model_sources
 from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.inversion import portraits
 from disentangle_jax.page.editing import Controls, Editor
 from disentangle_jax.reenactment.inputs import Reading
 from disentangle_jax.reenactment.rules import RULES
@@ -31,6 +32,13 @@ MAX_UPLOAD_MB = flags.DEFINE_integer(
     "max_upload_mb", 32, "megabytes of a file that is uploaded, at most", lower_bound=1, flag_values=FLAGS
 )
 MAX_FRAMES = flags.DEFINE_integer("max_frames", 300, "frames of a clip, at most", lower_bound=1, flag_values=FLAGS)
+ALIGN = flags.DEFINE_enum(
+    "align",
+    "auto",
+    portraits.ALIGN,
+    "what of an upload is inverted: a face, aligned as in FFHQ; the middle (none); auto decides by the generator",
+    flag_values=FLAGS,
+)
 CONFIG = config_flag.define(FLAGS, configs, default="transfer")
 
 
@@ -38,7 +46,7 @@ def main() -> None:
     if importlib.util.find_spec("gradio") is None:
         raise ImportError("the page needs Gradio: pip install 'disentangle_jax[app]'")
     config_rules.check(CONFIG.value, RULES)
-    reading = Reading(None, None, "auto", "auto", CONFIG.value)
+    reading = Reading(None, None, ALIGN.value, "auto", CONFIG.value)
     editor = Editor(Disentangler.load(MODEL.value), reading, MAX_FRAMES.value)
     _compile(editor)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that files are deleted then, too

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from disentangle_jax import app
 from disentangle_jax.configs import faces64, transfer
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion import Inversion
@@ -17,6 +18,7 @@ from disentangle_jax.page.axes import Axes, along, components
 from disentangle_jax.page.editing import Controls, Editor, Face
 from disentangle_jax.reenactment.encoding import Encoded
 from disentangle_jax.reenactment.inputs import Reading
+from stylegan2_flax import command
 
 SIDE = 4
 PICTURE = np.zeros((SIDE, SIDE, 3), np.uint8)
@@ -121,3 +123,16 @@ def test_named_axes_hold_each_other_and_components_lead():
     lengths = np.linalg.norm(leading.steps, axis=1)
     assert (np.diff(lengths) <= 0).all()
     assert lengths[0] > 1.0
+
+
+def test_the_command_says_what_of_an_upload_is_inverted(monkeypatch):
+    served = []
+    monkeypatch.setattr(app, "Editor", lambda model, reading, max_frames: SimpleNamespace(reading=reading))
+    monkeypatch.setattr(app, "_compile", lambda editor: None)
+    monkeypatch.setattr(app, "serve", lambda editor, *rest: served.append(editor.reading.align))
+    monkeypatch.setattr(Disentangler, "load", lambda name: None)
+    monkeypatch.setattr(app.signal, "signal", lambda *given: None)
+    monkeypatch.setattr(app.importlib.util, "find_spec", lambda name: True)
+    for given in ([], ["--align=ffhq"]):
+        command.run(app.main, app.FLAGS, ["app", "--model=any", *given])
+    assert served == ["auto", "ffhq"]
