@@ -101,7 +101,7 @@ def _codes(model: Disentangler, domain: JudgedDomain | None, data: HeldOut) -> d
         probes["mixed_r2"] = _leakage(model, data.mixed_probe_clips, domain)["r2"]
     return {
         "probes": probes,
-        "retrieval": _retrieval(model, data.retrieval_clips),
+        "retrieval": _retrieval(model, data.retrieval_clips, domain),
         "reconstruction": _reconstruction(model, data.pairs),
     }
 
@@ -240,18 +240,25 @@ def _components(ws: Float[Array, "n t l d"], count: int) -> Float[np.ndarray, "m
     return np.repeat((u * s)[:, :count], num_frames, axis=0)
 
 
-def _retrieval(model: Disentangler, clips: HeldOutClips) -> dict[str, Any]:
-    """R@1 of faces by the appearance code, of moments by the structure code, and of both by the latent itself."""
+def _retrieval(model: Disentangler, clips: HeldOutClips, domain: JudgedDomain | None) -> dict[str, Any]:
+    """R@1 of faces by the appearance code, and of moments by the structure code.
+
+    Beside them those of the latent itself, of the readout that moved the training's clips, and of the true factors:
+    clips show what latents can, so that these need not find all.
+    """
     codes = model.encode(clips.ws)
     latents = clips.ws.reshape(*clips.ws.shape[:2], -1)
+    faces = {"appearance code": codes.appearance, "latent": latents}
+    moments = {"structure code": codes.structure, "latent": latents}
+    if model.readout is not None:
+        moments["latent readout"] = model.readout.read_structure(clips.ws)
+    if domain is not None:
+        faces["true factors"], moments["true factors"] = domain.truth(clips.ws)
     return {
         "num_faces": clips.ws.shape[0],
         "num_frames": clips.ws.shape[1],
-        "same_face": {"appearance code": same_face(codes.appearance)._asdict(), "latent": same_face(latents)._asdict()},
-        "same_motion": {
-            "structure code": same_motion(codes.structure)._asdict(),
-            "latent": same_motion(latents)._asdict(),
-        },
+        "same_face": {name: same_face(found)._asdict() for name, found in faces.items()},
+        "same_motion": {name: same_motion(found)._asdict() for name, found in moments.items()},
     }
 
 
