@@ -11,7 +11,7 @@ BIN := .venv/bin
 RUN := runs/demo
 CONFIG := experiments/configs/faces64.py
 
-.PHONY: demo test test-lowest test-newest docs pictures owner clean
+.PHONY: demo test types tests test-lowest test-newest docs pictures owner clean
 
 demo: .venv/ready
 	$(BIN)/python -m disentangle_jax.train --config=$(CONFIG):demo --workdir=$(RUN)
@@ -27,7 +27,13 @@ demo: .venv/ready
 test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MAKE) --no-print-directory -j 2 types tests
+
+# Beside each other, as the types use one core alone.
+types: .venv/ready
 	$(BIN)/basedpyright
+
+tests: .venv/ready
 	$(BIN)/pytest -n auto --dist loadfile
 
 # Environments of their own; NEWEST_PYTHON=python3.13 chooses another Python for the newest.
