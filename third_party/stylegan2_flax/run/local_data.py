@@ -1,4 +1,4 @@
-"""TFDS data sets that lie in a bucket, which ArrayRecord cannot read: they are copied to the local disk."""
+"""TFDS data sets that lie in a bucket: they are copied to the local disk, so that no step waits for the network."""
 
 import hashlib
 from typing import Any
@@ -10,7 +10,7 @@ from stylegan2_flax.files import as_path, atomic, is_remote, user_cache
 
 
 def on_local_disk(builder: Any) -> Any:
-    """A TFDS builder whose data set can be read: itself, or that of a copy in the user's cache folder.
+    """A TFDS builder whose data set lies on a local disk: itself, or that of a copy in the user's cache folder.
 
     The copy is kept for later runs, and files that it lacks are added. Another data set under the same URL has another.
     """
