@@ -11,7 +11,7 @@
                seed. It is the bundled model
 
 Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
-    demo         a short run for two CPU cores: 3 minutes, structure R^2 0.73, appearance R^2 0.86 (256 pairs, one seed)
+    demo         a short run for two CPU cores: 3 minutes, structure R^2 0.73, appearance R^2 0.88 (256 pairs, one seed)
     small        a smaller model and a shorter run still, for the ablations: a minute
     linear       clips along straight lines, with none of what keeps the codes apart: directions found on mixed faces,
                  layers moved together, no ratio of variances, a wide structure code. It needs no readout, so any
