@@ -21,8 +21,6 @@ from types import ModuleType
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"  # tests compile much and compute little
-if metadata.version("jaxlib").startswith("0.10."):  # a flag that XLA does not know would end the process
-    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"  # the older emitters compile far faster
 
 import jax
 import pytest

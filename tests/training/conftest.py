@@ -46,30 +46,13 @@ def world():
 
 def train_world(config, workdir, world):
     """Train in a world, on all devices."""
-    return train_loop(trainer_of(config, world), Schedule.of(config.train), workdir)
-
-
-def trainer_of(config, world):
-    """The trainer; runs whose steps are the same share it, as tracing the step is most of what a small run costs."""
-    fields = config.copy_and_resolve_references()
-    fields.train.update(log_every=0, checkpoint_every=0, profile_steps=(0, 0))
-    key = fields.to_json(), world[0]
-    if key not in TRAINERS:
-        TRAINERS[key] = make_trainer_in(config, world)
-    return TRAINERS[key]
-
-
-TRAINERS = {}
-
-
-def make_trainer_in(config, world):
     sample_clip, source, mean, std = world
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
     placed = jax.device_put(source, parallel.replicated(mesh))
     stream = GeneratedClips(
         sample_clip, placed, random_streams(config.seed).clips, config.train.batch_size, mesh, config.data.tile
     )
-    return make_trainer(config, stream, mean, std)
+    return train_loop(make_trainer(config, stream, mean, std), Schedule.of(config.train), workdir)
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,12 @@
 """A small game: 4 px, four channels, and a package "tiny" that offers images, features and a generator to it."""
 
-import json
 import sys
-from functools import reduce
 
 import jax
 import pytest
 from jax.sharding import AxisType
 
 from disentangle_jax.configs import gan_faces64
-from stylegan2_flax.gan import step
-from stylegan2_flax.gan.experiment import MAY_CHANGE
 
 RESOLUTION, BATCH = 4, 8
 
@@ -57,26 +53,6 @@ def installed(tmp_path_factory):
     yield
     sys.path.remove(str(site))
     sys.modules.pop("tiny_offers", None)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def phases_are_traced_once():
-    """Runs of a file with the same steps share the jitted phases: tracing them is most of what a small run costs."""
-    made, jit_phases = {}, step.jit_phases
-
-    def shared(config, graphdefs, optimizers, mesh):
-        fields = json.loads(config.to_json())
-        for name in set(MAY_CHANGE) - {"init", "init_discriminator"}:  # which may be of other sizes
-            *sections, field = name.split(".")
-            reduce(dict.__getitem__, sections, fields).pop(field, None)
-        key = json.dumps(fields), mesh
-        if key not in made:
-            made[key] = jit_phases(config, graphdefs, optimizers, mesh)
-        return made[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step, "jit_phases", shared)
-        yield
 
 
 def make_config():

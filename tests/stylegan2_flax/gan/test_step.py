@@ -141,9 +141,8 @@ def test_a_new_discriminator_may_learn_alone_at_first(config, training, mesh_of)
     assert any(changed(training.state.params["discriminator"], late[0].params["discriminator"]))
 
 
-def test_each_phase_compiles_once_and_gives_up_its_state(config, mesh_of, caplog):
-    config.seed += 1  # phases that no other test has compiled
-    training, old = Training(config, mesh_of(8)), None
+def test_each_phase_compiles_once_and_gives_up_its_state(module_config, mesh_of, caplog):
+    training, old = Training(module_config, mesh_of(8)), None
     with jax.log_compiles(), caplog.at_level(logging.WARNING):
         state = old = training.start()
         for step in range(3):
