@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from stylegan2_flax import command, train
-
 ROOT = Path(__file__).parents[2]
 CONFIG = "--config=experiments/configs/gan_folder.py:4"
 SMALL = [
@@ -25,6 +23,11 @@ SMALL = [
 ]
 
 
+def train(*arguments):
+    command = [sys.executable, "-m", "stylegan2_flax.train", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=600, check=False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
@@ -32,13 +35,11 @@ SMALL = [
         ([CONFIG, "--workdir=x", "--config.train.total_kimgs=5"], 'Did you mean "total_kimg"'),
     ],
 )
-def test_wrong_calls_are_told_what_to_do(arguments, hint, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setitem(sys.modules, "__main__", train)  # whose docstring gives the example
-    with pytest.raises(SystemExit) as stop:
-        command.run(train.main, train.FLAGS, ["train", *arguments])
-    assert str(stop.value).startswith("error: ")
-    assert hint in str(stop.value)
+def test_wrong_calls_are_told_what_to_do(arguments, hint):
+    result = train(*arguments)
+    assert result.returncode != 0
+    assert hint in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
     assert not (ROOT / "x").exists()
 
 
@@ -48,11 +49,7 @@ def test_a_folder_is_learnt_from(tmp_path):
 
     (tmp_path / "images").mkdir()
     Image.new("RGB", (9, 9), (200, 100, 0)).save(tmp_path / "images" / "orange.png")
-    arguments = [CONFIG, f"--workdir={tmp_path}/run", f"--config.data.source={tmp_path}/images", *SMALL]
-    result = subprocess.run(
-        [sys.executable, "-m", "stylegan2_flax.train", *arguments],
-        cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+    result = train(CONFIG, f"--workdir={tmp_path}/run", f"--config.data.source={tmp_path}/images", *SMALL)
     assert result.returncode == 0, result.stderr
     assert "Trained 1 steps" in result.stdout
     assert (tmp_path / "run" / "generator.safetensors").is_file()
