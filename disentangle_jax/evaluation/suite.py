@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from sklearn.metrics import r2_score
@@ -253,7 +254,8 @@ def _retrieval(model: Disentangler, clips: HeldOutClips, domain: JudgedDomain | 
     if model.readout is not None:
         moments["latent readout"] = model.readout.read_structure(clips.ws)
     if domain is not None:
-        faces["true factors"], moments["true factors"] = domain.truth(clips.ws)
+        truth = domain.truth(clips.ws)
+        faces["true factors"], moments["true factors"] = jnp.asarray(truth.appearance), jnp.asarray(truth.structure)
     return {
         "num_faces": clips.ws.shape[0],
         "num_frames": clips.ws.shape[1],
