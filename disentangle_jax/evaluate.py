@@ -91,7 +91,7 @@ class PictureOptions(NamedTuple):
 
 
 def main() -> None:
-    if OUT.value is None and model_sources.find(MODEL.value) != files.as_path(MODEL.value):
+    if OUT.value is None and not model_sources.is_own_folder(MODEL.value):
         raise ValueError(f"{MODEL.value} is no folder of yours: say where to write the report, with --out=FOLDER")
     out = files.storage_path(OUT.value or MODEL.value, "--out" if OUT.value else "--model")
     pictures = PictureOptions(FACE_FINDER.value, ARCFACE.value, FACE_CLIPS.value, DISTANCE.value)

@@ -33,6 +33,15 @@ def define_flag(flag_values: flags.FlagValues) -> flags.FlagHolder[str]:
     return flags.DEFINE_string("model", None, text, required=True, flag_values=flag_values)
 
 
+def is_own_folder(name_or_folder: str | AnyPath) -> bool:
+    """Whether it names a folder itself, a local one or a workdir in a bucket: not a registered or downloaded model."""
+    if plugins.find_factory(GROUP, str(name_or_folder)):
+        return False
+    if files.is_remote(name_or_folder):
+        return _is_workdir(files.as_path(name_or_folder))
+    return not files.is_url(name_or_folder)
+
+
 def find(name_or_folder: str | AnyPath) -> AnyPath:
     """The folder of a model. A downloaded one is kept in the user's cache folder.
 
@@ -48,12 +57,10 @@ def find(name_or_folder: str | AnyPath) -> AnyPath:
     """
     if factory := plugins.find_factory(GROUP, str(name_or_folder)):
         folder = Path(factory())
-    elif files.is_remote(name_or_folder) and _is_workdir(folder := files.as_path(name_or_folder)):
-        return folder
-    elif files.is_url(name_or_folder):
-        return _download(str(name_or_folder).rstrip("/"))
+    elif is_own_folder(name_or_folder):
+        folder = files.as_path(name_or_folder)
     else:
-        folder = Path(name_or_folder).expanduser()
+        return _download(str(name_or_folder).rstrip("/"))
     if not (folder / CONFIG).is_file():
         raise FileNotFoundError(
             f"there is no model {str(name_or_folder)!r}: it is neither a training workdir nor an exported folder (it "

@@ -185,28 +185,6 @@ def job_list(ablation: Ablation, jobs: Sequence[Job]) -> str:
     return "\n".join([title, "# First, the directions:", *directions, "# Then, the runs:", *runs, end])
 
 
-def run(ablation: Ablation, jobs: Sequence[Job], examiner: "Examiner", compiled: Path) -> None:
-    """Train and measure what has not been.
-
-    Args:
-        ablation: the question.
-        jobs: its runs.
-        examiner: measures them.
-        compiled: folder of compiled programs, which most runs have in common.
-    """
-    environment = {"JAX_COMPILATION_CACHE_DIR": str(compiled.absolute()), **os.environ}
-    for number, job in enumerate(jobs, 1):
-        print(f"{ablation.name}, {number} of {len(jobs)}: {job.point}, seed {job.seed}", flush=True)
-        if job.metrics.exists():
-            continue
-        for line in job.commands:
-            if line[:3] == _module("find_directions") and (_out(line) / "directions.safetensors").exists():
-                continue
-            if subprocess.run(line, check=False, env=environment).returncode != 0:
-                raise OSError(f"{job.point}, seed {job.seed}, ended with an error (above). It was: {shlex.join(line)}")
-        files.write_text(job.metrics, json.dumps(examiner.measure(job.workdir), indent=2) + "\n")
-
-
 class Examiner:
     """Measures models of one generator on the same held-out latents, which take long to find."""
 
@@ -226,6 +204,28 @@ class Examiner:
             animator = make_animator(domain and domain.domain, model.directions, config.evaluation.motion)
             self._found[what] = domain, held_out(model, animator, domain and domain.domain)
         return measure_alone(model, *self._found[what])
+
+
+def run(ablation: Ablation, jobs: Sequence[Job], examiner: Examiner, compiled: Path) -> None:
+    """Train and measure what has not been.
+
+    Args:
+        ablation: the question.
+        jobs: its runs.
+        examiner: measures them.
+        compiled: folder of compiled programs, which most runs have in common.
+    """
+    environment = {"JAX_COMPILATION_CACHE_DIR": str(compiled.absolute()), **os.environ}
+    for number, job in enumerate(jobs, 1):
+        print(f"{ablation.name}, {number} of {len(jobs)}: {job.point}, seed {job.seed}", flush=True)
+        if job.metrics.exists():
+            continue
+        for line in job.commands:
+            if line[:3] == _module("find_directions") and (_out(line) / "directions.safetensors").exists():
+                continue
+            if subprocess.run(line, check=False, env=environment).returncode != 0:
+                raise OSError(f"{job.point}, seed {job.seed}, ended with an error (above). It was: {shlex.join(line)}")
+        files.write_text(job.metrics, json.dumps(examiner.measure(job.workdir), indent=2) + "\n")
 
 
 def _out(line: Sequence[str]) -> Path:

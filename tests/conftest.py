@@ -24,6 +24,7 @@ os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"  # tests compil
 
 import jax
 import pytest
+from flax import nnx
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -98,6 +99,69 @@ def site(tmp_path_factory):
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         wheel.extractall(folder / "site")
     return folder / "site"
+
+
+TINY = """
+from disentangle_jax.configs import faces64
+
+def get_config():
+    config = faces64.get_config("demo,linear")
+    config.generator = {generator!r}
+    config.directions.update(source="random", num_samples=64, layers=(0, 2), num=2)
+    config.clips.update(mix_from=3, stats_samples=64)
+    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
+    config.optimizer.warmup_steps = 1
+    config.train.update(batch_size=8, log_every=1)
+    config.update_from_flattened_dict({changes!r})
+    return config
+"""
+
+
+@pytest.fixture(scope="session")
+def write_tiny_config(tmp_path_factory) -> Callable[[dict[str, int]], str]:
+    """Writes the file of a config on an untrained generator, with fields changed by dotted name; gives its flag."""
+    import stylegan2_flax as sg2
+
+    def write(changes):
+        folder = tmp_path_factory.mktemp("tiny")
+        sizes = {"channel_base": 64, "channel_max": 8}
+        build = jax.jit(lambda key: sg2.Generator(16, 0, 8, 8, synthesis_kwargs=sizes, rngs=nnx.Rngs(key)))
+        sg2.save(build(jax.random.key(0)), folder / "tiny.safetensors")
+        text = TINY.format(generator=str(folder / "tiny.safetensors"), changes=changes)
+        (folder / "tiny.py").write_text(text)
+        return f"--config={folder / 'tiny.py'}"
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def clip_config():
+    """Small clips along straight lines."""
+    from disentangle_jax.clips import ClipConfig
+
+    return ClipConfig(
+        length=16,
+        num_frames=4,
+        trajectories=("sinusoid", "random_walk"),
+        tau=8.0,
+        amplitude=1.0,
+        bound=4.0,
+        coordinates="absolute",
+        motion="linear",
+        layers="together",
+        jitter=0.0,
+        truncation_psi=1.0,
+        style_mixing=0.5,
+        num_identities=0,
+        change_face=0.5,
+        mix_layers=1.0,
+        mix_from=4,
+        noise=0.0,
+        appearance=0.0,
+        appearance_from="scorer",
+        classes=(),
+        stats_samples=8192,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,9 @@
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 from ml_collections import ConfigDict
 from PIL import Image
 
-import stylegan2_flax as sg2
 from disentangle_jax import evaluate, export, find_directions, invert, make_clips, media, train, transfer
 from disentangle_jax.clips.shards import NAME, ClipDataset, features_of, folder_of
 from disentangle_jax.clips.stored_clips import open_clips
@@ -16,25 +14,25 @@ from disentangle_jax.disentangler import Disentangler
 from stylegan2_flax import command, files
 from stylegan2_flax.run import config_flag
 
-CONFIG = """
-from disentangle_jax.configs import faces64
-
-def get_config():
-    config = faces64.get_config("demo,linear")
-    config.generator = {generator!r}
-    config.directions.update(source="random", num_samples=64, layers=(0, 2), num=2)
-    config.clips.update(mix_from=3, stats_samples=64)
-    config.data.update(tile=2, clips_per_shard=8)
-    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
-    config.optimizer.warmup_steps = 1
-    config.train.update(batch_size=8, num_steps=3, log_every=1, checkpoint_every=2)
-    config.evaluation.update(
-        num_pairs=16, num_selection_pairs=16, num_readout_faces=60, motion={{"num_clips": 2, "num_frames": 4}},
-        probes={{"num_faces": 24, "num_frames": 2}}, retrieval={{"num_faces": 4, "num_frames": 4}},
-        pictures={{"num_sources": 1, "num_drivings": 1, "num_pairs": 1, "num_clips": 1}},
-    )
-    return config
-"""
+SHORT = {
+    "data.tile": 2,
+    "data.clips_per_shard": 8,
+    "train.num_steps": 3,
+    "train.checkpoint_every": 2,
+    "evaluation.num_pairs": 16,
+    "evaluation.num_selection_pairs": 16,
+    "evaluation.num_readout_faces": 60,
+    "evaluation.motion.num_clips": 2,
+    "evaluation.motion.num_frames": 4,
+    "evaluation.probes.num_faces": 24,
+    "evaluation.probes.num_frames": 2,
+    "evaluation.retrieval.num_faces": 4,
+    "evaluation.retrieval.num_frames": 4,
+    "evaluation.pictures.num_sources": 1,
+    "evaluation.pictures.num_drivings": 1,
+    "evaluation.pictures.num_pairs": 1,
+    "evaluation.pictures.num_clips": 1,
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -54,14 +52,9 @@ def call(program, *arguments):
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
+def config(write_tiny_config):
     """The flag of a tiny config."""
-    folder = tmp_path_factory.mktemp("tiny")
-    sizes = {"channel_base": 64, "channel_max": 8}
-    build = jax.jit(lambda key: sg2.Generator(16, 0, 8, 8, synthesis_kwargs=sizes, rngs=nnx.Rngs(key)))
-    sg2.save(build(jax.random.key(0)), folder / "tiny.safetensors")
-    (folder / "tiny.py").write_text(CONFIG.format(generator=str(folder / "tiny.safetensors")))
-    return f"--config={folder / 'tiny.py'}"
+    return write_tiny_config(SHORT)
 
 
 def test_clips_in_a_bucket_are_read_from_a_copy_on_the_local_disk(bucket, tmp_path, monkeypatch):

@@ -5,36 +5,9 @@ import pytest
 from flax import nnx
 
 import stylegan2_flax as sg2
-from disentangle_jax.clips import ClipConfig, ClipSource
+from disentangle_jax.clips import ClipSource
 from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.latents import sample_mixed_ws
-
-
-@pytest.fixture(scope="session")
-def clip_config() -> ClipConfig:
-    return ClipConfig(
-        length=16,
-        num_frames=4,
-        trajectories=("sinusoid", "random_walk"),
-        tau=8.0,
-        amplitude=1.0,
-        bound=4.0,
-        coordinates="absolute",
-        motion="linear",
-        layers="together",
-        jitter=0.0,
-        truncation_psi=1.0,
-        style_mixing=0.5,
-        num_identities=0,
-        change_face=0.5,
-        mix_layers=1.0,
-        mix_from=4,
-        noise=0.0,
-        appearance=0.0,
-        appearance_from="scorer",
-        classes=(),
-        stats_samples=8192,
-    )
 
 
 @pytest.fixture(scope="session")

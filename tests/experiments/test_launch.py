@@ -10,11 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import pytest
-from flax import nnx
 
-import stylegan2_flax as sg2
 from disentangle_jax import train
 from disentangle_jax.disentangler import Disentangler
 from stylegan2_flax import command
@@ -22,19 +19,6 @@ from stylegan2_flax.run import metrics
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "experiments" / "launch"
-CONFIG = """
-from disentangle_jax.configs import faces64
-
-def get_config():
-    config = faces64.get_config("demo,linear")
-    config.generator = {generator!r}
-    config.directions.update(source="random", num_samples=64, layers=(0, 2), num=2)
-    config.clips.update(mix_from=3, stats_samples=64)
-    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
-    config.optimizer.warmup_steps = 1
-    config.train.update(batch_size=8, num_steps=30, log_every=1, checkpoint_every=5)
-    return config
-"""
 RECORDER = """#!{python}
 import json, os, sys
 with open(os.environ["CALLS"], "a") as file:
@@ -92,14 +76,9 @@ def test_the_scripts_call_the_trainer_by_its_flags(script):
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+def tiny(write_tiny_config):
     """The flag of a tiny config."""
-    folder = tmp_path_factory.mktemp("tiny")
-    sizes = {"channel_base": 64, "channel_max": 8}
-    build = jax.jit(lambda key: sg2.Generator(16, 0, 8, 8, synthesis_kwargs=sizes, rngs=nnx.Rngs(key)))
-    sg2.save(build(jax.random.key(0)), folder / "tiny.safetensors")
-    (folder / "tiny.py").write_text(CONFIG.format(generator=str(folder / "tiny.safetensors")))
-    return f"--config={folder / 'tiny.py'}"
+    return write_tiny_config({"train.num_steps": 30, "train.checkpoint_every": 5})
 
 
 def environment(devices=1):
