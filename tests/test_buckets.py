@@ -129,7 +129,8 @@ def test_a_model_in_a_bucket_is_evaluated_exported_and_loaded(run, bucket, tmp_p
 @pytest.mark.slow
 def test_a_model_in_a_bucket_drives_and_inverts(run, tmp_path):
     call(transfer, f"--model={run}", "--source=seed:1", "--driving=seed:2", f"--out={tmp_path / 'faces.png'}")
-    assert Image.open(tmp_path / "faces.png").width > 3 * 256
+    with Image.open(tmp_path / "faces.png") as picture:
+        assert picture.width > 3 * 256
     media.save_image(np.zeros((8, 8, 3), np.float32), tmp_path / "photo.png")
     short = ("--steps=2", "--config.scout.steps=2", "--config.starts=1", "--config.candidates=2", "--align=none")
     with pytest.warns(UserWarning, match="not inverted well"):
