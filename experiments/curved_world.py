@@ -14,8 +14,9 @@ for appearance in the structure code. The same command goes on where a stopped o
 """
 
 import json
+import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -82,13 +83,24 @@ class World:
 
 def main() -> None:
     out, rows = files.local_path(OUT.value, "--out"), []
-    generator = load_generator("faces64")
-    for curvature in map(float, CURVATURES.value):
+    curvatures, generator = curvatures_of(CURVATURES.value), load_generator("faces64")
+    for curvature in curvatures:
         for seed in range(SEEDS.value):
             rows += list(measure(generator, curvature, seed, out))
             files.write_text(out / "results.json", json.dumps(rows, indent=1))
             files.write_text(out / "results.md", table(rows))
     print(table(rows))
+
+
+def curvatures_of(words: Sequence[str]) -> list[float]:
+    """The numbers of --curvatures. Raises ValueError if one is none, or negative."""
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(0.0 <= number < math.inf for number in numbers):
+        raise ValueError(f"--curvatures={','.join(words)} must be numbers of at least 0, such as 0,0.5,1")
+    return numbers
 
 
 def measure(generator: sg2.Generator, curvature: float, seed: int, out: Path) -> Iterator[dict[str, Any]]:

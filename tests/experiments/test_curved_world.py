@@ -30,6 +30,13 @@ def test_the_table_has_means_and_deviations_over_seeds(script):
     assert script.table(rows).splitlines()[2] == "| 1 | linear transfer | 0.650 ± 0.071 | 0.900 ± 0.000 |  |  |"
 
 
+@pytest.mark.parametrize("words", [["a"], ["-1"], ["0", "inf"], ["nan"]])
+def test_curvatures_are_numbers_of_at_least_zero(script, words):
+    assert script.curvatures_of(["0", "0.5"]) == [0.0, 0.5]
+    with pytest.raises(ValueError, match=f"--curvatures={','.join(words)} must be numbers of at least 0"):
+        script.curvatures_of(words)
+
+
 @pytest.mark.slow
 def test_everything_is_measured_once(script, tmp_path, capsys):
     arguments = ["curved_world", f"--out={tmp_path}", "--steps=200", "--curvatures=1"]
