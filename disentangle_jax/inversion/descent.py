@@ -2,10 +2,11 @@
 
 With v the coordinates of an image, k of them, and mean squares throughout, the loss of an image is
 
-    |drawn - target|^2 + distance * D(drawn, target) + latent * |v|^2 + offset * |v - base|^2
-    + neighbour * |v - v of the frame before|^2 + noise * self_similarity(noise maps)
+    |drawn - target|^2 + distance * D(drawn, target) + latent * |v|^2 + spread * |v - mean of its layers|^2
+    + offset * |v - base|^2 + neighbour * |v - v of the frame before|^2 + noise * self_similarity(noise maps)
 
-after the projector of Karras et al. 2020 (arXiv:1912.04958, appendix D), which has no base and no penalties on v.
+after the projector of Karras et al. 2020 (arXiv:1912.04958, appendix D), which has no base and no penalties on v. The
+penalty on the spread of the layers is that of Tov et al. 2021 (arXiv:2102.02766): near W a latent can be edited.
 """
 
 from typing import Any, NamedTuple
@@ -82,6 +83,7 @@ class Numbers(NamedTuple):
     max_deviation: Float[Array, ""]
     distance: Float[Array, ""]
     latent: Float[Array, ""]
+    spread: Float[Array, ""]
     offset: Float[Array, ""]
     neighbour: Float[Array, ""]
     noise: Float[Array, ""]
@@ -137,6 +139,7 @@ def _loss(
     total = (
         errors
         + numbers.latent * _mean_square(v)
+        + numbers.spread * _mean_square(v - jnp.mean(v, axis=1, keepdims=True))
         + numbers.offset * batch.bound * _mean_square(codes.offsets)
         + numbers.neighbour * batch.linked * _mean_square(v - before)
     )

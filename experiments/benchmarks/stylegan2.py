@@ -17,7 +17,6 @@ Results are in README.md.
 import itertools
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 from flax import nnx
+from peer import Peer
 
 import stylegan2_flax as sg2
 from stylegan2_flax import command
@@ -116,7 +116,11 @@ def measure(
         )
         return None
     run = prepared(render, resolution, channel_base, batch)
-    peer = Peer(peer_python, resolution, channel_base // 2, batch) if peer_python and dtype == "float32" else None
+    peer = None
+    if peer_python and dtype == "float32":
+        peer = Peer(
+            peer_python, _PEER_PROGRAM, resolution, channel_base // 2, batch, needs="flaxmodels, with jax 0.4.35"
+        )
     ours, theirs = [], []
     for _ in range(rounds):
         ours.append(run())
@@ -220,30 +224,6 @@ def fastest(function: Callable[[jax.Array], jax.Array], argument: jax.Array, sec
     while time.perf_counter() < end:
         times.append(timed(function, argument))
     return min(times)
-
-
-class Peer:
-    """flaxmodels in a separate process, which runs synthesis on request and reports the seconds."""
-
-    def __init__(self, python: str, resolution: int, fmap_base: int, batch: int):
-        command = [python, str(_PEER_PROGRAM), str(resolution), str(fmap_base), str(batch)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._read()  # it has compiled
-
-    def run(self) -> float:
-        assert self._process.stdin is not None
-        print("run", file=self._process.stdin, flush=True)
-        return self._read()
-
-    def close(self) -> None:
-        self._process.communicate()
-
-    def _read(self) -> float:
-        assert self._process.stdout is not None
-        if not (line := self._process.stdout.readline()):
-            self.close()
-            sys.exit("error: the peer stopped; its message is above. Has its environment flaxmodels, with jax 0.4.35?")
-        return float(line)
 
 
 if __name__ == "__main__":

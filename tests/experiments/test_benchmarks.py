@@ -169,3 +169,43 @@ def test_training(script, tmp_path, monkeypatch, capsys):
     assert 0 <= row["share_of_clips"] < 1
     assert 0 < row["of_floor"] < 1
     assert len(capsys.readouterr().out.splitlines()) == 2 + 1
+
+
+WORKER = """
+import sys
+import numpy as np
+np.save(sys.argv[1] + ".npy", np.full((int(sys.argv[2]), 18, 512), 2.0, np.float32))
+print("ready", flush=True)
+for _ in sys.stdin:
+    print(0.5, flush=True)
+"""
+
+
+@pytest.fixture
+def encoders(script, tmp_path, monkeypatch):
+    """The benchmark of encoders, with a peer that encodes everything as 2."""
+    module = script("encoders")
+    worker = tmp_path / "worker.py"
+    worker.write_text(WORKER, encoding="utf-8")
+    monkeypatch.setattr(module, "_PROGRAM", worker)
+    return module
+
+
+def test_encoders_that_agree_are_timed_in_turn(encoders, monkeypatch, capsys):
+    monkeypatch.setattr(encoders, "load_encoder", lambda path: lambda images: np.full((len(images), 18, 512), 2.0))
+    run(encoders, f"--peer={sys.executable}", "--batch=1", "--rounds=3")
+    agreement, _, row = capsys.readouterr().out.splitlines()
+    assert agreement == "largest difference of the latents: 0.0e+00 of the largest value"
+    assert row.split()[2] == "2.00"
+
+
+def test_encoders_that_disagree_are_not_timed(encoders, monkeypatch):
+    monkeypatch.setattr(encoders, "load_encoder", lambda path: lambda images: np.full((len(images), 18, 512), 2.1))
+    with pytest.raises(SystemExit, match="the latents are not PyTorch's"):
+        run(encoders, f"--peer={sys.executable}", "--batch=1", "--rounds=1")
+
+
+def test_a_peer_that_stops_says_what_it_may_lack(encoders, tmp_path):
+    (tmp_path / "worker.py").write_text("import no_such_library", encoding="utf-8")
+    with pytest.raises(SystemExit, match="Has its environment PyTorch"):
+        run(encoders, f"--peer={sys.executable}", "--batch=1", "--rounds=1")

@@ -18,6 +18,7 @@ def settings():
     config = inversion.get_config()
     config.optimise.steps = config.refine.steps = 40
     config.scout.steps, config.batch_size, config.candidates, config.starts = 5, 2, 8, 1
+    config.weights.spread = 0.0  # the layers of these faces disagree
     return config
 
 
