@@ -25,7 +25,7 @@ def test_killed_run_resumes_exactly(config, world, train, assert_same, ten_steps
     assert (resumed / "metrics.jsonl").read_text() == text
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_signal_saves_and_says_how_to_go_on(
     config, world, train, assert_same, ten_steps, tmp_path, monkeypatch, number
 ):

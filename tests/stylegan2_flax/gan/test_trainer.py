@@ -1,4 +1,4 @@
-"""A whole run: exact resume, what it writes, how it stops."""
+"""A whole run: exact resume, what it writes, how it stops. The slow tests repeat what `run/test_loop.py` shows."""
 
 import json
 import os
@@ -102,6 +102,7 @@ def test_a_killed_run_resumes_exactly(config, ten_steps, tmp_path):
     assert read(tmp_path / "run") == read(whole)
 
 
+@pytest.mark.slow
 def test_a_signal_saves_and_says_how_to_go_on(config, ten_steps, tmp_path, monkeypatch):
     """Between two lines of the log, whose means then span both runs."""
     (whole, state), append = ten_steps, metrics.append
@@ -122,6 +123,7 @@ def test_a_signal_saves_and_says_how_to_go_on(config, ten_steps, tmp_path, monke
     assert read(tmp_path) == read(whole)
 
 
+@pytest.mark.slow
 def test_the_clock_stops_a_run(config, tmp_path):
     config.train.max_minutes = 1e-6
     assert [int(experiment.run(config, tmp_path).step) for _ in range(2)] == [1, 2]
@@ -135,6 +137,7 @@ def test_a_finished_run_has_nothing_to_do(config, ten_steps):
     assert read(workdir) == before
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(config, tmp_path, monkeypatch):
     """NaN in the images of the eighth step."""
     whole = RenderedImages.batches
@@ -160,6 +163,7 @@ def test_another_config_is_refused(config, ten_steps):
         experiment.run(config, ten_steps[0])
 
 
+@pytest.mark.slow
 def test_an_error_of_the_data_saves_first(config, ten_steps, tmp_path, monkeypatch):
     """An image that cannot be read, in the fourth step."""
     whole = RenderedImages.batches
@@ -182,6 +186,7 @@ def test_an_error_of_the_data_saves_first(config, ten_steps, tmp_path, monkeypat
     assert_same(experiment.run(config, tmp_path), ten_steps[1])
 
 
+@pytest.mark.slow
 def test_a_trace_of_the_steps_that_are_asked_for(config, tmp_path):
     config.train.update(total_kimg=3 * 8 / 1000, profile_steps=(2, 3))
     config.score.features = ""
@@ -189,6 +194,7 @@ def test_a_trace_of_the_steps_that_are_asked_for(config, tmp_path):
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_anywhere_and_without_the_file_it_started_from(config, tmp_path, monkeypatch):
     """Its config holds absolute paths, and its own networks have the form of those that it started from."""
     config.init = "tiny_generator"
