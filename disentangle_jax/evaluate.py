@@ -6,15 +6,16 @@ another model beside it; --seed_run=WORKDIR adds one of the same experiment with
 deviations over seeds. Both may be repeated. --config.evaluation.num_pairs=64 sets a field of the config's section
 `evaluation`, for this evaluation alone.
 
+--clip=video.mp4 --clip=frames:FOLDER measures on clips of yours, too, which are inverted first: what the inversion
+costs, each clip driven by itself against its footage and its inverted frames, and its first frame by every other clip.
+
 Where the true factors are not known, identity, expression and pose are read in the pictures, if the extra `portraits`
 is installed and faces are there. --arcface=model_ir_se50.pth gives identity as CSIM.
 """
 
 import json
-import shlex
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,15 +26,21 @@ from disentangle_jax import media, model_sources
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain, load_judged_domain
 from disentangle_jax.evaluation.face_reader import IDENTITY, FaceReader, load_face_reader
+from disentangle_jax.evaluation.given_clips import measure_clips
 from disentangle_jax.evaluation.held_out import HeldOut, held_out
 from disentangle_jax.evaluation.motion import make_animator
-from disentangle_jax.evaluation.proxies import Instruments
-from disentangle_jax.evaluation.suite import METHODS, measure
+from disentangle_jax.evaluation.proxies import Instruments, ScorerReader
+from disentangle_jax.evaluation.suite import METHODS, OURS, measure
 from disentangle_jax.generators import digest
 from disentangle_jax.inversion.distances import load_distance
 from disentangle_jax.inversion.portraits.dlib_faces import is_installed
 from disentangle_jax.model import contrast_forms
+from disentangle_jax.reenactment import clip_flags
+from disentangle_jax.reenactment.clip_flags import NO_CLIPS, ClipOptions
+from disentangle_jax.reenactment.clips import invert_clips, open_clips
 from disentangle_jax.report import plots
+from disentangle_jax.report.clips import clips_summary, make_strips, strips_picture
+from disentangle_jax.report.commands import command_lines
 from disentangle_jax.report.gallery import RESERVED, make_gallery
 from disentangle_jax.report.pictures import save_pictures
 from disentangle_jax.report.report import Compared, summary, write_report
@@ -72,6 +79,7 @@ FACE_CLIPS = flags.DEFINE_integer(
 SEED_RUN = flags.DEFINE_multi_string(
     "seed_run", [], "workdir of the same experiment with another seed; may be repeated", flag_values=FLAGS
 )
+clip_flags.define(FLAGS)
 config_flag.define_overrides(FLAGS, "model", model_sources.find)
 
 _TRAINED_BY = (
@@ -95,7 +103,8 @@ def main() -> None:
         raise ValueError(f"{MODEL.value} is no folder of yours: say where to write the report, with --out=FOLDER")
     out = files.storage_path(OUT.value or MODEL.value, "--out" if OUT.value else "--model")
     pictures = PictureOptions(FACE_FINDER.value, ARCFACE.value, FACE_CLIPS.value, DISTANCE.value)
-    evaluate(MODEL.value, out, _named_workdirs(COMPARE.value), config_flag.overrides(FLAGS), pictures, SEED_RUN.value)
+    compare, overrides = _named_workdirs(COMPARE.value), config_flag.overrides(FLAGS)
+    evaluate(MODEL.value, out, compare, overrides, pictures, SEED_RUN.value, clip_flags.options(FLAGS))
 
 
 def evaluate(
@@ -105,6 +114,7 @@ def evaluate(
     overrides: Mapping[str, Any],
     pictures: PictureOptions,
     seed_runs: Sequence[str] = (),
+    clips: ClipOptions = NO_CLIPS,
 ) -> None:
     """Measure, write the metrics, draw, and write the report.
 
@@ -115,13 +125,15 @@ def evaluate(
         overrides: fields of the config's section `evaluation` to set, by dotted name.
         pictures: what driven clips are looked at with.
         seed_runs: the workdirs of the same experiment with other seeds.
+        clips: clips of the user's, to be measured on as well.
 
     Raises:
         ValueError: a field is invalid, a model is of another generator or another experiment than it should be, the
-            judge does not read the domain, or faces are to be read where the truth is known.
+            judge does not read the domain, faces are to be read where the truth is known, or a clip is none.
         ImportError: dlib is asked for and not installed.
-        OSError: a folder is not a workdir, or nothing can be written into it.
+        OSError: a folder is not a workdir, nothing can be written into it, or a clip is missing.
     """
+    clips.check()
     source = model_sources.find(name_or_folder)
     model = Disentangler.load(source)
     _override(model, overrides)
@@ -134,6 +146,7 @@ def evaluate(
     folder = out / "eval"
     for path in (folder / "metrics.json", folder / "motion.gif", out / "report.html"):
         media.check_output(path, (path.suffix,))
+    opened = open_clips(model, clips)
     losses = _read_losses(source / "metrics.jsonl")
     started = time.monotonic()
 
@@ -150,15 +163,25 @@ def evaluate(
     metrics, methods = measure(model, domain, others, data, on_stage, instruments, seeds)
     files.write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     print(summary(metrics))
+    own = invert_clips(opened, clips, on_stage)
+    if own:
+        batch_size = model.config.evaluation.batch_size
+        reading = instruments if domain is None else Instruments(ScorerReader(domain, batch_size), distance)
+        metrics["clips"] = measure_clips(own, methods, reading, batch_size, on_stage)
+        files.write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+        print(clips_summary(metrics["clips"]))
     on_stage("pictures")
     gallery = make_gallery(model, data, methods, domain)
+    strips = make_strips(own, methods[OURS], metrics.get("clips", {}), model.config.evaluation.pictures.num_clips)
     config = json.loads(model.config.to_json())
     compared = {name: _compared(compare[name], other, model) for name, other in others.items()}
-    commands = _commands(source, out, compare, overrides, seed_runs)
+    commands = command_lines(source, out, compare, overrides, seed_runs, clips.arguments())
     with files.local_folder(folder) as local:
         save_pictures(gallery, local)
         plots.draw(metrics, losses, _floors(model.config), local)
-        page = write_report(metrics, config, compared, commands, gallery, local)
+        if strips:
+            media.save_image(strips_picture(strips), local / "clips.png")
+        page = write_report(metrics, config, compared, commands, gallery, local, strips)
     files.write_text(out / "report.html", page)
     print(f"Open {out / 'report.html'}")
 
@@ -243,27 +266,6 @@ def _compared(folder: str, other: Disentangler, model: Disentangler) -> Compared
     if np.array_equal(other.directions.vectors, model.directions.vectors):  # such as those that were read from a file
         sections = tuple(section for section in sections if section != "directions.")
     return Compared(folder, {name: values for name, values in changed.items() if name.startswith(sections)})
-
-
-def _commands(
-    source: AnyPath, out: AnyPath, compare: Mapping[str, str], overrides: Mapping[str, Any], seed_runs: Sequence[str]
-) -> list[str]:
-    """Command lines that work from any folder."""
-    source, out = (files.as_path(files.absolute(folder)) for folder in (source, out))
-    picture = out / "transfer.gif" if isinstance(out, Path) else "transfer.gif"
-    again = out.with_name(f"{out.name}_again")
-    arguments = {
-        "train": [f"--config={source / 'config.json'}", f"--workdir={again}"],
-        "evaluate": [
-            f"--model={source}",
-            *([f"--out={out}"] if out != source else []),
-            *(f"--compare={name}={files.absolute(folder)}" for name, folder in compare.items()),
-            *(f"--seed_run={files.absolute(folder)}" for folder in seed_runs),
-            *(f"--config.{name}={value}" for name, value in overrides.items()),
-        ],
-        "transfer": [f"--model={source}", "--source=seed:1", "--driving=clip:2", f"--out={picture}"],
-    }
-    return [shlex.join(["python", "-m", f"disentangle_jax.{name}", *given]) for name, given in arguments.items()]
 
 
 def _named_workdirs(texts: list[str]) -> dict[str, str]:

@@ -77,38 +77,50 @@ class Stage:
         """
         n, t = driving_ws.shape[:2]
         parts: dict[tuple[str, str], list[Measures]] = {}
-        everyone = self._look(np.asarray(source_ws)[:, None])[0] if self._reader else None
+        everyone = self.look(np.asarray(source_ws)[:, None])[0] if self._reader else None
         step = max(1, self._batch_size // t)
         for start in range(0, n, step):
             clips = slice(start, start + step)
-            driving, answers = self._look(np.asarray(driving_ws[clips]))
+            driving, answers = self.look(np.asarray(driving_ws[clips]))
             sources = {SELF: driving.part(slice(None), slice(1))}
             if everyone:
                 sources[CROSS] = everyone.part(clips, slice(None))
             for protocol, source in sources.items():
                 for name, method in methods.items():
-                    result, images = self._look(self._drive(method, source.ws, driving.ws))
-                    measures = self._distances(result, source, driving)
+                    result, images = self.look(self.drive(method, source.ws, driving.ws))
+                    measures = self.distances(result, source, driving)
                     if protocol == SELF:
-                        measures |= self._pixels(images, answers)
+                        measures |= self.pixels(images, answers)
                     parts.setdefault((protocol, name), []).append(measures)
         found: dict[str, dict[str, Measures]] = {}
         for (protocol, name), of in parts.items():
             found.setdefault(protocol, {})[name] = {key: np.concatenate([part[key] for part in of]) for key in of[0]}
         return found
 
-    def _drive(self, method: Method, source_ws: np.ndarray, driving_ws: np.ndarray) -> Float[np.ndarray, "n t l d"]:
+    def drive(
+        self,
+        method: Method,
+        source_ws: Float[np.ndarray, "n #t l d"],
+        driving_ws: Float[np.ndarray, "n t l d"],
+    ) -> Float[np.ndarray, "n t l d"]:
+        """The latents of sources that are driven by clips."""
         frames = (np.broadcast_to(ws, driving_ws.shape).reshape(-1, *ws.shape[2:]) for ws in (source_ws, driving_ws))
         return in_batches(method, self._batch_size, *frames).reshape(driving_ws.shape)
 
-    def _look(self, ws: Float[np.ndarray, "n t l d"]) -> tuple[Seen, Float[np.ndarray, "n t h w c"]]:
+    def look(self, ws: Float[np.ndarray, "n t l d"]) -> tuple[Seen, Float[np.ndarray, "n t h w c"]]:
+        """Draw latents, and read the pictures."""
         n, t = ws.shape[:2]
         images = np.asarray(in_batches(self._render, self._batch_size, ws.reshape(-1, *ws.shape[2:])))
-        readings = self._reader.read(images) if self._reader else {}
-        seen = Seen(ws, {name: values.reshape(n, t, -1) for name, values in readings.items()})
-        return seen, images.reshape(n, t, *images.shape[1:])
+        images = images.reshape(n, t, *images.shape[1:])
+        return self.read(ws, images), images
 
-    def _distances(self, result: Seen, source: Seen, driving: Seen) -> Measures:
+    def read(self, ws: Float[np.ndarray, "n t l d"], images: Float[np.ndarray, "n t h w c"]) -> Seen:
+        """Read pictures, which these latents stand for."""
+        n, t = ws.shape[:2]
+        readings = self._reader.read(images.reshape(-1, *images.shape[2:])) if self._reader else {}
+        return Seen(ws, {name: values.reshape(n, t, -1) for name, values in readings.items()})
+
+    def distances(self, result: Seen, source: Seen, driving: Seen) -> Measures:
         """Proxies and, where the domain is known, true errors."""
         measures: Measures = {}
         for name, proxy in (self._reader.proxies if self._reader else {}).items():
@@ -120,7 +132,8 @@ class Stage:
                     measures[_roughness(name, whose)] = np.linalg.norm(second, axis=-1)
         return measures | (self._errors(self._domain, result, source, driving) if self._domain else {})
 
-    def _pixels(self, images: Float[np.ndarray, "n t h w c"], answers: Float[np.ndarray, "n t h w c"]) -> Measures:
+    def pixels(self, images: Float[np.ndarray, "n t h w c"], answers: Float[np.ndarray, "n t h w c"]) -> Measures:
+        """Pictures against their answers; SSIM of pictures that its window fits into."""
         functions: dict[str, Distance] = {"l1": l1, "psnr": psnr}
         functions |= {"ssim": ssim} if min(images.shape[2:4]) >= SSIM_WINDOW else {}
         functions |= {"perceptual": self._distance} if self._distance else {}

@@ -2,7 +2,7 @@
 
 from disentangle_jax.inversion.latent_files import FAR
 from disentangle_jax.reenactment.encoding import Encoded
-from disentangle_jax.reenactment.footage import Footage, PictureFootage
+from disentangle_jax.reenactment.footage import Footage, PictureFootage, Piece
 
 
 def report(footage: Footage, encoded: Encoded) -> str | None:
@@ -14,21 +14,27 @@ def report(footage: Footage, encoded: Encoded) -> str | None:
     return f"{footage.name}: inverted at {mean:.1f} dB{frames}, {far:.1f} standard deviations from the mean face"
 
 
-def doubts(footage: Footage, encoded: Encoded, poor: float) -> list[str]:
-    """What the user should be warned of, a sentence each; `poor` is the PSNR in dB that an inversion should reach."""
+def doubts(footage: Footage, found: Encoded | Piece, poor: float) -> list[str]:
+    """What the user should be warned of, a sentence each.
+
+    Args:
+        footage: what was inverted.
+        found: the codes or the latents of all its frames.
+        poor: the PSNR in dB that an inversion should reach.
+    """
     if not isinstance(footage, PictureFootage):
         return []
-    found = [f"{footage.name}: {remark}" for remark in footage.placement.remarks]
-    if encoded.psnr is None or encoded.deviations is None:
-        return found
+    said = [f"{footage.name}: {remark}" for remark in footage.placement.remarks]
+    if found.psnr is None or found.deviations is None:
+        return said
     problems = []
-    if (psnr := encoded.psnr.mean()) < poor:
+    if (psnr := found.psnr.mean()) < poor:
         problems.append(f"{psnr:.1f} dB, less than {poor:g}")
-    if (far := encoded.deviations.max()) > FAR:
+    if (far := found.deviations.max()) > FAR:
         problems.append(f"{far:.1f} standard deviations from the mean face, more than {FAR:g}")
     if problems:
-        found.append(f"{footage.name} could not be inverted well ({'; '.join(problems)}): {_reason(footage)}")
-    return found
+        said.append(f"{footage.name} could not be inverted well ({'; '.join(problems)}): {_reason(footage)}")
+    return said
 
 
 def _reason(footage: PictureFootage) -> str:

@@ -12,8 +12,10 @@ import numpy as np
 from jaxtyping import Float
 
 from disentangle_jax import media
+from disentangle_jax.evaluation.given_clips import FOOTAGE, INVERTED, LATENT_JITTER
 from disentangle_jax.evaluation.reenactment import CROSS, PIXELS, SELF
 from disentangle_jax.evaluation.suite import COPIES, LAYER_SWAP, LINEAR, OURS, SEARCH
+from disentangle_jax.report.clips import LATENT_JITTER_TITLE, Strip
 from disentangle_jax.report.gallery import Gallery
 from disentangle_jax.report.pictures import CELL, stills
 
@@ -36,6 +38,7 @@ _TITLES = {
     "ssim": "SSIM",
     "perceptual": "perceptual distance",
     "read": "share read",
+    LATENT_JITTER: LATENT_JITTER_TITLE,
 }
 
 
@@ -58,18 +61,20 @@ def write_report(
     commands: Sequence[str],
     gallery: Gallery,
     folder: Path,
+    strips: Sequence[Strip] = (),
 ) -> str:
     """Render the page.
 
     Args:
-        metrics: what `suite.measure` returned.
+        metrics: what `suite.measure` returned; and what `measure_clips` did, as "clips", if the user gave any.
         config: the experiment, as plain data.
         compared: the further models, by name.
         commands: the command lines that repeat this run.
         gallery: the images to show.
         folder: where the plots and motion.gif lie; a plot that is missing is left out.
+        strips: of the user's clips, where `metrics` has such.
     """
-    transfer, motion = metrics.get("transfer"), metrics["motion"]["methods"]
+    transfer, motion, clips = metrics.get("transfer"), metrics["motion"]["methods"], metrics.get("clips")
     return environment().get_template("report.html.jinja").render(
         metrics=metrics,
         config=config,
@@ -85,7 +90,9 @@ def write_report(
         best={"motion": _best(motion), "transfer": _best(transfer["methods"]) if transfer else {}},
         motion_columns=[column for column in _MOTION if column in motion[OURS]],
         titles=_TITLES | {name: name for name in metrics["reenactment"]["proxies"]},
-        best_reenacted=_best_reenacted(metrics["reenactment"]),
+        best_reenacted=_best_driven(metrics["reenactment"], metrics["reenactment"]["proxies"]),
+        best_clips=_best_driven(clips["self"] | {CROSS: clips.get(CROSS, {})}, clips["proxies"]) if clips else {},
+        strips=strips,
         kinds={OURS: "ours", **dict.fromkeys(COPIES, "aside")},
         digits=_DIGITS,
         ours=OURS,
@@ -169,15 +176,15 @@ def _unreliable(exact: Section) -> list[str]:
     return [name for name, value in read.items() if value < _JUDGE_BOUND]
 
 
-def _best_reenacted(reenactment: Section) -> dict[str, dict[str, float]]:
-    """The best score of each column of both protocols, copies aside."""
-    higher = PIXELS | {name: proxy["higher_is_better"] for name, proxy in reenactment["proxies"].items()}
+def _best_driven(tables: Section, proxies: Section) -> dict[str, dict[str, float]]:
+    """The best score of each column of tables of driven clips, copies aside."""
+    higher = PIXELS | {name: proxy["higher_is_better"] for name, proxy in proxies.items()}
     best: dict[str, dict[str, float]] = {}
-    for protocol in (SELF, CROSS):
-        contenders = [scores for name, scores in reenactment.get(protocol, {}).items() if name not in COPIES]
+    for title in (SELF, CROSS, FOOTAGE, INVERTED):
+        contenders = [scores for name, scores in tables.get(title, {}).items() if name not in COPIES]
         columns = {column: [scores.get(column) for scores in contenders] for column in higher}
         known = {column: [x for x in values if x is not None] for column, values in columns.items()}
-        best[protocol] = {column: (max if higher[column] else min)(x) for column, x in known.items() if x}
+        best[title] = {column: (max if higher[column] else min)(x) for column, x in known.items() if x}
     return best
 
 

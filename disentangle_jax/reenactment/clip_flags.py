@@ -1,0 +1,108 @@
+"""The flags on clips that `evaluate` is given, and their values."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from disentangle_jax.configs import transfer
+from disentangle_jax.evaluation.given_clips import LEAST_FRAMES
+from disentangle_jax.inversion import METHODS, portraits
+from disentangle_jax.reenactment import inputs
+from disentangle_jax.reenactment.rules import RULES
+from stylegan2_flax import files
+from stylegan2_flax.run import config_rules
+
+KINDS = "a video, an animation such as a GIF, frames:FOLDER, a latent file [frames, l, d], or clip:N"
+
+MOST_FRAMES = 256
+"""Frames of a clip that are looked at if nothing else is said: 10 seconds of a video."""
+
+
+class ClipOptions(NamedTuple):
+    """Clips and how they become latents; the values of flags of these names, None where nothing is said.
+
+    Attributes:
+        clip: as --driving of a transfer.
+        clip_frames: frames of a clip that are looked at, at most.
+        align, method: as of a transfer.
+        space: of the latents, "w" or "w+".
+        steps: of optimisation.
+    """
+
+    clip: Sequence[str] = ()
+    clip_frames: int | None = None
+    align: str | None = None
+    method: str | None = None
+    space: str | None = None
+    steps: int | None = None
+
+    @property
+    def most(self) -> int:
+        """Frames of a clip that are looked at, at most."""
+        return self.clip_frames or MOST_FRAMES
+
+    def check(self) -> None:
+        """Check what can be checked before a model is loaded.
+
+        Raises:
+            ValueError: flags are given that are for clips, and no clip; a clip is given twice, or is a URL.
+        """
+        if not self.clip and (said := self.said()):
+            raise ValueError(f"--{next(iter(said))} says how clips are read: give one too, with --clip=FILE")
+        for name in self.clip:
+            files.local_path(name, "--clip")
+        if twice := [name for name, count in Counter(map(_absolute, self.clip)).items() if count > 1]:
+            raise ValueError(f"--clip={twice[0]} is given twice: each clip is driven by all others anyway")
+
+    def reading(self) -> inputs.Reading:
+        """How they become latents. Raises ValueError if an option is invalid."""
+        config: ConfigDict = transfer.get_config()
+        steps = {f"{phase}.steps": self.steps for phase in ("optimise", "refine")}
+        said = {name: value for name, value in {"space": self.space, **steps}.items() if value is not None}
+        config.inversion.update_from_flattened_dict(said)
+        config_rules.check(config, RULES)
+        return inputs.Reading(None, None, self.align or "auto", self.method or "auto", config)
+
+    def said(self) -> dict[str, Any]:
+        """The flags that are given, but for the clips."""
+        return {name: value for name, value in self._asdict().items() if name != "clip" and value is not None}
+
+    def arguments(self) -> list[str]:
+        """The flags as they are written, with paths that hold in any folder."""
+        return [f"--clip={_absolute(name)}" for name in self.clip] + [f"--{k}={v}" for k, v in self.said().items()]
+
+
+NO_CLIPS = ClipOptions()
+
+
+def define(flag_values: flags.FlagValues) -> None:
+    """Define the flags of `ClipOptions`."""
+    text = f"a clip of yours to measure on as well: {KINDS}; may be given several times"
+    flags.DEFINE_multi_string("clip", [], text, flag_values=flag_values)
+    text = f"frames of a --clip that are looked at, at most (if not said: {MOST_FRAMES})"
+    flags.DEFINE_integer("clip_frames", None, text, lower_bound=LEAST_FRAMES, flag_values=flag_values)
+    text = "what of a --clip is inverted, as in transfer (if not said: auto)"
+    flags.DEFINE_enum("align", None, portraits.ALIGN, text, flag_values=flag_values)
+    text = "how a --clip is inverted, as in transfer (if not said: auto)"
+    flags.DEFINE_enum("method", None, METHODS, text, flag_values=flag_values)
+    text = "what a --clip is inverted into (if not said: w+)"
+    flags.DEFINE_enum("space", None, ["w", "w+"], text, flag_values=flag_values)
+    text = "of optimisation when a --clip is inverted (if not said: 100 from an encoder's latents, else 1000)"
+    flags.DEFINE_integer("steps", None, text, lower_bound=1, flag_values=flag_values)
+
+
+def options(flag_values: flags.FlagValues) -> ClipOptions:
+    """The values of the flags."""
+    return ClipOptions._make(flag_values[name].value for name in ClipOptions._fields)
+
+
+def _absolute(name: str) -> str:
+    """What stands for the same clip in any folder."""
+    if inputs.parse_seed(name):
+        return name
+    is_folder = name.startswith(inputs.FRAMES)
+    path = files.absolute(name.removeprefix(inputs.FRAMES))
+    return inputs.FRAMES + path if is_folder else path

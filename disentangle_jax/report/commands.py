@@ -1,0 +1,43 @@
+"""The command lines with which a report ends."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stylegan2_flax import files
+from stylegan2_flax.files import AnyPath
+
+
+def command_lines(
+    source: AnyPath,
+    out: AnyPath,
+    compare: Mapping[str, str],
+    overrides: Mapping[str, Any],
+    seed_runs: Sequence[str],
+    clips: Sequence[str],
+) -> list[str]:
+    """Command lines that work from any folder: train again, evaluate again, transfer.
+
+    Args:
+        source: the folder of the model.
+        out: that of the report.
+        compare, overrides, seed_runs: as of `evaluate`.
+        clips: flags on the user's clips, as they are written.
+    """
+    source, out = (files.as_path(files.absolute(folder)) for folder in (source, out))
+    picture = out / "transfer.gif" if isinstance(out, Path) else "transfer.gif"
+    again = out.with_name(f"{out.name}_again")
+    arguments = {
+        "train": [f"--config={source / 'config.json'}", f"--workdir={again}"],
+        "evaluate": [
+            f"--model={source}",
+            *([f"--out={out}"] if out != source else []),
+            *(f"--compare={name}={files.absolute(folder)}" for name, folder in compare.items()),
+            *(f"--seed_run={files.absolute(folder)}" for folder in seed_runs),
+            *clips,
+            *(f"--config.{name}={value}" for name, value in overrides.items()),
+        ],
+        "transfer": [f"--model={source}", "--source=seed:1", "--driving=clip:2", f"--out={picture}"],
+    }
+    return [shlex.join(["python", "-m", f"disentangle_jax.{name}", *given]) for name, given in arguments.items()]
