@@ -164,7 +164,8 @@ def _joined(parts: Sequence[Seen]) -> Seen:
     return Seen(np.concatenate([part.ws for part in parts], axis=1), readings)
 
 
-def _in_time(parts: Sequence[Measures]) -> Measures:
+def _in_time(parts: Sequence[Mapping[str, Float[np.ndarray, "n _"]]]) -> Measures:
+    """Measures of parts of a clip, in order."""
     return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
 
 
@@ -175,7 +176,7 @@ def _inversion(pixels: Measures) -> dict[str, Any]:
     return means | {"psnr_worst": float(pixels["psnr"].min()), "worst_frame": worst}
 
 
-def _latent_jitter(result: Float[np.ndarray, "n t l d"], driving: Float[np.ndarray, "n t l d"]) -> float | None:
+def _latent_jitter(result: Float[np.ndarray, "1 t l d"], driving: Float[np.ndarray, "1 t l d"]) -> float | None:
     """`jitter_ratio`; None if the driving stands still or moves evenly."""
     return jitter_ratio(result, driving) if np.diff(driving, n=2, axis=1).any() else None
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.given_clips import LEAST_FRAMES, GivenClip
-from disentangle_jax.inversion import portraits
+from disentangle_jax.inversion import encoders, portraits
 from disentangle_jax.reenactment import inputs, quality
 from disentangle_jax.reenactment.clip_flags import KINDS, ClipOptions
 from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, Piece
@@ -96,6 +96,10 @@ def _open(model: Disentangler, name: str, reading: inputs.Reading, most: int) ->
             "shorter one has no motion whose jitter could be told"
         )
     if isinstance(footage, PictureFootage):
+        if reading.method == "encoder" and encoders.load_for(model.config.generator) is None:
+            raise ValueError(
+                "--method=encoder needs an encoder, and none is registered for this generator: leave it out"
+            )
         _ = footage.placement  # which reads all frames, and looks for faces if they are to be aligned
     return Opened(footage.name, footage, total)
 

@@ -17,7 +17,7 @@ from disentangle_jax.scores import in_batches
 LATENT_JITTER_TITLE = "jitter of latents"
 
 _STILLS, _FONT = 8, 13
-_TITLE = 2 * CELL  # pixels
+_TITLE = 230  # pixels
 
 Images = Float[np.ndarray, "n h w 3"]
 
