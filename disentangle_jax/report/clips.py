@@ -10,7 +10,7 @@ from disentangle_jax import media
 from disentangle_jax.evaluation.baselines import Method
 from disentangle_jax.evaluation.given_clips import FOOTAGE, INVERTED, LATENT_JITTER, GivenClip
 from disentangle_jax.evaluation.reenactment import JITTER
-from disentangle_jax.evaluation.suite import LINEAR, OURS
+from disentangle_jax.evaluation.suite import COPIES, OURS
 from disentangle_jax.report.pictures import CELL
 from disentangle_jax.scores import in_batches
 
@@ -92,7 +92,7 @@ def _titles(name: str, other: str, measured: Mapping[str, Any]) -> dict[str, str
     """What each row is, with the numbers of the whole clip."""
     record = measured["clips"][name]
     psnr = {against: rows[OURS]["psnr"] for against, rows in record["self"].items()}
-    compared = [f"{psnr[key]:.1f} dB to the {what}" for key, what in _AGAINST.items() if key in psnr]
+    compared = [f"{psnr[key]:.1f} dB to {what}" for key, what in _AGAINST.items() if key in psnr]
     titles = {FOOTAGE: "footage", INVERTED: "what the latents show", "self": f"self-driven: {', '.join(compared)}"}
     if "inversion" in record:
         titles[INVERTED] = f"inverted: {record['inversion']['psnr']:.1f} dB to the footage"
@@ -103,11 +103,11 @@ def _titles(name: str, other: str, measured: Mapping[str, Any]) -> dict[str, str
     return titles
 
 
-_AGAINST = {FOOTAGE: "footage", INVERTED: "inverted"}
+_AGAINST = {FOOTAGE: "the footage", INVERTED: "the inverted"}
 
 
 def clips_summary(measured: Mapping[str, Any]) -> str:
-    """A line for each clip, and what there is of cross-driven ones.
+    """A line for each clip, by the model under test, and one with the means of each method.
 
     Args:
         measured: what `measure_clips` found.
@@ -124,9 +124,12 @@ def clips_summary(measured: Mapping[str, Any]) -> str:
         ]
         aligned = (f"{cell:>{len(title)}}" for cell, title in zip(cells, columns, strict=True))
         lines.append("  ".join([f"{name:{width}}", *aligned]))
-    for method, scores in measured.get("cross", {}).items():
-        if method in (OURS, LINEAR):
-            lines.append(f"cross-driven, {method}: {_crossed(scores, measured)}")
+    for method in (name for name in measured["self"][INVERTED] if name not in COPIES):
+        driven = {key: rows[method]["psnr"] for key, rows in measured["self"].items()}
+        told = [f"self-driven {', '.join(f'{driven[k]:.1f} dB to {v}' for k, v in _AGAINST.items() if k in driven)}"]
+        if "cross" in measured:
+            told.append(f"cross-driven {_crossed(measured['cross'][method], measured)}")
+        lines.append(f"{method}: {'; '.join(told)}")
     return "\n".join(lines)
 
 

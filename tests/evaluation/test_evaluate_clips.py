@@ -102,6 +102,8 @@ def test_clips_have_a_section_of_their_own(workdir, files, tmp_path, capsys, inv
     page = (tmp_path / "report.html").read_text()
     assert "<h2>Your clips</h2>" in page
     assert "self-driven: " in page
+    for opening in ("table", "tr", "td", "th", "p", "section"):
+        assert len(re.findall(rf"<{opening}[ >]", page)) == page.count(f"</{opening}>"), opening
     assert (tmp_path / "eval" / "clips.png").is_file()
     again = html.unescape(re.findall(r"python -m disentangle_jax\.evaluate .*", page)[0])
     assert {*given, *options} < set(shlex.split(again))

@@ -77,6 +77,9 @@ def test_what_the_inversion_costs_is_told_from_what_the_model_costs():
     assert found["cross"]["ours"]["look"] == pytest.approx(0.03, abs=1e-6), "each pair counts alike"
     assert found["cross"]["ours"]["jitter_ratio"] == pytest.approx(1, abs=1e-4)
     assert found["cross"]["copy source"]["latent_jitter_ratio"] == pytest.approx(0, abs=1e-6)
+    told = clips_summary(found).split("\n")
+    assert [line.split(" ")[0] for line in told] == ["your", "a", "b", "mean", "linear", "ours:"]
+    assert told[-1].endswith("cross-driven look 0.030, move 0.030, jitter ratio 1.000, jitter of latents 1.000")
     assert found["inversion"]["psnr_worst"] == a["inversion"]["psnr_worst"] < found["inversion"]["psnr"]
 
 
@@ -137,6 +140,7 @@ def test_strips_show_footage_inversion_and_results_with_their_numbers():
     assert titles[3].startswith("the first frame of b, cross-driven: look 0.0")
     assert list(first.sources) == titles[2:]
     assert (second.moments, next(iter(second.rows))) == ([0, 1, 2], "what the latents show")
+    assert clips[0].footage
     footage = list(clips[0].footage())
     assert np.array_equal(first.rows["footage"], np.stack([footage[moment] for moment in first.moments]))
     picture = strips_picture([first, second])
