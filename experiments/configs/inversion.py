@@ -45,7 +45,7 @@ def get_config() -> ConfigDict:
     config.weights = ConfigDict()
     config.weights.distance = 0.1  # of the perceptual distance, if there is one
     config.weights.latent = 1e-4  # of the squared distance to the mean, in standard deviations
-    config.weights.spread = 0.3  # of the squared distance of a latent's layers to their mean
+    config.weights.spread = 1.0  # of the squared distance of a latent's layers to their mean
     config.weights.offset = 1e-4  # of the squared distance of a clip's frames to their base
     config.weights.neighbour = 1e-3  # of the squared distance of a frame to the one before
     config.weights.noise = 1e5  # of the noise maps' self-similarity
