@@ -88,7 +88,7 @@ def benchmark(size: str, batches: Sequence[int], device_counts: Sequence[int], r
 
 def make_source(size: str) -> tuple[ConfigDict, ClipSource]:
     """A config with random directions, and the source of its clips."""
-    switches = "demo" if size == "faces64" else ""
+    switches = "demo,linear" if size == "faces64" else ""  # what random directions can move
     config = import_module(f"disentangle_jax.configs.{size}").get_config(switches)
     config.directions.source, config.directions.num_samples = "random", 1024
     if size == "faces64":
