@@ -101,6 +101,18 @@ def site(tmp_path_factory):
     return folder / "site"
 
 
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory) -> Path:
+    """Someone else's package, built and installed offline into a folder of its own."""
+    folder = tmp_path_factory.mktemp("shapes")
+    source = tmp_path_factory.mktemp("source") / "shapes_package"
+    subprocess.run(["cp", "-r", str(Path(__file__).with_name("shapes_package")), str(source)], check=True)
+    install = [sys.executable, "-m", "uv", "pip", "install", "--no-deps", "--no-build-isolation", "--offline"]
+    command = [*install, "--python", sys.executable, "--target", str(folder), str(source)]
+    subprocess.run(command, check=True, capture_output=True)  # from a copy, as building writes beside the source
+    return folder
+
+
 TINY = """
 from disentangle_jax.configs import faces64
 

@@ -26,16 +26,11 @@ X, HUE, Y, SIZE = range(4)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def site(tmp_path_factory):
-    """The package, built and installed offline into a folder of its own, which is on the path while these tests run."""
-    folder = tmp_path_factory.mktemp("site")
-    source = tmp_path_factory.mktemp("source") / "shapes_package"
-    subprocess.run(["cp", "-r", ROOT / "tests" / "shapes_package", source], check=True)  # building writes beside it
-    install = [sys.executable, "-m", "uv", "pip", "install", "--no-deps", "--no-build-isolation", "--offline"]
-    subprocess.run([*install, "--python", sys.executable, "--target", folder, source], check=True, capture_output=True)
-    sys.path.insert(0, str(folder))
-    yield folder
-    sys.path.remove(str(folder))
+def site(shapes):
+    """The folder of the package, which is on the path while these tests run."""
+    sys.path.insert(0, str(shapes))
+    yield shapes
+    sys.path.remove(str(shapes))
 
 
 @pytest.fixture

@@ -14,25 +14,11 @@ import disentangle_jax as dj
 import stylegan2_flax as sg2
 from stylegan2_flax import command
 
-ROOT = Path(__file__).parents[1]
-PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "third_party/stylegan2_flax/README.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "experiments").rglob("README.md")),
-]
+ROOT = Path(__file__).parents[2]
 FIELDS = ("autoencoder", "generator", "directions", "config")
 NAMES = {"dj": dj, "sg2": sg2, "d": type("Loaded", (dj.Disentangler,), dict.fromkeys(FIELDS))}
 """What names in examples stand for."""
 PLACEHOLDERS = {"--config=CONFIG.py": "--config=experiments/configs/gan_folder.py:64"}
-
-
-def commands(text):
-    """The command lines of a page: those in blocks, and those in the text that have arguments."""
-    text = re.sub(r" *\\\n\s*", " ", text)
-    lines = [line.strip() for line in text.split("\n") if line.startswith("    ")]
-    found = lines + re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-    found += [line for block in re.findall(r"```(?:bash|sh)?\n(.*?)```", text, re.DOTALL) for line in block.split("\n")]
-    return [line.split("  #")[0].split("   ")[0] for line in found]
 
 
 def words_after(line: str, pattern: str) -> list[str] | None:
@@ -41,10 +27,9 @@ def words_after(line: str, pattern: str) -> list[str] | None:
     return [str(match[1]), *shlex.split(line[match.end() :], comments=True)] if match else None
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_programs_take_the_commands_of_the_pages(page, load_module, monkeypatch):
+def test_programs_take_the_commands_of_the_pages(page, commands, load_module, monkeypatch):
     monkeypatch.chdir(ROOT)
-    for line in commands(page.read_text(encoding="utf-8")):
+    for line, _ in commands(page):
         if words := words_after(line, r"(?:\S*/)?python -m ((?:disentangle_jax|stylegan2_flax)\S*)"):
             program, given = import_module(words[0]), words[1:]
         elif words := words_after(line, r"(?:\w+=\S+ )?(?:\S*/)?python (experiments/\S+\.py)"):
@@ -58,18 +43,16 @@ def test_programs_take_the_commands_of_the_pages(page, load_module, monkeypatch)
             assert not [word for word in left if word.startswith("-")], line
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_targets_of_make_and_files_that_pages_name_exist(page):
+def test_targets_of_make_and_files_that_pages_name_exist(page, commands):
     text = page.read_text(encoding="utf-8")
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for line in commands(text):
+    for line, _ in commands(page):
         if words := words_after(line, r"(make) "):
             assert {word for word in words[1:] if "=" not in word} <= set(targets), line
     for path in re.findall(r"`((?:experiments|tests|disentangle_jax|third_party)/[\w/.]*)`", text):
         assert (ROOT / path).exists(), path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_examples_call_exists(page):
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
         for node in ast.walk(ast.parse(block)):
