@@ -200,7 +200,7 @@ def trained(given) -> Path:
 
 
 @pytest.fixture
-def sandbox(page, trained, write_tiny_config, shapes, tmp_path, monkeypatch) -> Path:
+def sandbox(page, request, write_tiny_config, shapes, tmp_path, monkeypatch) -> Path:
     """The folder in which a reader of the page types: with the experiments, and what the page takes for granted."""
     shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
     exam = {name: int(n) for name, n in (word.removeprefix("--config.").split("=") for word in EXAM.split())}
@@ -211,7 +211,9 @@ def sandbox(page, trained, write_tiny_config, shapes, tmp_path, monkeypatch) -> 
         (tmp_path / name).symlink_to(ROOT / path)
     (tmp_path / "runs").mkdir()
     for name in GIVEN.get(str(page.relative_to(ROOT)), "").split():
-        source = trained / ("runs/mine" if name.startswith("runs/") else name)
+        is_model = name.startswith("runs/")
+        folder = request.getfixturevalue("trained" if is_model else "given")
+        source = folder / ("runs/mine" if is_model else name)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(shapes))
