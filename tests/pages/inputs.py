@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jax
 import numpy as np
@@ -56,7 +57,7 @@ def write(folder: Path, load: Callable[[Path], ModuleType], photo: np.ndarray, v
 
 def _write_networks(folder: Path, load: Callable[[Path], ModuleType]) -> None:
     """A generator and a discriminator of photographs' shape, as NVIDIA's code pickles them; and one of this project."""
-    sizes = {"channel_base": 512, "channel_max": 16}
+    sizes: dict[str, Any] = {"channel_base": 512, "channel_max": 16}
 
     @jax.jit
     def build(key):
