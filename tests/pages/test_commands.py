@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from flax import nnx
@@ -70,36 +71,33 @@ EXAM += " pictures.num_sources=1 pictures.num_drivings=1 pictures.num_pairs=1 pi
 EXAM = " ".join(f"--config.evaluation.{option}" for option in EXAM.split())
 SEARCH = "optimise.steps=2 refine.steps=2 scout.steps=1 starts=1 candidates=3"
 SHORTENED = {
-    r"disentangle_jax\.(train|make_clips) .*=faces64\b": f"{FACES} {MODEL}",
+    r"disentangle_jax\.(train|make_clips) .*=faces64\b": f"{FACES} {MODEL}",  # 24,576 readings of a judge
     r"disentangle_jax\.train .*=ffhq256\b": f"--config.directions.num_samples=256 {MODEL}",
     r"disentangle_jax\.train ": STEPS,
     r"disentangle_jax\.make_clips ": "--num_clips=16 --config.data.clips_per_shard=8",
-    r"disentangle_jax\.evaluate ": EXAM,
+    r"disentangle_jax\.evaluate ": EXAM,  # 1,024 pairs, each with a search
     r"disentangle_jax\.find_directions ": "--config.directions.num_samples=256",
-    r"disentangle_jax\.transfer .*=(photo|a\.png)": " ".join(
-        f"--config.inversion.{option}" for option in SEARCH.split()
-    ),
-    r"disentangle_jax\.invert ": " ".join(f"--config.{option}" for option in SEARCH.split()),
-    r"disentangle_jax\.train_encoder ": "--config.model.widths=(4,4,8,8) --config.model.hidden=16 "
-    "--config.train.num_steps=2 --config.train.batch_size=8 --config.evaluation.num_images=8 "
-    "--config.optimizer.warmup_steps=1",
-    r"disentangle_jax\.faces\.train_judge ": "--config.train.num_steps=2 --config.train.batch_size=8 "
-    "--config.evaluation.num_faces=16 --config.model.widths=(4,4,8,8) --config.optimizer.warmup_steps=1",
-    r"disentangle_jax\.faces\.train_generator ": "--config.train.num_steps=(1,1) --config.train.resolutions=(32,64) "
-    "--config.evaluation.num_faces=16 --config.stats_samples=4096 --config.generator.synthesis_kwargs.channel_max=4",
-    r"stylegan2_flax\.train ": "--config.train.total_kimg=0.016 --config.train.batch_size=8 "
-    "--config.train.alone_kimg=0 "
-    "--config.discriminator.channel_max=4 --config.snapshot.rows=1 "
-    "--config.score.num_samples=16 --config.score.batch_size=8",
+    r"disentangle_jax\.transfer .*=(photo|a\.png)": " ".join(f"--config.inversion.{word}" for word in SEARCH.split()),
+    r"disentangle_jax\.invert ": " ".join(f"--config.{word}" for word in SEARCH.split()),
+    r"disentangle_jax\.train_encoder ": f"{STEPS} --config.optimizer.warmup_steps=1 --config.model.widths=(4,4,8,8) "
+    "--config.model.hidden=16 --config.evaluation.num_images=8",
+    r"disentangle_jax\.faces\.train_judge ": f"{STEPS} --config.optimizer.warmup_steps=1 "
+    "--config.model.widths=(4,4,8,8) --config.evaluation.num_faces=16",
+    r"disentangle_jax\.faces\.train_generator ": "--config.train.num_steps=(1,) --config.train.resolutions=(64,) "
+    "--config.train.learning_rates=(1e-3,) --config.stats_samples=4096 --config.evaluation.num_faces=16 "
+    "--config.generator.synthesis_kwargs.channel_max=4",  # one stage, as each is compiled
+    r"stylegan2_flax\.train ": "--config.train.total_kimg=0.016 --config.train.alone_kimg=0 --config.train.batch_size=8 "
+    "--config.discriminator.channel_max=4 --config.snapshot.rows=1 --config.score.num_samples=16 "
+    "--config.score.batch_size=8",
     r"stylegan2_flax\.train .*(CONFIG|gan_folder)\.py": "--config.generator.synthesis_kwargs.channel_max=4",
-    r"benchmarks/stylegan2\.py ": "--resolutions=8 --channel_base=64 --rounds=1",
+    r"benchmarks/stylegan2\.py ": "--resolutions=8 --channel_base=64 --rounds=1",  # 1,024 px take gigabytes
     r"benchmarks/train\.py ": "--rounds=1 --batches=16",
     r"benchmarks/train\.py --devices": "--devices=8",
-    r"benchmarks/gradients\.py": "--resolution=8 --channels=4 --seeds=0",
-    r"run_ablation\.py ": "--seeds=1",
+    r"benchmarks/gradients\.py": "--resolution=8 --channels=4 --seeds=0",  # 45 million units in float64
+    r"run_ablation\.py ": "--seeds=1",  # see also TWO_POINTS
     r"ranking\.py ": "--seeds=0 --faces=2 --candidates=8",
 }
-"""What is added to commands, so that they end within seconds."""
+"""What is added to commands, so that they end within seconds: few steps, samples and channels for minutes to days."""
 
 TWO_POINTS = """
 
@@ -157,11 +155,8 @@ def names_of(page: str) -> dict[str, Any]:
 
             return {"tfds": tfds}
         case "third_party/stylegan2_flax/README.md":
-            network = nnx.eval_shape(lambda: sg2.Discriminator(0, 16, 3, channel_base=16384, rngs=nnx.Rngs(0)))
-            arrays = {
-                ".".join(map(str, path)): random(*leaf.shape) for path, leaf in nnx.to_flat_state(nnx.state(network))
-            }
-            return {"arrays_of_d": arrays}
+            build = jax.jit(lambda: sg2.Discriminator(0, 16, 3, channel_base=16384, rngs=nnx.Rngs(0)))
+            return {"arrays_of_d": sg2.to_state_dict(build())}
     return {}
 
 
