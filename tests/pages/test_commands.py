@@ -87,8 +87,8 @@ SHORTENED = {
     "--config.train.learning_rates=(1e-3,) --config.stats_samples=4096 --config.evaluation.num_faces=16 "
     "--config.generator.synthesis_kwargs.channel_max=4",  # one stage, as each is compiled
     r"stylegan2_flax\.train ": "--config.train.total_kimg=0.016 --config.train.alone_kimg=0 "
-    "--config.train.batch_size=8 --config.discriminator.channel_max=4 --config.snapshot.rows=1 --config.score.num_samples=16 "
-    "--config.score.batch_size=8",
+    "--config.train.batch_size=8 --config.discriminator.channel_max=4 --config.snapshot.rows=1 "
+    "--config.score.num_samples=16 --config.score.batch_size=8",
     r"stylegan2_flax\.train .*(CONFIG|gan_folder)\.py": "--config.generator.synthesis_kwargs.channel_max=4",
     r"benchmarks/stylegan2\.py ": "--resolutions=8 --channel_base=64 --rounds=1",  # 1,024 px take gigabytes
     r"benchmarks/train\.py ": "--rounds=1 --batches=16",
