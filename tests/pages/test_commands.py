@@ -49,7 +49,7 @@ NOT_EXECUTED = {
     " --workdir=gs://BUCKET/RUN": BUCKETS,
     "python -m disentangle_jax.evaluate --workdir=gs://BUCKET/RUN": BUCKETS,
     'disentangle_jax.Disentangler.load("gs://BUCKET/RUN")': BUCKETS,
-    "invert --encoder=PATH": "short for a command; tests/inversion/test_invert_command.py",
+    "invert --encoder=PATH": "short for a command; the Python of docs/generator.md reads such a file",
     "convert --drop_clamp": "short for a command that is executed on the same page",
     "make_clips --out": "short for a command that is executed on another page",
     "python -m disentangle_jax.export": "names the program, which is executed on another page",
