@@ -105,6 +105,7 @@ def test_metrics_outlast_a_failing_picture_and_fields_are_set_for_one_evaluation
             "--config.evaluation.motion.num_frames=2",
             "evaluation.motion.num_frames must be a whole number of at least 3",
         ),
+        ("--config.evaluation.motion.num_clips=1", "evaluation.motion.num_clips must be a whole number of at least 2"),
         ("--config.evaluation.probes.num_faces=3", "evaluation.probes.num_faces (3) leaves 1 faces for testing"),
         ("--config.model.width=7", "model.width cannot be set here: the model is trained already"),
     ],

@@ -112,7 +112,7 @@ def test_pictures_are_inverted_and_driven(execute, model, tmp_path):
 
 @pytest.mark.slow
 def test_a_random_generator_goes_all_the_way(execute, tmp_path):
-    fields = {"num_clips": 1, "num_frames": 4}, {"num_faces": 24, "num_frames": 2}, {"num_faces": 4, "num_frames": 4}
+    fields = {"num_clips": 2, "num_frames": 4}, {"num_faces": 24, "num_frames": 2}, {"num_faces": 4, "num_frames": 4}
     sections = dict(zip(("motion", "probes", "retrieval"), fields, strict=True))
     small = {f"evaluation.{name}.{field}": n for name, of in sections.items() for field, n in of.items()}
     small |= {"evaluation.num_pairs": 16, "evaluation.num_readout_faces": 200, "evaluation.pictures.num_clips": 1}

@@ -48,6 +48,7 @@ def write(folder: Path, load: Callable[[Path], ModuleType], photo: np.ndarray, v
         Image.fromarray(photo).save(folder / name)
     media.save_video(video, folder / "video.mp4", fps=25)
     media.save_video(video, folder / "folder", fps=25)
+    media.save_video(video, folder / "a.gif", fps=25)
     drawn = np.asarray(jax.jit(faces.render)(faces.sample(jax.random.key(0), 16)))
     for name, image in zip(("a.png", "b.png", *(f"FOLDER/{i}.png" for i in range(14))), drawn, strict=True):
         (folder / name).parent.mkdir(exist_ok=True)

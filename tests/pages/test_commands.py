@@ -44,6 +44,8 @@ NOT_EXECUTED = {
     "tests/experiments/test_curved_world.py",
     "python experiments/benchmarks/stylegan2.py --resolutions=256 --batches=4 --dtypes=float32 --peer=peer/bin/python "
     "--rounds=7": "needs flaxmodels and an old jax; tests/experiments/test_benchmarks.py with a stand-in",
+    "python experiments/benchmarks/encoders.py --peer=peer/bin/python --rounds=5": "needs PyTorch; "
+    "tests/experiments/test_benchmarks.py with a stand-in",
     "python -m disentangle_jax.make_clips --config=faces64 --num_clips=100000 --out=gs://BUCKET/data": BUCKETS,
     "python -m disentangle_jax.train --config=faces64 --config.data.source=stored --config.data.directory=gs://BUCKET/data"
     " --workdir=gs://BUCKET/RUN": BUCKETS,
@@ -76,6 +78,7 @@ SHORTENED = {
     r"disentangle_jax\.train ": STEPS,
     r"disentangle_jax\.make_clips ": "--num_clips=16 --config.data.clips_per_shard=8",
     r"disentangle_jax\.evaluate ": EXAM,  # 1,024 pairs, each with a search
+    r"disentangle_jax\.evaluate .*--clip=": "--steps=2",
     r"disentangle_jax\.find_directions ": "--config.directions.num_samples=256",
     r"disentangle_jax\.transfer .*=(photo|a\.png)": " ".join(f"--config.inversion.{word}" for word in SEARCH.split()),
     r"disentangle_jax\.invert ": " ".join(f"--config.{word}" for word in SEARCH.split()),
@@ -121,7 +124,8 @@ GIVEN = {
     "third_party/stylegan2_flax/README.md": "ffhq.pkl CONFIG.py FOLDER",
     "docs/generator.md": "PATH FOLDER my.safetensors e4e_ffhq_encode.pt model_ir_se50.pth",
     "docs/index.md": "PATH runs/demo",
-    "docs/pictures.md": "PATH runs/mine photo.jpg photo.png photos video.mp4 folder face.npy clip.npy a.png b.png",
+    "docs/pictures.md": "PATH runs/mine photo.jpg photo.png photos video.mp4 folder face.npy clip.npy a.png b.png "
+    "a.gif",
 }
 """What readers have, of what `inputs.py` writes; runs/mine and runs/demo are the model of `trained`."""
 
