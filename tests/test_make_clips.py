@@ -37,6 +37,7 @@ def test_wrong_calls_are_told_what_to_do(arguments, hint):
     assert not (ROOT / "x").exists()
 
 
+@pytest.mark.slow
 def test_ten_steps_on_written_clips_equal_ten_on_generated_ones(tmp_path):
     data = tmp_path / "data"
     changes = [f"--config.{name}={value}" for name, value in SETTINGS.items()]

@@ -60,6 +60,7 @@ class StopAfter(loop.Interrupt):
         return self.name
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(learn, tmp_path, monkeypatch):
     whole = learn(tmp_path / "whole")
     with monkeypatch.context() as patch:

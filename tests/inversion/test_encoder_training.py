@@ -75,6 +75,7 @@ class StopAfterThree(loop.Interrupt):
         return self.name
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(config, tmp_path, monkeypatch):
     encoder_training.run(config, tmp_path / "whole")
     with monkeypatch.context() as patch:

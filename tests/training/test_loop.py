@@ -79,6 +79,7 @@ def test_finished_run_has_nothing_to_do(config, world, train, assert_same, ten_s
     assert (workdir / "metrics.jsonl").read_text() == before
 
 
+@pytest.mark.slow
 def test_loss_that_is_not_finite_stops_the_run_and_is_named(config, world, train, assert_same, ten_steps, tmp_path):
     sample_clip, source, mean, std = world
 

@@ -48,6 +48,7 @@ def train_and_transfer(load_module, name, resolution, tmp_path, **model):
 SMALL = {"appearance_dim": 8, "structure_dim": 4, "embed_dim": 4, "width": 16, "num_blocks": 1}
 
 
+@pytest.mark.slow
 def test_a_generator_of_1024_px(load_module, tmp_path):
     train_and_transfer(load_module, "ffhq1024", 1024, tmp_path, **SMALL)
 

@@ -128,7 +128,7 @@ def test_data_and_features_that_are_missing_are_said_before_networks_are_built(
         experiment.run(config, tmp_path / "run")
 
 
-@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("channels", [4, pytest.param(1, marks=pytest.mark.slow)])
 def test_grey_images_and_such_with_transparency_are_learnt_shown_and_scored(config, tmp_path, channels):
     (tmp_path / "images").mkdir()
     for i in range(8):
