@@ -1,4 +1,7 @@
-"""Which augmentation teaches the structure code to ignore appearance?"""
+"""Which augmentation teaches the structure code to ignore appearance?
+
+Answer: Another face altogether; the others alone do no better than none.
+"""
 
 CONFIG = "faces64:small"
 NONE = {"clips.change_face": 0.0, "clips.mix_layers": 0.0, "clips.noise": 0.0, "clips.appearance": 0.0}

@@ -1,4 +1,7 @@
-"""Where do directions come from, and who ranks them?"""
+"""Where do directions come from, and who ranks them?
+
+Answer: A scorer's are the only ones that teach transfer; ranking helps SeFa's a little, and PCA's not at all.
+"""
 
 CONFIG = "faces64:small,linear"
 

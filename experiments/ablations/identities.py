@@ -1,6 +1,8 @@
 """How many identities does contrastive learning need?
 
 The paper's reason for synthetic videos: a generator shows as many people as one likes, recorded ones few.
+
+Answer: As many as there are: 16 or 64 teach nothing that holds for other faces, 1,024 still fall behind in appearance.
 """
 
 CONFIG = "faces64:small"

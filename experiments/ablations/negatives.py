@@ -1,6 +1,8 @@
 """Which frames are negatives of the structure contrast?
 
 Frames of other clips teach it to tell faces apart; near frames of the same clip are false negatives.
+
+Answer: With the abstract's objective it makes no difference that one seed could tell.
 """
 
 CONFIG = "faces64:small,abstract"

@@ -1,4 +1,7 @@
-"""How many of the faces should be mixed from two?"""
+"""How many of the faces should be mixed from two?
+
+Answer: The fewer, the more of appearance is kept on whole faces; codes of mixed ones are not looked at here.
+"""
 
 CONFIG = "faces64:small"
 
