@@ -1,6 +1,6 @@
 """Which augmentation teaches the structure code to ignore appearance?
 
-Answer: Another face altogether; the others alone do no better than none.
+Answer: Another face altogether; the others alone do little better than none.
 """
 
 CONFIG = "faces64:small"

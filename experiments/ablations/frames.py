@@ -1,4 +1,7 @@
-"""How many frames should a clip have?"""
+"""How many frames should a clip have?
+
+Answer: Few: more frames of fewer clips win a little structure and lose appearance.
+"""
 
 CONFIG = "faces64:small"
 

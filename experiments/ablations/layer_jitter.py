@@ -1,6 +1,8 @@
 """How far should each layer of a frame stray from the pose by itself?
 
 Latents of W+ whose layers disagree, such as mixed faces and inverted pictures, are then nothing new to the encoder.
+
+Answer: On whole faces it does not matter up to 0.3; 1 loses appearance.
 """
 
 CONFIG = "faces64:small"

@@ -1,4 +1,7 @@
-"""How wide should the structure code be?"""
+"""How wide should the structure code be?
+
+Answer: Eight: fewer have no room for seven factors, more let appearance in.
+"""
 
 CONFIG = "faces64:small"
 
