@@ -44,7 +44,7 @@ NOT_EXECUTED = {
     "tests/experiments/test_curved_world.py",
     "python experiments/benchmarks/stylegan2.py --resolutions=256 --batches=4 --dtypes=float32 --peer=peer/bin/python "
     "--rounds=7": "needs flaxmodels and an old jax; tests/experiments/test_benchmarks.py with a stand-in",
-    "python experiments/benchmarks/encoders.py --peer=peer/bin/python --rounds=5": "needs PyTorch; "
+    "python experiments/benchmarks/encoders.py --peer=peer/bin/python --batch=1": "needs PyTorch; "
     "tests/experiments/test_benchmarks.py with a stand-in",
     "python -m disentangle_jax.make_clips --config=faces64 --num_clips=100000 --out=gs://BUCKET/data": BUCKETS,
     "python -m disentangle_jax.train --config=faces64 --config.data.source=stored --config.data.directory=gs://BUCKET/data"
