@@ -29,7 +29,7 @@ from disentangle_jax.evaluation.face_reader import IDENTITY, FaceReader, load_fa
 from disentangle_jax.evaluation.given_clips import measure_clips
 from disentangle_jax.evaluation.held_out import HeldOut, held_out
 from disentangle_jax.evaluation.motion import make_animator
-from disentangle_jax.evaluation.proxies import Instruments, ScorerReader
+from disentangle_jax.evaluation.proxies import Instruments
 from disentangle_jax.evaluation.suite import METHODS, OURS, measure
 from disentangle_jax.generators import digest
 from disentangle_jax.inversion.distances import load_distance
@@ -166,8 +166,7 @@ def evaluate(
     own = invert_clips(opened, clips, on_stage)
     if own:
         batch_size = model.config.evaluation.batch_size
-        reading = instruments if domain is None else Instruments(ScorerReader(domain, batch_size), distance)
-        metrics["clips"] = measure_clips(own, methods, reading, batch_size, on_stage)
+        metrics["clips"] = measure_clips(own, methods, instruments.of(domain, batch_size), batch_size, on_stage)
         files.write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
         print(clips_summary(metrics["clips"]))
     on_stage("pictures")

@@ -121,9 +121,10 @@ class _Bench:
                     pixels[against, name].append(stage.pixels(images, wanted))
         whole = {against: _joined(answers[against]) for against in (FOOTAGE, INVERTED) if against in answers}
         rows_of: dict[str, dict[str, Row]] = {against: {} for against in whole}
+        driven = {name: _joined(parts) for name, parts in results.items()}
         for (against, name), parts in pixels.items():
-            seen = _joined(results[name])
-            rows_of[against][name] = self._row(stage, seen, whole[against], whole[against], SELF, _in_time(parts))
+            answer = whole[against]
+            rows_of[against][name] = self._row(stage, driven[name], answer, answer, SELF, _in_time(parts))
         del rows_of[INVERTED][COPY_DRIVING]  # which is the answer itself
         record = {"num_frames": len(clip.ws), **({} if clip.total is None else {"cut_from": clip.total or None})}
         if FOOTAGE in whole:

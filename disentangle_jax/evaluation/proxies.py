@@ -72,6 +72,10 @@ class Instruments(NamedTuple):
     distance: Distance | None = None
     num_clips: int | None = None
 
+    def of(self, domain: JudgedDomain | None, batch_size: int) -> "Instruments":
+        """The same, with the scorer of the domain as the reader where there is a domain."""
+        return self if domain is None else self._replace(reader=ScorerReader(domain, batch_size))
+
 
 @runtime_checkable
 class Embedding(Protocol):

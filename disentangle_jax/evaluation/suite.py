@@ -14,7 +14,7 @@ from disentangle_jax.evaluation import baselines
 from disentangle_jax.evaluation.baselines import Method
 from disentangle_jax.evaluation.held_out import HeldOut, HeldOutClips, Pairs
 from disentangle_jax.evaluation.probes import FitOptions, probe, probe_matrix
-from disentangle_jax.evaluation.proxies import Instruments, ScorerReader
+from disentangle_jax.evaluation.proxies import Instruments
 from disentangle_jax.evaluation.reenactment import Stage, summarise, validity
 from disentangle_jax.evaluation.retrieval import same_face, same_motion
 from disentangle_jax.evaluation.seeds import over_seeds
@@ -185,7 +185,7 @@ def _reenactment(
 ) -> dict[str, Any]:
     """What the pictures alone tell of driven clips, and, where the domain is known, what that is worth."""
     batch_size = model.config.evaluation.batch_size
-    reader = instruments.reader if domain is None else ScorerReader(domain, batch_size)
+    reader = instruments.of(domain, batch_size).reader
     proxies = reader.proxies if reader else {}
     shown = slice(instruments.num_clips)
     source_ws, driving_ws = data.motion_sources[shown], data.motion_drivings.ws[shown]

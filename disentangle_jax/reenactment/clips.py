@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 from tqdm import tqdm
 
 from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.given_clips import LEAST_FRAMES, GivenClip
-from disentangle_jax.inversion import encoders, portraits
+from disentangle_jax.inversion import portraits
 from disentangle_jax.reenactment import inputs, quality
 from disentangle_jax.reenactment.clip_flags import KINDS, ClipOptions
 from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, Piece
@@ -75,7 +74,7 @@ def _invert(opened: Opened, poor: float) -> GivenClip:
     assert ws is not None
     for doubt in quality.doubts(footage, Piece(ws, psnr, deviations), poor):
         warnings.warn(doubt, stacklevel=3)
-    pictures = partial(_pictures, footage) if isinstance(footage, PictureFootage) else None
+    pictures = footage.images if isinstance(footage, PictureFootage) else None
     return GivenClip(opened.name, ws, footage.model.render, pictures, opened.total)
 
 
@@ -96,10 +95,6 @@ def _open(model: Disentangler, name: str, reading: inputs.Reading, most: int) ->
             "shorter one has no motion whose jitter could be told"
         )
     if isinstance(footage, PictureFootage):
-        if reading.method == "encoder" and encoders.load_for(model.config.generator) is None:
-            raise ValueError(
-                "--method=encoder needs an encoder, and none is registered for this generator: leave it out"
-            )
         _ = footage.placement  # which reads all frames, and looks for faces if they are to be aligned
     return Opened(footage.name, footage, total)
 
@@ -122,10 +117,3 @@ def _shortened(footage: Footage, most: int) -> tuple[int, Footage, int | None]:
 
 def _first(frames: media.Frames, count: int) -> Iterator[np.ndarray]:
     return islice(iter(frames), count)
-
-
-def _pictures(footage: PictureFootage) -> Iterator[Float[np.ndarray, "h w c"]]:
-    """What is inverted of each frame."""
-    generator = footage.model.generator
-    for picture in footage.shown(generator.img_resolution):
-        yield media.from_uint8(media.from_rgb(picture, generator.img_channels))

@@ -141,12 +141,11 @@ class PictureFootage:
         return self.find_squares(self.frames)
 
     def pieces(self) -> Iterator[Piece]:
-        size, channels = self.model.generator.img_resolution, self.model.generator.img_channels
         wanted, before = None, None
-        for batch in batches(self.shown(size), self.piece):
+        for batch in batches(self.images(), self.piece):
             wanted = wanted or len(batch)
             padded = [*batch, *batch[-1:] * (wanted - len(batch))]  # the last one too: to compile once
-            found = self.invert(media.from_uint8(media.from_rgb(np.stack(padded), channels)), before)
+            found = self.invert(np.stack(padded), before)
             psnr, deviations = (None if values is None else values[: len(batch)] for values in found[1:])
             before = np.asarray(found.ws[len(batch) - 1])
             yield Piece(found.ws[: len(batch)], psnr, deviations)
@@ -154,6 +153,12 @@ class PictureFootage:
     def shown(self, size: int) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
         for picture, square in self.originals():
             yield crop(picture, square, size)
+
+    def images(self) -> Iterator[Float[np.ndarray, "h w c"]]:
+        """What is inverted of each frame, in [-1, 1], of the generator's size and channels."""
+        generator = self.model.generator
+        for picture in self.shown(generator.img_resolution):
+            yield media.from_uint8(media.from_rgb(picture, generator.img_channels))
 
     def originals(self) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], Square]]:
         """The whole pictures, and the squares that are shown of them."""

@@ -62,7 +62,8 @@ def open_input(model: Disentangler, name: str, reading: Reading) -> list[Footage
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it cannot be read, or its latents are of another generator.
+        ValueError: it cannot be read, or its latents are of another generator; or pictures are to be read by an encoder
+            that there is none of.
     """
     if drawn := parse_seed(name):
         return [LatentFootage(name, model, _draw(model, *drawn, reading))]
@@ -115,6 +116,8 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, 
     )
 
     encoder = encoders.load_for(model.config.generator)
+    if encoder is None and reading.method == "encoder":
+        raise ValueError("--method=encoder needs an encoder, and none is registered for this generator: leave it out")
 
     def invert(images: Float[np.ndarray, "t h w c"], before: Float[np.ndarray, "l d"] | None) -> Piece:
         method, start = reading.method, encoder
