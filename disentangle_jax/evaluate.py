@@ -101,7 +101,8 @@ class PictureOptions(NamedTuple):
 def main() -> None:
     if OUT.value is None and not model_sources.is_own_folder(MODEL.value):
         raise ValueError(f"{MODEL.value} is no folder of yours: say where to write the report, with --out=FOLDER")
-    out = files.storage_path(OUT.value or MODEL.value, "--out" if OUT.value else "--model")
+    folder, flag = (MODEL.value, "--model") if OUT.value is None else (OUT.value, "--out")
+    out = files.storage_path(folder, flag)
     pictures = PictureOptions(FACE_FINDER.value, ARCFACE.value, FACE_CLIPS.value, DISTANCE.value)
     compare, overrides = _named_workdirs(COMPARE.value), config_flag.overrides(FLAGS)
     evaluate(MODEL.value, out, compare, overrides, pictures, SEED_RUN.value, clip_flags.options(FLAGS))

@@ -53,6 +53,12 @@ def test_a_home_folder_is_expanded_and_a_url_refused(monkeypatch):
             files.local_path(url, "--workdir")
 
 
+@pytest.mark.parametrize("read", [files.local_path, files.storage_path])
+def test_an_empty_path_is_not_the_working_directory(read):
+    with pytest.raises(ValueError, match="--out is empty: give a path"):
+        read("", "--out")
+
+
 def test_a_full_disk_is_told_with_the_file_and_leaves_nothing(tmp_path):
     def write(path, error):
         with files.atomic(path) as temporary:

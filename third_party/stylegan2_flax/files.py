@@ -234,8 +234,9 @@ def local_path(path: str | os.PathLike[str], flag: str) -> Path:
         flag: name of the flag for the error message, such as "--out".
 
     Raises:
-        ValueError: the path is a URL, which would otherwise become a local folder called "gs:".
+        ValueError: the path is empty, or a URL, which would otherwise become a local folder called "gs:".
     """
+    _check_given(path, flag)
     if is_url(path) and not os.fspath(path).startswith(_LOCAL):
         raise ValueError(
             f"{flag}={path} is a URL, but must be a path on a local disk: copy it there, or mount the bucket"
@@ -251,10 +252,11 @@ def storage_path(path: str | os.PathLike[str], flag: str) -> AnyPath:
         flag: name of the flag for the error message, such as "--workdir".
 
     Raises:
-        ValueError: the path is a URL other than gs:// and file://.
+        ValueError: the path is empty, or a URL other than gs:// and file://.
         ImportError: what reads and writes buckets is not installed.
         OSError: the bucket cannot be reached.
     """
+    _check_given(path, flag)
     if is_url(path) and not os.fspath(path).startswith((_BUCKET, _LOCAL)):
         raise ValueError(
             f"{flag}={path} is a URL, but files are written to local disks and to gs:// alone: mount the bucket (s3fs, "
@@ -264,6 +266,12 @@ def storage_path(path: str | os.PathLike[str], flag: str) -> AnyPath:
         _reach(as_path(path), flag)
         return as_path(path)
     return as_path(path)
+
+
+def _check_given(path: str | os.PathLike[str], flag: str) -> None:
+    """Raise ValueError for an empty path, which would otherwise be the working directory."""
+    if not os.fspath(path):
+        raise ValueError(f"{flag} is empty: give a path")
 
 
 def _reach(path: AnyPath, flag: str) -> None:
