@@ -118,14 +118,12 @@ def measure(generator: sg2.Generator, curvature: float, seed: int, out: Path) ->
 
 
 def config_of(motion: str, seed: int) -> ConfigDict:
-    """The demo's model on clips of this motion, a little smaller."""
+    """The demo's model on clips of this motion."""
     config = faces64.get_config("demo")
     config.seed = seed
     config.clips.motion = motion
     if motion == "linear":
         config.clips.jitter = 0.0
-    config.model.update(width=128, num_blocks=2)
-    config.optimizer.learning_rate = 2e-3
     config.train.update(num_steps=STEPS.value, checkpoint_every=STEPS.value // 4)
     return config
 

@@ -21,6 +21,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +54,8 @@ COLUMNS = {
     "PSNR, dB": "transfer/psnr",
     "structure in the appearance code": "probes/r2/ridge/appearance code/structure/r2",
     "appearance in the structure code": "probes/r2/ridge/structure code/appearance/r2",
+    "mixed faces: structure in the appearance code": "probes/mixed_r2/ridge/appearance code/structure/r2",
+    "mixed faces: structure in the structure code": "probes/mixed_r2/ridge/structure code/structure/r2",
     "same motion, R@1": "retrieval/same_motion/structure code/recall",
 }
 """What is compared, and where the metrics have it."""
@@ -283,7 +286,7 @@ def draw(question: str, points: Mapping[str, Sequence[Mapping[str, float | None]
             for row, runs in enumerate(points.values()):
                 values = [value for values in runs if (value := values[title]) is not None]
                 panel.plot(values, [row] * len(values), "o", color="#3b5b92", alpha=0.55, markersize=6)
-            panel.set_title(title, fontsize=9)
+            panel.set_title(textwrap.fill(title, 28), fontsize=9)
             panel.grid(color="#e8e8ec")
             panel.set_axisbelow(True)
         panels[0].set_yticks(range(len(points)), list(points))

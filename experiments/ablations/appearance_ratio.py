@@ -3,7 +3,7 @@
 Answer: 10 is enough against the leak, and costs nothing; 100, the default, costs some appearance.
 """
 
-CONFIG = "faces64:small"
+CONFIG = "faces64:demo"
 
 
 def points():

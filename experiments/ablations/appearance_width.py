@@ -3,7 +3,7 @@
 A face of W needs few numbers and a mixed one twice as many. What is left over is free to hold the pose.
 """
 
-CONFIG = "faces64:small"
+CONFIG = "faces64:demo"
 
 
 def points():

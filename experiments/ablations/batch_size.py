@@ -3,7 +3,7 @@
 Every run sees the same number of clips, at the same learning rate.
 """
 
-CONFIG = "faces64:small"
+CONFIG = "faces64:demo"
 
 
 def points():

@@ -7,7 +7,7 @@ Answer: Each or all together are alike on whole faces; directions of mixed faces
 offsets lose structure.
 """
 
-CONFIG = "faces64:small"
+CONFIG = "faces64:demo"
 TOGETHER = {"clips.layers": "together", "clips.jitter": 0.0}
 
 

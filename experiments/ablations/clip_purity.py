@@ -6,7 +6,7 @@ some hundred times as slowly.
 Answer: The readout's clips are better after 1,500 steps, straight lines in appearance after 200.
 """
 
-CONFIG = "faces64:small"
+CONFIG = "faces64:demo"
 SHORT = {"train.num_steps": 200, "train.checkpoint_every": 100}
 
 

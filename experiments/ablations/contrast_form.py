@@ -6,7 +6,7 @@ are worse.
 
 from disentangle_jax.model.contrast import FORMS
 
-CONFIG = "faces64:small,abstract"
+CONFIG = "faces64:demo,abstract"
 TEMPERATURES = (0.05, 0.2, 0.5)
 
 

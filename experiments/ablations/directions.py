@@ -3,7 +3,7 @@
 Answer: A scorer's are the only ones that teach transfer; ranking helps SeFa's a little, and PCA's not at all.
 """
 
-CONFIG = "faces64:small,linear"
+CONFIG = "faces64:demo,linear"
 
 
 def points():

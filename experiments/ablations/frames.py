@@ -3,7 +3,7 @@
 Answer: Few: more frames of fewer clips win a little structure and lose appearance.
 """
 
-CONFIG = "faces64:small"
+CONFIG = "faces64:demo"
 
 
 def points():

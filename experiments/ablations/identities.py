@@ -5,7 +5,7 @@ The paper's reason for synthetic videos: a generator shows as many people as one
 Answer: As many as there are: 16 or 64 teach nothing that holds for other faces, 1,024 still fall behind in appearance.
 """
 
-CONFIG = "faces64:small"
+CONFIG = "faces64:demo"
 
 
 def points():

@@ -5,7 +5,7 @@ Latents of W+ whose layers disagree, such as mixed faces and inverted pictures, 
 Answer: On whole faces it does not matter up to 0.3; 1 loses appearance.
 """
 
-CONFIG = "faces64:small"
+CONFIG = "faces64:demo"
 
 
 def points():

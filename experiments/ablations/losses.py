@@ -7,7 +7,7 @@ Answer: The cross swaps keep appearance, the ratio term keeps structure out of t
 contrast lets a motion be found on another face; the appearance contrast adds nothing beside the swaps.
 """
 
-CONFIG = "faces64:small"
+CONFIG = "faces64:demo"
 NO_SWAPS = {"loss.weights.swap": 0.0, "loss.weights.cross_swap": 0.0}
 NO_CONTRASTS = {"loss.weights.appearance_contrast": 0.0, "loss.weights.structure_contrast": 0.0}
 NO_RATIO = {"loss.weights.appearance_ratio": 0.0}

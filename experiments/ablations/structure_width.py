@@ -3,7 +3,7 @@
 Answer: Eight: fewer have no room for seven factors, more let appearance in.
 """
 
-CONFIG = "faces64:small"
+CONFIG = "faces64:demo"
 
 
 def points():

@@ -1,6 +1,6 @@
 """How should a clip move?"""
 
-CONFIG = "faces64:small"
+CONFIG = "faces64:demo"
 
 
 def points():

@@ -8,8 +8,9 @@ Columns: steps/s of the train step; the share of its time that clip generation t
 its clips) and clips/s of generation alone; the floor of the step without generation divided by its time; memory of one
 device; the speed relative to the first number of devices. The floor is the larger of two times: operations, as XLA
 counts them, divided by the rate of a large matrix product, and the bytes of the train state, read and written once,
-divided by the rate of a large copy; both rates are measured in the same run. At ffhq1024 the generator's weights are
-random, since latents need the mapping network only. Virtual devices of a CPU share its cores, so they show the cost of
+divided by the rate of a large copy; both rates are measured in the same run. At faces64 clips are made as the demo
+makes them, by the readout of the bundled model. At ffhq1024 the generator's weights are random, since latents need the
+mapping network only, and so are directions. Virtual devices of a CPU share its cores, so they show the cost of
 dividing the work.
 """
 
@@ -18,7 +19,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,8 +36,9 @@ from stylegan2 import rates
 import stylegan2_flax as sg2
 from disentangle_jax.clips import Clip, ClipConfig, ClipSource, sample_clip
 from disentangle_jax.clips.streams import GeneratedClips
+from disentangle_jax.configs import faces64, ffhq1024
 from disentangle_jax.directions.find import find_directions, sample_population
-from disentangle_jax.generators import load_generator
+from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
 from disentangle_jax.training.random_streams import random_streams
@@ -87,15 +88,17 @@ def benchmark(size: str, batches: Sequence[int], device_counts: Sequence[int], r
 
 
 def make_source(size: str) -> tuple[ConfigDict, ClipSource]:
-    """A config with random directions, and the source of its clips."""
-    switches = "demo,linear" if size == "faces64" else ""  # what random directions can move
-    config = import_module(f"disentangle_jax.configs.{size}").get_config(switches)
-    config.directions.source, config.directions.num_samples = "random", 1024
+    """A config and the source of its clips: along the bundled model's directions and by its readout, or at random."""
     if size == "faces64":
-        generator = load_generator("faces64")
-    else:
-        tiny = {"channel_base": 512, "channel_max": 8}  # nothing is rendered
-        generator = jax.jit(lambda: sg2.Generator(img_resolution=1024, synthesis_kwargs=tiny, rngs=nnx.Rngs(0)))()
+        model = Disentangler.load("faces64")
+        assert model.readout is not None
+        config = faces64.get_config("demo")
+        clips = ClipConfig.of(config.clips)
+        return config, ClipSource.create(model.generator, model.directions, clips, readout=model.readout)
+    config = ffhq1024.get_config()
+    config.directions.source, config.directions.num_samples = "random", 1024
+    tiny = {"channel_base": 512, "channel_max": 8}  # nothing is rendered
+    generator = jax.jit(lambda: sg2.Generator(img_resolution=1024, synthesis_kwargs=tiny, rngs=nnx.Rngs(0)))()
     ws = sample_population(config, generator)
     directions = find_directions(config, generator, ws).directions
     return config, ClipSource.create(generator, directions, ClipConfig.of(config.clips))

@@ -98,12 +98,15 @@ def test_the_card_shows_the_numbers_and_pictures_of_the_evaluation(workdir, tmp_
     (run / "SHA256SUMS").unlink()
     (run / "eval").mkdir()
     metrics = unflattened(json.loads(RECORDED.read_text()))
+    metrics["seeds"] = {"num": 3, "headlines": {"PSNR, dB": {"mean": 20.5, "std": 0.25}}}
     (run / "eval" / "metrics.json").write_text(json.dumps(metrics))
     media.save_image(np.zeros((4, 4, 3), np.float32), run / "eval" / "transfer_grid.png")
     call(run, out, "--license=apache-2.0")
     card = (out / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: disentangle_jax\nlicense: apache-2.0\ntags: [")
     assert "| **ours** | 1.00 ± 0.00 | 1.00 ± 0.00 | 55.1 dB |" in card
+    assert "Over 3 models that differ in their seed alone" in card
+    assert "| PSNR, dB | 20.500 ± 0.250 |" in card
     assert "](transfer_grid.png)" in card
     assert "motion.gif" not in card
     assert {"metrics.json", "transfer_grid.png", "README.md"} <= set(digests(out))

@@ -23,7 +23,7 @@ def test_switches():
         "structure_contrast",
         "appearance_ratio",
     }
-    with pytest.raises(ValueError, match="unknown switch 'dmeo': this config knows demo, small, linear, abstract"):
+    with pytest.raises(ValueError, match="unknown switch 'dmeo': this config knows demo, linear, abstract"):
         get_config("dmeo")
 
 

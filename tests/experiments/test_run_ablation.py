@@ -113,7 +113,7 @@ def test_a_stopped_ablation_goes_on_and_its_results_are_written(script, ablation
     assert rows[0]["appearance in the structure code"] == ""
     table = (tmp_path / "width" / "results.md").read_text()
     assert "**How wide?**" in table
-    assert "| wide | 0.75 ± 0.00 | 0.50 ± 0.00 | 20.00 ± 0.00 | 0.25 ± 0.00 |  | 1.00 ± 0.00 |" in table
+    assert "| wide | 0.75 ± 0.00 | 0.50 ± 0.00 | 20.00 ± 0.00 | 0.25 ± 0.00 |  |  |  | 1.00 ± 0.00 |" in table
     assert table in capsys.readouterr().out
     assert (tmp_path / "width" / "results.png").stat().st_size > 1000
 
