@@ -1,6 +1,6 @@
 """How much weight does the ratio term need?
 
-Answer: 10 is enough against the leak, and costs nothing; 100, the default, costs some appearance.
+Answer: 10 is enough against the leak, and costs nothing; 1,000 costs appearance.
 """
 
 CONFIG = "faces64:demo"

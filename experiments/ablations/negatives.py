@@ -1,8 +1,9 @@
 """Which frames are negatives of the structure contrast?
 
-Frames of other clips teach it to tell faces apart; near frames of the same clip are false negatives.
+Frames of other clips may teach it to tell faces apart; near frames of the same clip are false negatives.
 
-Answer: With the abstract's objective it makes no difference that one seed could tell.
+Answer: Those of the batch are better in structure, most of all on mixed faces: where positives are another face, they
+cannot teach identity. Near ones make no difference.
 """
 
 CONFIG = "faces64:demo,abstract"

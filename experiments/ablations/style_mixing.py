@@ -1,6 +1,7 @@
 """How many of the faces should be mixed from two?
 
-Answer: The fewer, the more of appearance is kept on whole faces; codes of mixed ones are not looked at here.
+Answer: Few: they do not help to read the structure of mixed faces, only to rebuild them, and all mixed loses appearance
+on whole ones.
 """
 
 CONFIG = "faces64:demo"
