@@ -3,7 +3,7 @@
 Along straight lines appearance drifts. A latent readout holds it without pictures; the purifier renders every frame,
 some hundred times as slowly.
 
-Answer: The readout's clips are better after 1,500 steps, straight lines in appearance after 200.
+Answer: The readout's clips are better after 2,000 steps, straight lines in appearance after 200.
 """
 
 CONFIG = "faces64:demo"

@@ -1,6 +1,6 @@
 """How many frames should a clip have?
 
-Answer: Few: more frames of fewer clips win a little structure and lose appearance.
+Answer: Two to four: more frames of fewer clips lose appearance.
 """
 
 CONFIG = "faces64:demo"

@@ -8,10 +8,9 @@ Columns: steps/s of the train step; the share of its time that clip generation t
 its clips) and clips/s of generation alone; the floor of the step without generation divided by its time; memory of one
 device; the speed relative to the first number of devices. The floor is the larger of two times: operations, as XLA
 counts them, divided by the rate of a large matrix product, and the bytes of the train state, read and written once,
-divided by the rate of a large copy; both rates are measured in the same run. At faces64 clips are made as the demo
-makes them, by the readout of the bundled model. At ffhq1024 the generator's weights are random, since latents need the
-mapping network only, and so are directions. Virtual devices of a CPU share its cores, so they show the cost of
-dividing the work.
+divided by the rate of a large copy; both rates are measured in the same run. At faces64 clips are made by the readout
+of the bundled model. At ffhq1024 the generator's weights and the directions are random, since latents need the mapping
+network only. Virtual devices of a CPU share its cores, so they show the cost of dividing the work.
 """
 
 import json
@@ -92,7 +91,7 @@ def make_source(size: str) -> tuple[ConfigDict, ClipSource]:
     if size == "faces64":
         model = Disentangler.load("faces64")
         assert model.readout is not None
-        config = faces64.get_config("demo")
+        config = faces64.get_config()
         clips = ClipConfig.of(config.clips)
         return config, ClipSource.create(model.generator, model.directions, clips, readout=model.readout)
     config = ffhq1024.get_config()
