@@ -2,7 +2,7 @@
 
 Every run sees the same number of clips, at the same learning rate.
 
-Answer: 32. Smaller steps let structure into the appearance code, larger ones are too few.
+Answer: 32. With smaller batches structure gets into the appearance code, with larger ones there are too few steps.
 """
 
 CONFIG = "faces64:demo"

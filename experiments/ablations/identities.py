@@ -2,7 +2,7 @@
 
 The paper's reason for synthetic videos: a generator shows as many people as one likes, recorded ones few.
 
-Answer: As many as there are: 16 or 64 teach nothing that holds for other faces, 256 fall far behind in appearance.
+Answer: As many as there are: 16 teach no transfer that holds for other faces, 256 fall far behind in appearance.
 """
 
 CONFIG = "faces64:demo"

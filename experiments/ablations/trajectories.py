@@ -1,6 +1,7 @@
 """How should a clip move?
 
-Answer: It hardly matters. Paths that reach far within a clip, sinusoids and independent poses, leak a little less.
+Answer: It hardly matters. Sinusoids and independent poses, which reach far within a clip, leave a little less structure
+in the appearance code and a little more appearance in the structure code.
 """
 
 CONFIG = "faces64:demo"

@@ -20,7 +20,7 @@ Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
     abstract     the baseline with what the paper's abstract tells of its objective: reconstruction and both contrasts,
                  no swaps; and the ratio of variances. Weights, temperatures and all else are this config's, not the
                  paper's
-    no_contrast  the baseline without both contrastive losses
+    no_contrast  the baseline without both contrastive losses and the ratio of variances
     plain        the baseline that only rebuilds its input: no contrast, no swaps
 """
 
