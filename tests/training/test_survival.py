@@ -98,7 +98,6 @@ def here(x):
 
 
 @pytest.mark.parametrize("damage", ["cut short", "deleted", "flipped", "without metadata"])
-@pytest.mark.filterwarnings("ignore:coroutine")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(ten_steps, assert_same, tmp_path, capsys, damage):
     whole, state = ten_steps
