@@ -142,8 +142,9 @@ def structure_contrast(
     All 2 * b * t views are anchors: each frame and its augmented version. The positive is the other view of the
     anchor's frame. `negatives` selects the frames, in both views, that are negatives:
 
+        "batch"  the frames of other clips. Whatever looks an augmentation keeps leak into the structure code, so the
+                 augmented frame should show another face.
         "clip"   the other frames of the same clip. They show the same face, so identity does not separate them.
-        "batch"  the frames of other clips. Alone, they let identity leak into the structure code.
         "both"   all of these.
 
     Frames with nearly the same structure would be false negatives. A frame is left out if the root mean square distance
@@ -180,7 +181,7 @@ def structure_contrast(
     return contrast(views, partial(_structure_pairs, negatives, min_gap), labels, temperature, form, block_size)
 
 
-NEGATIVES = ("clip", "batch", "both")
+NEGATIVES = ("batch", "clip", "both")
 """Choices of negatives in `structure_contrast`."""
 
 

@@ -151,7 +151,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.structure_contrast.form = "supcon_out"  # as above; with one positive, the first three are equal
     config.loss.structure_contrast.block_size = 0  # as above
     config.loss.structure_contrast.negatives = (
-        "clip"  # negatives: frames of the same "clip", of other clips ("batch"), or "both"
+        "batch"  # negatives: frames of other clips, which need change_face=1; of the same "clip"; or "both"
     )
     config.loss.structure_contrast.min_gap = (
         0.3  # least distance of negatives: RMS over directions, in standard deviations
