@@ -130,7 +130,7 @@ def test_frames_closer_than_the_gap_are_no_negatives():
 
 
 def test_unknown_negatives_are_refused(views):
-    with pytest.raises(ValueError, match="clip, batch, both; got 'frames'"):
+    with pytest.raises(ValueError, match="batch, clip, both; got 'frames'"):
         contrast(views, "frames")
 
 
