@@ -116,6 +116,19 @@ def _check_block_size(contrast: str, config: ConfigDict) -> str | None:
     return f"loss.{contrast}.block_size ({size}) must divide the {embeddings} embeddings of a (part of a) batch"
 
 
+def _check_other_clips(config: ConfigDict) -> str | None:
+    """Contrasts with frames of other clips need some."""
+    clips = config.train.batch_size // config.train.accumulate
+    of_clip = config.loss.structure_contrast.negatives == "clip"
+    without = [name for name in CONTRASTS[: 1 if of_clip else 2] if config.loss.weights[name] > 0]
+    if clips != 1 or not without:
+        return None
+    return (
+        f"one clip in a (part of a) batch leaves loss.{without[0]} no negatives, which are frames of other clips: "
+        f"raise train.batch_size, lower train.accumulate, or set loss.weights.{without[0]}=0"
+    )
+
+
 def _check_probe_split(config: ConfigDict) -> str | None:
     """The probes need at least two faces to fit to and two to be tested on; the linear readout as well."""
     share = config.evaluation.probes.test_share
@@ -141,7 +154,7 @@ def check(config: ConfigDict) -> None:
     Raises:
         ValueError: fields are missing, invalid or contradict each other; the message names all of them.
     """
-    config_rules.check(config, RULES, config_rules.warmup, *BLOCKS, _check_probe_split)
+    config_rules.check(config, RULES, config_rules.warmup, *BLOCKS, _check_other_clips, _check_probe_split)
 
 
 def check_evaluation(config: ConfigDict) -> None:

@@ -9,5 +9,5 @@ CONFIG = "faces64:demo"
 
 
 def points():
-    for jitter in (0.0, 0.1, 0.3, 1.0):
+    for jitter in (0.0, 0.1, 0.3, 0.5, 1.0):
         yield f"{jitter} standard deviations", {"clips.jitter": jitter}
