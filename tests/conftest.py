@@ -196,7 +196,7 @@ def bucket(tmp_path_factory):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         yield epath.Path("gs://bucket")
-    server.send_signal(signal.SIGINT)
+    server.kill()  # it would wait for the clients' open connections
     server.wait()
     log.close()
     fsspec.filesystem("gcs").clear_instance_cache()

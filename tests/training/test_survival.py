@@ -1,7 +1,6 @@
 """What a run survives: kills at any moment, damaged checkpoints, full disks."""
 
 import gc
-import json
 import os
 import random
 import resource
@@ -24,7 +23,7 @@ WORKER = Path(__file__).with_name("worker.py")
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory):
-    """A process that trains in workdirs, in children of its own: give it one and it gives the child's id."""
+    """A process that trains in children of its own: give it steps and a workdir, and it gives the child's id."""
     flags = "--xla_backend_optimization_level=0"
     cache = str(tmp_path_factory.mktemp("compiled"))
     env = os.environ | {
@@ -33,16 +32,15 @@ def worker(tmp_path_factory):
         "JAX_COMPILATION_CACHE_DIR": cache,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    plan = json.dumps({"num_steps": 32, "log_every": 1, "checkpoint_every": 2})
-    command = [sys.executable, str(WORKER), plan]
+    command = [sys.executable, str(WORKER)]
     with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         yield process
         process.stdin.close()
 
 
-def start(worker, workdir):
-    worker.stdin.write(f"{workdir}\n")
+def start(worker, steps, workdir):
+    worker.stdin.write(f"{steps} {workdir}\n")
     worker.stdin.flush()
     return int(worker.stdout.readline())
 
@@ -72,20 +70,22 @@ def wait_until(condition):
         time.sleep(0.0005)
 
 
-@pytest.mark.parametrize(("kills", "least_in_a_save"), [(2, 0), pytest.param(10, 3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kills", "steps", "least_in_a_save"), [(2, 10, 0), pytest.param(10, 32, 3, marks=pytest.mark.slow)]
+)
 def test_killed_at_any_moment_a_run_ends_as_if_it_never_was(
-    worker, ten_steps, assert_same, tmp_path, kills, least_in_a_save
+    worker, ten_steps, assert_same, tmp_path, kills, steps, least_in_a_save
 ):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    start(worker, whole)
+    start(worker, steps, whole)
     assert outcome(worker) == 0
     dice, in_a_save = random.Random(0), 0
     for number in range(kills):
-        kill(start(worker, killed), killed, dice.randint(1, 3), None if number % 2 else dice.uniform(0, 0.1))
+        kill(start(worker, steps, killed), killed, dice.randint(1, 3), None if number % 2 else dice.uniform(0, 0.1))
         assert outcome(worker) == -signal.SIGKILL
         in_a_save += any("tmp" in name for name in os.listdir(killed / "checkpoints"))
     assert in_a_save >= least_in_a_save
-    start(worker, killed)
+    start(worker, steps, killed)
     assert outcome(worker) == 0
     assert (killed / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
     target = jax.tree.map(here, ten_steps[1]._asdict())
