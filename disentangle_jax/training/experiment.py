@@ -1,5 +1,6 @@
 """Training of an autoencoder from a config, in a workdir."""
 
+import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -15,6 +16,7 @@ from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax import files
 from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run import parallel
+from stylegan2_flax.run.checkpoints import warn
 from stylegan2_flax.run.config_record import record_config, undo_on_error
 from stylegan2_flax.run.lock import locked
 from stylegan2_flax.run.loop import SCHEDULE_FIELDS, Schedule, train
@@ -67,6 +69,8 @@ def prepare(config: ConfigDict, workdir: AnyPath) -> tuple[ConfigDict, Mesh, sg2
     """
     rules.check(config)
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
+    if (leak := rules.identity_leak(config)) and jax.process_index() == 0:
+        warn(leak)
     generator = _load_generator(config, workdir)
     from_config.check(config, generator, workdir)
     check_tensorboard(config.train.tensorboard)

@@ -157,6 +157,18 @@ def check(config: ConfigDict) -> None:
     config_rules.check(config, RULES, config_rules.warmup, *BLOCKS, _check_other_clips, _check_probe_split)
 
 
+def identity_leak(config: ConfigDict) -> str | None:
+    """Why the structure code would learn identity, if it would; see `tests/clips/test_leaks.py`."""
+    share, contrast = config.clips.change_face, config.loss.structure_contrast
+    if share == 1 or contrast.negatives == "clip" or config.loss.weights.structure_contrast == 0:
+        return None
+    return (
+        f"with clips.change_face={share:g} an augmented frame may keep looks of its face, which tell it from frames of "
+        "other clips, so the structure code learns them: set loss.structure_contrast.negatives=clip, or "
+        "clips.change_face=1"
+    )
+
+
 def check_evaluation(config: ConfigDict) -> None:
     """Check the section `evaluation` only.
 

@@ -82,6 +82,17 @@ def test_what_the_whole_run_begins_with_is_checked_too(config, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_settings_that_teach_identity_are_warned_about(config, tmp_path, capsys):
+    experiment.prepare(config, tmp_path)
+    assert capsys.readouterr().err == ""
+    config.clips.change_face = 0.5
+    experiment.prepare(config, tmp_path)
+    assert "warning: with clips.change_face=0.5 an augmented frame may keep looks" in capsys.readouterr().err
+    config.loss.structure_contrast.negatives = "clip"
+    experiment.prepare(config, tmp_path)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_dry_run_lowers_the_step_of_the_run_and_writes_nothing(config, tmp_path, monkeypatch):
     lowered, lower = [], Advance.lower
     monkeypatch.setattr(Advance, "lower", lambda *arguments: lowered.append(lower(*arguments)) or lowered[-1])
