@@ -3,8 +3,9 @@
 Frames of other clips differ in looks as well: if an augmentation keeps some, they tell the positive from the negatives,
 and the structure code learns them. Near frames are false negatives.
 
-Answer: Those of the batch are better in structure, most of all on mixed faces: where positives are another face, they
-cannot teach identity. Near ones make no difference.
+Answer: Those of the batch, as long as positives are another face: they are better in structure, most of all on mixed
+faces. Where an augmentation keeps looks they ruin the structure code, and those of the clip do not. Near ones make no
+difference.
 """
 
 CONFIG = "faces64:demo,abstract"

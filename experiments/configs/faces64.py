@@ -5,10 +5,10 @@
 
     hardware   any: two CPU cores, a GPU, a TPU host; the batch is sharded over what there is (hosts: see ffhq256.py)
     minutes    28 on one core of two, the other one training another seed
-    expect     structure R^2 0.851 +- 0.001, appearance R^2 0.898 +- 0.003 by judge_b, 23.3 +- 0.3 dB, on 1,024 pairs;
-               along the directions 0.69 / 0.82, 19.4 dB. By the truth of output latents 0.863 +- 0.004 / 0.931 +-
+    expect     structure R^2 0.850 +- 0.002, appearance R^2 0.897 +- 0.003 by judge_b, 23.3 +- 0.3 dB, on 1,024 pairs;
+               along the directions 0.69 / 0.82, 19.4 dB. By the truth of output latents 0.862 +- 0.004 / 0.930 +-
                0.003; along the directions 0.71 / 0.86, by a search on the readout itself 0.89 / 0.94. A linear probe
-               finds 0.045 +- 0.003 of structure in the appearance code, 0.006 of appearance in the structure code.
+               finds 0.013 +- 0.005 of structure in the appearance code, 0.007 of appearance in the structure code.
                Seeds 0, 1, 2; the bundled model is that of seed 2, the best on other pairs (evaluation.seed=2)
 
 Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
