@@ -1,7 +1,7 @@
 """Which form of the contrast, and at which temperature?
 
-Answer: With the abstract's objective the decoupled form is a little better in structure and in leaks; the others are
-alike. Low temperatures leak, high ones read mixed faces less.
+Answer: With the abstract's objective the forms are alike, but the triplet loss, which is behind in structure. A
+temperature of 0.05 leaks, one of 0.5 loses structure; 0.1 and 0.2 are alike.
 """
 
 from disentangle_jax.model.contrast import FORMS
