@@ -1,6 +1,6 @@
 """Which augmentation teaches the structure code to ignore appearance?
 
-All but the first keep looks of the face, so their negatives are of the clip: those of the batch would teach them.
+All but another face keep looks of the face, so their negatives are of the clip: those of the batch would teach them.
 
 Answer: Another face altogether; the others alone do little better than none.
 """
@@ -12,6 +12,7 @@ NONE = OF_CLIP | {"clips.change_face": 0.0}
 
 def points():
     yield "another face", {}
+    yield "another face, negatives of the clip", OF_CLIP
     yield "another face, or fine layers mixed", OF_CLIP | {"clips.change_face": 0.5, "clips.mix_layers": 1.0}
     yield "fine layers mixed", NONE | {"clips.mix_layers": 1.0}
     yield "noise in fine layers", NONE | {"clips.noise": 0.5}
