@@ -196,10 +196,10 @@ def bucket(tmp_path_factory):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         yield epath.Path("gs://bucket")
-    server.kill()  # it would wait for the clients' open connections
+    server.send_signal(signal.SIGINT)
     server.wait()
     log.close()
-    fsspec.filesystem("gcs").clear_instance_cache()
+    fsspec.get_filesystem_class("gcs").clear_instance_cache()
 
 
 def _listens(port):
