@@ -51,12 +51,14 @@ flags.register_validator(
 
 _GOOD = 35.0  # dB
 
+Latents = Float[Array | np.ndarray, "n l d"]
+
 
 class Pictures(NamedTuple):
     """Pictures, and what is known of them."""
 
     images: Float[np.ndarray, "n h w c"]
-    ws: Float[Array, "n l d"] | None  # of samples
+    ws: Latents | None  # of samples
     factors: Factors | None  # where there is a domain
 
 
@@ -106,9 +108,7 @@ def row(kind: str, method: str, distance: str, *cells: str) -> str:
     return f"{kind:<10}{method:<12}{distance:<10}" + "".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
 
 
-def driven(
-    model: Disentangler | None, judged: JudgedDomain | None, ws: Float[Array | np.ndarray, "n l d"] | None, pictures: Pictures
-) -> str:
+def driven(model: Disentangler | None, judged: JudgedDomain | None, ws: Latents | None, pictures: Pictures) -> str:
     """PSNR to the exact answer where each picture, of these latents, takes the structure of the next one."""
     if model is None or judged is None or ws is None or pictures.factors is None:
         return ""
