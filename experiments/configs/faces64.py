@@ -12,8 +12,8 @@
                Seeds 0, 1, 2; the bundled model is that of seed 2, the best on other pairs (evaluation.seed=2)
 
 Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
-    demo         a smaller model and a short run, a minute on two CPU cores: structure R^2 0.77, appearance R^2 0.89 to
-                 0.90 (256 pairs, three seeds)
+    demo         a smaller model and a short run, a minute on two CPU cores: structure R^2 0.78 to 0.80, appearance R^2
+                 0.89 to 0.90 (256 pairs, three seeds)
     linear       clips along straight lines, with none of what keeps the codes apart: directions found on mixed faces,
                  layers moved together, no ratio of variances, a wide structure code. It needs no readout, so any
                  directions will do
