@@ -1,7 +1,7 @@
 """How many of the faces should be mixed from two?
 
-Answer: Few: they do not help to read the structure of mixed faces, only to rebuild them, and all mixed loses appearance
-on whole ones.
+Answer: A tenth: it helps to read the structure of mixed faces and to rebuild them; more help no further, and all mixed
+loses appearance on whole ones.
 """
 
 CONFIG = "faces64:demo"
