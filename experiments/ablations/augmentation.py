@@ -2,7 +2,7 @@
 
 All but another face keep looks of the face, so their negatives are of the clip: those of the batch would teach them.
 
-Answer: Another face altogether; the others alone do little better than none.
+Answer: Another face altogether; the others alone do little better than none in structure.
 """
 
 CONFIG = "faces64:demo"

@@ -1,6 +1,6 @@
 """Which form of the contrast, and at which temperature?
 
-Answer: With the abstract's objective the forms are alike, but the triplet loss, which is behind in structure. A
+Answer: With the abstract's objective the forms are alike, but for the triplet loss, which is behind in structure. A
 temperature of 0.05 leaks, one of 0.5 loses structure; 0.1 and 0.2 are alike.
 """
 

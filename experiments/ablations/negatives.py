@@ -4,7 +4,7 @@ Frames of other clips differ in looks as well: if an augmentation keeps some, th
 and the structure code learns them. Near frames are false negatives.
 
 Answer: Those of the batch, as long as positives are another face: they are better in structure, most of all on mixed
-faces. Where an augmentation keeps looks they ruin the structure code, and those of the clip do not. Near ones make no
+faces. Where an augmentation keeps looks they ruin transfer, and those of the clip do not. Near ones make no
 difference.
 """
 
