@@ -1,7 +1,6 @@
 """How should a clip move?
 
-Answer: It hardly matters. Sinusoids and independent poses, which reach far within a clip, leave a little less structure
-in the appearance code and a little more appearance in the structure code.
+Answer: It hardly matters to structure. Paths that stay near a clip's first pose lose up to 0.8 dB.
 """
 
 CONFIG = "faces64:demo"
