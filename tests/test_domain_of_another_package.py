@@ -25,9 +25,9 @@ X, HUE, Y, SIZE = range(4)
 
 @pytest.fixture(scope="module", autouse=True)
 def site(shapes):
-    """The folder of the package, which is on the path while these tests run."""
+    """The package is on the path while these tests run."""
     sys.path.insert(0, str(shapes))
-    yield shapes
+    yield
     sys.path.remove(str(shapes))
 
 

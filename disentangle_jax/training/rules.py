@@ -118,15 +118,16 @@ def _check_block_size(contrast: str, config: ConfigDict) -> str | None:
 
 def _check_other_clips(config: ConfigDict) -> str | None:
     """Contrasts with frames of other clips need some."""
-    clips = config.train.batch_size // config.train.accumulate
-    of_clip = config.loss.structure_contrast.negatives == "clip"
-    without = [name for name in CONTRASTS[: 1 if of_clip else 2] if config.loss.weights[name] > 0]
-    if clips != 1 or not without:
+    if config.train.batch_size // config.train.accumulate != 1:
         return None
-    return (
-        f"one clip in a (part of a) batch leaves loss.{without[0]} no negatives, which are frames of other clips: "
-        f"raise train.batch_size, lower train.accumulate, or set loss.weights.{without[0]}=0"
-    )
+    for name in CONTRASTS:
+        of_clip = name == "structure_contrast" and config.loss[name].negatives == "clip"
+        if config.loss.weights[name] > 0 and not of_clip:
+            return (
+                f"one clip in a (part of a) batch leaves loss.{name} no negatives, which are frames of other clips: "
+                f"raise train.batch_size, lower train.accumulate, or set loss.weights.{name}=0"
+            )
+    return None
 
 
 def _check_probe_split(config: ConfigDict) -> str | None:

@@ -27,7 +27,7 @@ import stylegan2_flax as sg2
 from disentangle_jax.configs import inversion as defaults
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain, load_judged_domain
-from disentangle_jax.generators import load_generator
+from disentangle_jax.generators import digest, load_generator
 from disentangle_jax.inversion import METHODS, encoders, invert
 from disentangle_jax.inversion.distances import load_distance
 from disentangle_jax.latents import sample_ws
@@ -67,6 +67,8 @@ def main() -> None:
     encoder = encoders.load(ENCODER.value, generator) if ENCODER.value else encoders.load_for(GENERATOR.value)
     judged = load_judged_domain(GENERATOR.value, JUDGE.value, generator.img_resolution)
     model = Disentangler.load(MODEL.value) if MODEL.value else None
+    if model is not None and digest(model.generator) != digest(generator):
+        raise ValueError(f"--model={MODEL.value} is of another generator than --generator={GENERATOR.value}")
     pictures = draw_pictures(generator, judged, NUM_IMAGES.value, SEED.value)
     settings = defaults.get_config()
     if STEPS.value is not None:
@@ -80,12 +82,13 @@ def main() -> None:
         found = invert(pictures[kind].images, generator, **options)
         seconds = time.perf_counter() - start
         quality = f"{found.psnr.mean():.1f} ± {found.psnr.std():.1f}", f"{np.mean(found.psnr >= _GOOD):.2f}"
-        read = agreement(judged, found.images, pictures[kind]) if kind == "exact" else ("", "")
+        read = agreement(judged, found.images, pictures[kind])
         answer, far = driven(model, judged, found.ws, pictures[kind]), f"{found.deviations.mean():.2f}"
         print(row(kind, method, distance, *quality, *read, far, answer, f"{seconds:.0f}"), flush=True)
-    for kind, (images, ws, _) in pictures.items():
-        read = agreement(judged, images, pictures[kind]) if kind == "exact" else ("", "")
-        print(row(kind, "as they are", "", "", "", *read, "", driven(model, judged, ws, pictures[kind]), ""))
+    for kind, of_kind in pictures.items():
+        read, answer = agreement(judged, of_kind.images, of_kind), driven(model, judged, of_kind.ws, of_kind)
+        if any((*read, answer)):
+            print(row(kind, "as they are", "", "", "", *read, "", answer, ""))
 
 
 def draw_pictures(generator: sg2.Generator, judged: JudgedDomain | None, n: int, seed: int) -> dict[str, Pictures]:
@@ -119,8 +122,9 @@ def driven(model: Disentangler | None, judged: JudgedDomain | None, ws: Latents 
 
 
 def agreement(judged: JudgedDomain | None, images: Float[np.ndarray, "n h w c"], pictures: Pictures) -> tuple[str, str]:
-    """Mean R^2 of the structure and of the appearance factors that the judge reads."""
-    assert judged is not None
+    """Mean R^2 of the structure and of the appearance factors that the judge reads, where pictures are exact."""
+    if judged is None or pictures.ws is not None:
+        return "", ""
     read = judged.read(jnp.asarray(images))
     structure, appearance = (
         r2(getattr(read, kind), getattr(pictures.factors, kind)).mean() for kind in ("structure", "appearance")
