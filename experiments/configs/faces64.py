@@ -57,9 +57,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.directions.rank = "none"  # keep the purest candidates, ranked by "scorer" or by "pictures", without labels
     config.directions.candidates = 40  # directions to rank; a scorer and a file have a fixed number
     config.directions.rank_faces = 32  # faces that are moved along each candidate
-    config.directions.least_change = (
-        0.1  # what counts as none, in population standard deviations, so that idle is not pure
-    )
+    config.directions.least_change = 0.1  # a smaller one is none, in population standard deviations: idle is not pure
 
     # Synthetic clips: latents that move along the directions.
     config.clips = ConfigDict()
@@ -70,9 +68,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.clips.tau = 8.0  # time scale of trajectories, in frames
     config.clips.amplitude = 1.0  # of the motion, in standard deviations of the population
     config.clips.bound = 4.5  # largest distance of a frame from the mean face, in standard deviations
-    config.clips.coordinates = (
-        "absolute"  # the motion replaces the pose of the face; "offset": it is added, which leaks identity
-    )
+    # The motion replaces the pose of the face; "offset": it is added, which leaks identity.
+    config.clips.coordinates = "absolute"
     config.clips.motion = "readout"  # where the readout finds the pose; "linear": along the directions
     config.clips.jitter = 0.3  # of "readout": how far each layer strays from it by itself, in standard deviations
     config.clips.layers = "each"  # every layer is moved to the pose by itself; "together": one direction in W+
@@ -150,12 +147,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.structure_contrast.temperature = 0.1
     config.loss.structure_contrast.form = "supcon_out"  # as above; with one positive, the first three are equal
     config.loss.structure_contrast.block_size = 0  # as above
-    config.loss.structure_contrast.negatives = (
-        "batch"  # negatives: frames of other clips, which need change_face=1; of the same "clip"; or "both"
-    )
-    config.loss.structure_contrast.min_gap = (
-        0.3  # least distance of negatives: RMS over directions, in standard deviations
-    )
+    # Negatives are frames of other clips, which needs change_face=1; of the same "clip"; or of "both".
+    config.loss.structure_contrast.negatives = "batch"
+    config.loss.structure_contrast.min_gap = 0.3  # least RMS distance of negatives, in standard deviations
 
     # AdamW.
     config.optimizer = ConfigDict()

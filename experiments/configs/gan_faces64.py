@@ -34,9 +34,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.seed = 0  # of all randomness: initial weights, the order of images, every step
     config.resolution = 64  # of images, in pixels
     config.channels = 3  # 3 for colour, 1 for grey, 4 for colour with transparency
-    config.init = (
-        "faces64"  # a generator to start from: a name, or a file that stylegan2_flax.load reads; "": a new one
-    )
+    config.init = "faces64"  # a generator to start from: a name, or a file for stylegan2_flax.load; "": a new one
     config.init_discriminator = ""  # a file with a discriminator to start from; "" for a new one
 
     # Real images.
