@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable
@@ -29,16 +28,23 @@ from flax import nnx
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Many tests compile the same program anew: within one run of the suite they, and the processes they start, share it.
-_cache = tempfile.TemporaryDirectory(prefix="disentangle_jax_tests_")
-jax.config.update("jax_compilation_cache_dir", _cache.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-
-
 # A shell that starts the tests in the background has them, and the commands that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    """Keep compiled programs, as most of a test's time goes into compiling, for later runs and for processes of tests.
+
+    They lie in .pytest_cache, which --cache-clear empties; those that no run has read for a month are let go.
+    """
+    folder = config.cache.mkdir(f"jaxlib-{metadata.version('jaxlib')}")
+    for program in folder.parent.glob("jaxlib-*/*"):
+        if program.stat().st_atime < time.time() - 30 * 24 * 60 * 60:
+            program.unlink(missing_ok=True)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
 @pytest.fixture(scope="module", autouse=True)
