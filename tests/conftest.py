@@ -18,8 +18,16 @@ from pathlib import Path
 from types import ModuleType
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"  # tests compile much and compute little
+# Tests compile much and compute little. Each flag once, as workers inherit them, and programs are kept by their flags.
+os.environ["XLA_FLAGS"] = " ".join(
+    dict.fromkeys(
+        [
+            *os.environ.get("XLA_FLAGS", "").split(),
+            "--xla_force_host_platform_device_count=8",
+            "--xla_backend_optimization_level=0",
+        ]
+    )
+)
 
 import jax
 import pytest
