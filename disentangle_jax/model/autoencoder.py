@@ -13,6 +13,8 @@ from jaxtyping import Array, Float
 
 from stylegan2_flax.layers import Buffer
 
+INPUT_SPACES = ("w+", "w")
+
 
 class Codes(NamedTuple):
     """The two codes of a latent: appearance (identity, colours) and structure (pose, expression)."""
@@ -138,6 +140,7 @@ class Autoencoder(nnx.Module):
         width: width of the trunks of encoder and decoder.
         num_blocks: residual blocks in each trunk.
         dtype: dtype in which the trunks compute; everything else is float32.
+        input_space: what the encoder reads: the layers ("w+"), or their mean ("w").
         learn_temperature: whether to train the temperatures of both contrasts. The parameter `log_temperature` [2] is
             the logarithm of a factor on the config's temperatures of appearance and structure.
         rngs: random keys for the initialization.
@@ -154,6 +157,7 @@ class Autoencoder(nnx.Module):
         width: int,
         num_blocks: int,
         dtype: str = "float32",
+        input_space: str = "w+",
         learn_temperature: bool = False,
         rngs: nnx.Rngs,
     ):
@@ -163,10 +167,13 @@ class Autoencoder(nnx.Module):
         self.std = Buffer(std)
         self.encoder = Encoder(sizes, rngs=rngs)
         self.decoder = Decoder(sizes, rngs=rngs)
+        self.input_space = input_space
         self.log_temperature = nnx.Param(jnp.zeros((2,))) if learn_temperature else None
 
     def encode(self, ws: Float[Array, "*n l d"]) -> Codes:
         """Encode latents [..., l, d] into codes [..., a] and [..., s]."""
+        if self.input_space == "w":
+            ws = jnp.broadcast_to(jnp.mean(ws, axis=-2, keepdims=True), ws.shape)
         mean, std = (jnp.broadcast_to(x[...], ws.shape) for x in (self.mean, self.std))
         return self.encoder((ws - mean) / std)
 

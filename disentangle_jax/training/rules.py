@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.clips.config import COORDINATES, LAYERS, MOTIONS
 from disentangle_jax.clips.streams import SOURCES
+from disentangle_jax.model.autoencoder import INPUT_SPACES
 from disentangle_jax.model.contrast_forms import FORMS
 from disentangle_jax.model.losses import NEGATIVES
 from disentangle_jax.training.objective import CONTRASTS
@@ -32,6 +33,7 @@ RULES = config_rules.TRAIN | {
     "model.width": _COUNT,
     "model.num_blocks": at_least(0),
     "model.dtype": one_of("float32", "bfloat16", "float16"),
+    "model.input_space": one_of(*INPUT_SPACES),
     "model.learn_temperature": flag(),
     "loss.weights.*": _SIZE,
     "loss.least_temperature": positive(),

@@ -126,6 +126,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.width = 256  # width of the trunks
     config.model.num_blocks = 3  # residual blocks in the encoder, and in the decoder
     config.model.dtype = "float32"  # dtype of the trunks; everything else is float32
+    config.model.input_space = "w+"  # what the encoder reads: every layer of a latent; "w": their mean
     config.model.learn_temperature = False  # train the temperatures of the contrasts, starting from those below
 
     # The objective: weights of the losses, and options of the contrasts.

@@ -27,6 +27,7 @@ def init(mean, std, seed, **sizes):
 
 
 create = jax.jit(init)
+create_in = jax.jit(lambda space: init(0.0, 1.0, 0, input_space=space), static_argnums=0)
 encode = jax.jit(Autoencoder.encode)
 decode = jax.jit(Autoencoder.decode)
 
@@ -50,6 +51,14 @@ def test_codes_do_not_depend_on_the_scale_of_the_latents(ws):
     plain, scaled = create(0.0, 1.0, 0), create(5.0, 4.0, 0)
     for a, b in zip(encode(plain, ws), encode(scaled, 5 + 4 * ws), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_an_encoder_of_w_reads_the_mean_of_the_layers_alone(ws):
+    permuted = ws[..., ::-1, :]
+    for space, same in (("w", True), ("w+", False)):
+        autoencoder = create_in(space)
+        one, other = (encode(autoencoder, latents).structure for latents in (ws, permuted))
+        assert np.allclose(one, other, atol=1e-5) == same
 
 
 def test_decode_uses_both_codes(ws):
