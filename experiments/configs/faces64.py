@@ -68,7 +68,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.clips.tau = 8.0  # time scale of trajectories, in frames
     config.clips.amplitude = 1.0  # of the motion, in standard deviations of the population
     config.clips.bound = 4.5  # largest distance of a frame from the mean face, in standard deviations
-    # The motion replaces the pose of the face; "offset": it is added, which leaks identity.
+    # The motion replaces the pose of the face; "offset": it is added to it, which then counts as appearance.
     config.clips.coordinates = "absolute"
     config.clips.motion = "readout"  # where the readout finds the pose; "linear": along the directions
     config.clips.jitter = 0.3  # of "readout": how far each layer strays from it by itself, in standard deviations
@@ -120,7 +120,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
     # The autoencoder.
     config.model = ConfigDict()
-    config.model.appearance_dim = 96  # what one face needs leaves no room for its pose to hide in
+    config.model.appearance_dim = 96  # little more than a face needs (64), so that its pose has no room there
     config.model.structure_dim = 8  # small, so that appearance cannot leak in
     config.model.embed_dim = 32  # embedding of each latent layer
     config.model.width = 256  # width of the trunks
