@@ -93,7 +93,7 @@ _LISTED = 8  # images that are told of one by one, at most
 class Pictures(NamedTuple):
     """What is inverted: images of the generator's size, and the rate of a clip (None: unrelated photos)."""
 
-    images: Float[np.ndarray, "n h w 3"]
+    images: Float[np.ndarray, "n h w c"]
     fps: float | None
 
 
@@ -106,7 +106,9 @@ def main() -> None:
     picture = out.with_suffix(_picture_suffix(frames))
     tuned_path = out.with_name(f"{out.stem}_generator.safetensors") if config.tune.steps else None
     outputs = [path for path in (out, picture, tuned_path) if path]
-    _check_outputs(outputs, FORCE.value)
+    _check_outputs(outputs, source, FORCE.value)
+    if METHOD.value == "encoder" and SPACE.value == "w":
+        raise ValueError("--space=w is of optimisation: an encoder's latents are of W+")
     generator, name = _load_generator(MODEL.value, GENERATOR.value)
     encoder = encoders.load(ENCODER.value, generator) if ENCODER.value else encoders.load_for(name)
     distance = load_distance(DISTANCE.value)
@@ -139,16 +141,13 @@ def read_pictures(frames: media.Frames, generator: sg2.Generator, name: str, ali
 
     Raises:
         ValueError: a file is damaged, there is no frame, there is no face where one is wanted, or the generator's
-            images have neither 1 nor 3 channels.
+            images have neither 1, 3 nor 4 channels.
     """
     size, channels, is_clip = generator.img_resolution, generator.img_channels, frames.fps is not None
-    if channels not in (1, 3):
-        raise ValueError(f"this generator's images have {channels} channels: photos and videos have 1 or 3")
     wanted = alignment(align, has_domain=is_registered(name), resolution=size, channels=channels)
     clips = [frames] if is_clip else ([photo] for photo in frames)
     crops = [crop for clip in clips for crop in _crops(clip, wanted, size)]
-    images = media.from_uint8(np.stack(crops))
-    return Pictures(images if channels == 3 else images.mean(axis=-1, keepdims=True), frames.fps)
+    return Pictures(media.from_uint8(media.from_rgb(np.stack(crops), channels)), frames.fps)
 
 
 def report(found: Inversion, poor: float, is_clip: bool) -> None:
@@ -208,10 +207,13 @@ def _picture_suffix(frames: media.Frames) -> str:
     return ".gif" if frames.path.suffix.lower() == ".gif" else ".mp4"
 
 
-def _check_outputs(paths: list[Path], force: bool) -> None:
+def _check_outputs(paths: list[Path], source: Path, force: bool) -> None:
     """Raise ValueError or OSError if a file cannot be written, or is there already and is not to be written over."""
     media.check_output(paths[0], (".safetensors",))
     media.check_output(paths[1])
+    for path in paths:
+        if path.exists() and source.resolve() in (path.resolve(), path.resolve().parent):
+            raise ValueError(f"{path} is of what is inverted, and would be written over: give another --out")
     files.check_free(paths, force)
 
 

@@ -27,7 +27,7 @@ from disentangle_jax.inversion import METHODS, portraits
 from disentangle_jax.reenactment import inputs, quality, showing
 from disentangle_jax.reenactment.encoding import Encoded, encode
 from disentangle_jax.reenactment.footage import Footage, PictureFootage
-from disentangle_jax.reenactment.motion import Motion, drive
+from disentangle_jax.reenactment.motion import Motion, check_reference, drive
 from disentangle_jax.reenactment.rules import RULES
 from disentangle_jax.reenactment.smoothing import OneEuro
 from stylegan2_flax import command, files
@@ -197,6 +197,7 @@ def _check(source_names: Sequence[str], driving_names: Sequence[str], out: Path,
             raise ValueError(f"--fps is for videos: end --out in {' or '.join(media.VIDEO_SUFFIXES)}")
     if options.reference is not None and not options.relative:
         raise ValueError("--reference is the frame that --relative measures motion from: say --relative too")
+    check_reference(options.reference or "first")
     if not any([inputs.parse_seed(name) for name in (*source_names, *driving_names)]):
         for name, value in (("psi", options.psi), ("class", options.label)):
             if value is not None:
@@ -213,6 +214,8 @@ def _check_together(sources: Sequence[Footage], drivings: Sequence[Footage], out
         )
     if options.relative and (still := [face.name for face in drivings if face.num_frames is None]):
         raise ValueError(f"--relative carries over the motion of a clip, but --driving={still[0]} is a single face")
+    if options.smooth and all(face.num_frames is None for face in drivings):
+        raise ValueError(f"--smooth calms the motion of a clip, but --driving={drivings[0].name} is a single face")
     if options.show == "pasted" and not (cells == 1 and isinstance(sources[0], PictureFootage)):
         raise ValueError("--show=pasted is for one --source, a photo or a video, and one --driving")
     clips = [face for face in (*sources, *drivings) if face.num_frames is not None]

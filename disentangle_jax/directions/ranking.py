@@ -85,7 +85,12 @@ def rank(directions: Directions, ws: Float[Array, "n l d"], look: ReadLatents, b
         look: reads the images of latents.
         by: what reads them, for the record.
         least_change: a change too small to be visible, in the units of `Ranking`; above 0.
+
+    Raises:
+        ValueError: there is but one face, and no spread.
     """
+    if len(ws) < 2:
+        raise ValueError(f"a ranking needs at least 2 faces (directions.rank_faces); got {len(ws)}")
     spread = [float(np.var(x, axis=0).sum()) for x in look(ws)]
     changes = []
     for i in tqdm(range(len(directions.names)), desc=f"ranking by {by}", unit=" directions"):

@@ -151,10 +151,14 @@ def _r2(factors: Factors, answer: Factors) -> Factors:
 
 
 def _bootstrap_std(readings: Float[Array | np.ndarray, "n f"], truth: Float[Array | np.ndarray, "n f"]) -> float:
-    """Standard deviation of the mean R^2 when the pairs are drawn again with replacement (bootstrap)."""
+    """Standard deviation of the mean R^2 when the pairs are drawn again with replacement (bootstrap).
+
+    Draws of few pairs may hold one alone, of which there is no R^2: they are left out.
+    """
     readings, truth = np.asarray(readings), np.asarray(truth)
     samples = np.random.default_rng(0).integers(len(readings), size=(_RESAMPLES, len(readings)))
-    return float(np.std([r2(readings[rows], truth[rows]).mean() for rows in samples]))
+    varied = [rows for rows in samples if np.ptp(truth[rows], axis=0).min() > 0]
+    return float(np.std([r2(readings[rows], truth[rows]).mean() for rows in varied]))
 
 
 def _by_name(names: tuple[str, ...], values: Float[np.ndarray, "f"]) -> dict[str, float]:

@@ -21,6 +21,7 @@ from disentangle_jax.inversion.latent_space import LatentSpace
 from disentangle_jax.inversion.noise import Maps, normalise, self_similarity, with_noise
 
 _ADAM = optax.scale_by_adam()
+_TINY = 1e-9  # in place of a share of 0, by which nothing is divided
 
 
 class Codes(NamedTuple):
@@ -154,7 +155,7 @@ def _mean_square(x: Float[Array, "n m d"]) -> Float[Array, "n"]:
 
 def _rate(progress: Float[Array, ""], numbers: Numbers) -> Float[Array, ""]:
     """The learning rate: a linear warm-up over the share `warmup` of all steps, a cosine over the last `cooldown`."""
-    rise = jnp.minimum(1.0, progress / numbers.warmup)
+    rise = jnp.where(numbers.warmup > 0, jnp.minimum(1.0, progress / jnp.maximum(numbers.warmup, _TINY)), 1.0)
     fall = jnp.minimum(1.0, (1.0 - progress) / numbers.cooldown)
     return numbers.learning_rate * rise * (0.5 - 0.5 * jnp.cos(jnp.pi * fall))
 
@@ -163,7 +164,8 @@ def _exploration(
     number: Int[Array, ""], progress: Float[Array, ""], like: Float[Array, "n m d"], numbers: Numbers
 ) -> Float[Array, "n m d"]:
     """Noise on the coordinates that dies out, so that a search from far away does not stay in the next valley."""
-    share = jnp.maximum(0.0, 1.0 - progress / numbers.explore_until)
+    until = numbers.explore_until
+    share = jnp.where(until > 0, jnp.maximum(0.0, 1.0 - progress / jnp.maximum(until, _TINY)), 0.0)
     return numbers.exploration * share**2 * jax.random.normal(jax.random.key(number), like.shape)
 
 

@@ -44,13 +44,13 @@ def load(source: str | Path, generator: sg2.Generator) -> ImageEncoder:
     """Load an encoder.
 
     Args:
-        source: the name of one that an installed package registers, a file that `train_encoder` wrote, or a checkpoint
-            of pSp, e4e or ReStyle.
+        source: the name of one that an installed package registers, which is taken as it is, a file that
+            `train_encoder` wrote, or a checkpoint of pSp, e4e or ReStyle.
         generator: the generator that its latents are for.
 
     Raises:
         FileNotFoundError: there is no such encoder.
-        ValueError: it cannot be read, or is for another generator.
+        ValueError: the file cannot be read, or is for another generator.
     """
     if registered := load_for(str(source)):
         return registered

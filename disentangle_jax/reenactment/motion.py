@@ -73,6 +73,12 @@ def carry_over(source: Encoded, driving: Encoded, motion: Motion) -> Float[np.nd
     return own + np.float32(motion.strength) * (structure - (own if start is None else start))
 
 
+def check_reference(choice: str) -> None:
+    """Raise ValueError unless a clip can have such a reference frame: first, best, mean, or a number."""
+    if choice not in ("first", "best", "mean") and not (choice.isdecimal() and len(choice) <= 9):
+        raise ValueError(f"--reference: there is no frame {choice}; say first, best, mean, or a frame's number, from 0")
+
+
 def _reference(
     choice: str | None, driving: Float[np.ndarray, "t s"], own: Float[np.ndarray, "s"]
 ) -> Float[np.ndarray, "s"] | None:
@@ -86,8 +92,9 @@ def _reference(
             return driving[np.argmin(np.linalg.norm(driving - own, axis=-1))]
         case "mean":
             return driving.mean(axis=0)
+    check_reference(choice)
     last = len(driving) - 1
-    if not choice.isdecimal() or len(choice) > 9 or int(choice) > last:
+    if int(choice) > last:
         raise ValueError(
             f"--reference: there is no frame {choice}; say first, best, mean, or a frame's number, from 0 to {last}"
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from disentangle_jax import model_sources
 from stylegan2_flax import files
 from stylegan2_flax.files import AnyPath
 
@@ -33,11 +34,16 @@ def command_lines(
         "evaluate": [
             f"--model={source}",
             *([f"--out={out}"] if out != source else []),
-            *(f"--compare={name}={files.absolute(folder)}" for name, folder in compare.items()),
-            *(f"--seed_run={files.absolute(folder)}" for folder in seed_runs),
+            *(f"--compare={name}={_from_anywhere(folder)}" for name, folder in compare.items()),
+            *(f"--seed_run={_from_anywhere(folder)}" for folder in seed_runs),
             *clips,
             *(f"--config.{name}={value}" for name, value in overrides.items()),
         ],
         "transfer": [f"--model={source}", "--source=seed:1", "--driving=clip:2", f"--out={picture}"],
     }
     return [shlex.join(["python", "-m", f"disentangle_jax.{name}", *given]) for name, given in arguments.items()]
+
+
+def _from_anywhere(model: str) -> str:
+    """A folder's absolute path; the name of a registered model, or a URL, as it is."""
+    return files.absolute(model) if model_sources.is_own_folder(model) else model

@@ -69,13 +69,14 @@ def prepare(config: ConfigDict, workdir: AnyPath) -> tuple[ConfigDict, Mesh, sg2
     """
     rules.check(config)
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
-    if (leak := rules.identity_leak(config)) and jax.process_index() == 0:
-        warn(leak)
     generator = _load_generator(config, workdir)
     from_config.check(config, generator, workdir)
     check_tensorboard(config.train.tensorboard)
     check_data(config, (generator.num_ws, generator.w_dim))
-    load_judged_domain(config.generator, config.evaluation.judge, generator.img_resolution)
+    domain = load_judged_domain(config.generator, config.evaluation.judge, generator.img_resolution)
+    for doubt in (rules.identity_leak(config), rules.taught_by_judge(config) if domain else None):
+        if doubt and jax.process_index() == 0:
+            warn(doubt)
     return _as_recorded(config, generator), mesh, generator
 
 

@@ -66,7 +66,7 @@ RULES = config_rules.TRAIN | {
     "directions.style_mixing": _SHARE,
     "directions.num": _COUNT,
     "directions.candidates": _COUNT,
-    "directions.rank_faces": _COUNT,
+    "directions.rank_faces": at_least(2),
     "readout.source": Rule(lambda value: isinstance(value, str) and value != "", "scorer, or a readout.safetensors"),
     "readout.num_samples": at_least(16),
     "readout.style_mixing": _SHARE,
@@ -170,6 +170,20 @@ def identity_leak(config: ConfigDict) -> str | None:
         "other clips, so the structure code learns them: set loss.structure_contrast.negatives=clip, or "
         "clips.change_face=1"
     )
+
+
+def taught_by_judge(config: ConfigDict) -> str | None:
+    """Why the judge of the evaluation would flatter the model, if it would: because it taught it."""
+    judge, uses = config.evaluation.judge, [config.directions.source, config.directions.rank]
+    if config.clips.motion == "readout":
+        uses.append(config.readout.source)
+    if config.directions.scorer == judge and "scorer" in uses:
+        teacher = "directions.scorer"
+    elif config.purify.scorer == judge and config.purify.steps > 0:
+        teacher = "purify.scorer"
+    else:
+        return None
+    return f"evaluation.judge and {teacher} are both {judge}, which flatters the model: let another network judge"
 
 
 def check_evaluation(config: ConfigDict) -> None:

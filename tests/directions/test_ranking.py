@@ -97,3 +97,9 @@ def test_a_looker_draws_any_number_of_latents(generator, ws):
     look = looker(generator, lambda images: images.mean((1, 2)))
     assert look(ws[:3]).shape == (3, 3)
     np.testing.assert_allclose(look(ws[:5])[:3], look(ws[:3]), atol=1e-5)
+
+
+def test_one_face_has_no_spread_and_is_refused(world):
+    directions, ws = world
+    with pytest.raises(ValueError, match=r"at least 2 faces \(directions\.rank_faces\); got 1"):
+        rank(directions, ws[:1], lambda ws: by_picture(draw(ws)), "pictures", 0.1)

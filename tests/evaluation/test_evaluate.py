@@ -5,10 +5,12 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
 from disentangle_jax import evaluate, train, transfer
+from disentangle_jax.report.commands import command_lines
 from stylegan2_flax import command
 from stylegan2_flax.run import config_record
 
@@ -217,3 +219,10 @@ def test_the_report_goes_where_it_is_wanted(run, tmp_path):
     assert {"report.html", "eval"} == {path.name for path in out.iterdir()}
     assert not (run / "report.html").exists()
     assert f"--model={run} --out={out}" in (out / "report.html").read_text()
+
+
+def test_registered_models_keep_their_names_in_the_commands_of_a_report(tmp_path):
+    _, line, _ = command_lines(tmp_path, tmp_path, {"shipped": "faces64", "mine": "runs/x"}, {}, ["faces64"], [])
+    compared = [word.split("=", 2)[1:] for word in shlex.split(line) if word.startswith("--compare")]
+    assert compared == [["shipped", "faces64"], ["mine", str(Path("runs/x").absolute())]]
+    assert "--seed_run=faces64" in line

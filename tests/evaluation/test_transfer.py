@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from disentangle_jax.directions import Directions
-from disentangle_jax.evaluation import baselines
+from disentangle_jax.evaluation import baselines, transfer
 from disentangle_jax.evaluation.held_out import held_out
 from disentangle_jax.evaluation.motion import truth_animator
 from disentangle_jax.evaluation.transfer import TransferTask, best_split, jitter_ratio
@@ -74,3 +74,10 @@ def test_jitter_is_measured_against_the_driving():
     assert jitter_ratio(line, driving) == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match="at least 3 frames"):
         jitter_ratio(driving[:, :2], driving[:, :2])
+
+
+def test_the_spread_of_a_few_pairs_is_a_number():
+    """Of 200 draws of three pairs, some hold one pair three times."""
+    truth = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
+    assert transfer._bootstrap_std(truth, truth) == 0
+    assert np.isfinite(transfer._bootstrap_std(truth + 0.1, truth))

@@ -264,6 +264,7 @@ def test_wrong_calls_get_one_clear_line_and_write_nothing(workdir, tmp_path):
         ({"strength": "nan"}, "--strength must be a finite number; got nan"),
         ({"psi": "inf"}, "--psi must be a finite number; got inf"),
         ({"reference": "best"}, "--reference is the frame that --relative measures motion from"),
+        ({"relative": True, "reference": "worst"}, "say first, best, mean, or a frame's number, from 0"),
         ({"fps": 0, "out": "out.gif"}, "--fps must be positive"),
         ({"fps": 25}, r"--fps is for videos: end --out in \.gif"),
         ({"source": "a.npy", "driving": "b.npy", "psi": 0.5}, "--psi is for seed:N and clip:N"),
@@ -295,6 +296,11 @@ def test_relative_motion_needs_a_clip(workdir, tmp_path):
         SystemExit, match="--relative carries over the motion of a clip, but --driving=seed:2 is a single face"
     ):
         call(workdir, tmp_path, "seed:1", "seed:2", relative=True)
+
+
+def test_smoothing_needs_a_clip(workdir, tmp_path):
+    with pytest.raises(SystemExit, match="--smooth calms the motion of a clip, but --driving=seed:2 is a single face"):
+        call(workdir, tmp_path, "seed:1", "seed:2", smooth=True)
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from flax import nnx
 from PIL import Image
 
 import stylegan2_flax as sg2
@@ -72,6 +73,7 @@ def test_a_clip_gives_latents_with_its_rate_and_a_clip(network, images, tmp_path
         ("nothing.png", (), "there is no picture or video at"),
         ("photos", ("--out=x.npy",), "the file type must be one of .safetensors"),
         ("photos", ("--method=encoder",), "needs an encoder, and none is registered for this generator"),
+        ("photos", ("--method=encoder", "--space=w"), "--space=w is of optimisation"),
         ("photos", ("--encoder=nothing.pt",), "there is no encoder 'nothing.pt'"),
         ("photos", ("--distance=magic",), "unknown distance 'magic'"),
         ("photos", ("--model=runs/demo",), "either --model or --generator"),
@@ -96,6 +98,24 @@ def test_what_is_there_is_not_written_over_unless_asked(network, photos, tmp_pat
     (tmp_path / "latents.png").touch()
     with pytest.raises(SystemExit, match=r"latents\.png exists already: give another --out, or --force"):
         call(network, photos, tmp_path / "latents.safetensors", *SHORT)
+
+
+@pytest.mark.parametrize(("source", "out"), [("0.png", "0.safetensors"), ("", "1.safetensors")])
+def test_what_is_inverted_is_not_written_over_even_if_asked(network, photos, source, out):
+    """The comparison lies beside the latents, under their name: here that of a photo."""
+    before = {path.name: path.read_bytes() for path in photos.iterdir()}
+    with pytest.raises(SystemExit, match=r"\.png is of what is inverted, and would be written over"):
+        call(network, photos / source, photos / out, "--force")
+    assert {path.name: path.read_bytes() for path in photos.iterdir()} == before
+
+
+def test_photos_are_grey_to_a_grey_generator_as_they_are_in_transfer(tmp_path):
+    sizes = {"channel_base": 64, "channel_max": 4}
+    grey = sg2.Generator(4, 0, 4, 8, 1, synthesis_kwargs=sizes, rngs=nnx.Rngs(0))
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
+    found = invert.read_pictures(media.read_frames(tmp_path / "red.png"), grey, "a user's own", "none")
+    assert found.images.shape == (1, 8, 8, 1)
+    np.testing.assert_allclose(found.images, 2 * 76 / 255 - 1, atol=1e-6)  # the luma of red
 
 
 @pytest.mark.filterwarnings("ignore:.* not inverted well")

@@ -79,6 +79,11 @@ def test_a_clip_of_w_stays_together_over_its_batches(run, images, settings):
     assert np.all(motion(still.ws) < 0.3 * motion(found.ws))  # also between the last frame of a batch and the next
 
 
+def test_shares_of_nothing_are_no_warmup_and_no_exploration(run, images, settings):
+    settings.schedule.update(warmup=0.0, cooldown=0.0, explore_until=0.0)
+    assert np.isfinite(run(images[:1], settings).psnr).all()
+
+
 def test_a_loss_that_is_not_finite_ends_the_search(run, images, settings):
     with pytest.raises(FloatingPointError, match="not finite after 20 steps: lower the learning rate"):
         run(images * np.float32(np.inf), settings, np.zeros((5, 6, 8), np.float32))

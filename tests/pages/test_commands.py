@@ -40,7 +40,7 @@ NOT_EXECUTED = {
     "make test-lowest test-newest": "installs other releases, and runs these tests",
     "make owner NAME=you": "tests/experiments/test_notebooks.py",
     "import stylegan2_flax": "tests/stylegan2_flax/test_light_imports.py",
-    "python experiments/curved_world.py --out=runs/curved_world --curvatures=0,0.5,1": "three minutes in its shortest form: "
+    "python experiments/curved_world.py --out=runs/curved_world --curvatures=0,0.5,1": "takes minutes: "
     "tests/experiments/test_curved_world.py",
     "python experiments/benchmarks/stylegan2.py --resolutions=256 --batches=4 --dtypes=float32 --peer=peer/bin/python "
     "--rounds=7": "needs flaxmodels and an old jax; tests/experiments/test_benchmarks.py with a stand-in",

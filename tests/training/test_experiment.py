@@ -11,7 +11,7 @@ import stylegan2_flax as sg2
 from disentangle_jax.configs import faces64
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.generators import digest
-from disentangle_jax.training import experiment
+from disentangle_jax.training import experiment, rules
 from disentangle_jax.training.dry_run import dry_run
 from disentangle_jax.training.step import Advance
 from stylegan2_flax.run import config_record
@@ -80,6 +80,19 @@ def test_what_the_whole_run_begins_with_is_checked_too(config, tmp_path):
         experiment.run(config, tmp_path / "run")
     assert "generator must be a generator's name, path or URL, got ''" in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_judge_that_taught_the_model_is_told():
+    config = faces64.get_config()
+    assert rules.taught_by_judge(config) is None
+    config.purify.scorer = "judge_b"
+    assert rules.taught_by_judge(config) is None  # nothing is purified
+    config.purify.steps = 4
+    assert "evaluation.judge and purify.scorer are both judge_b" in str(rules.taught_by_judge(config))
+    config.directions.update(source="mine.npy", scorer="judge_b")  # the readout is still fitted to what it reads
+    assert "evaluation.judge and directions.scorer are both judge_b" in str(rules.taught_by_judge(config))
+    config.update_from_flattened_dict({"readout.source": "readout.safetensors", "purify.steps": 0})
+    assert rules.taught_by_judge(config) is None
 
 
 def test_settings_that_teach_identity_are_warned_about(config, tmp_path, capsys):

@@ -44,6 +44,7 @@ def test_workdir_of_another_config_is_refused_field_by_field(tmp_path):
         "extra.field: absent there, 1 now",
         "model.structure_dim: 8 there, 5 now",
         "another --workdir",
+        f"What is absent there came with a later version: add it to {tmp_path / 'config.json'}",
     ):
         assert line in str(error.value)
     assert config_record.read_config(tmp_path).model.structure_dim == 8

@@ -78,7 +78,8 @@ def test_a_photo_is_one_picture_without_a_rate(tmp_path):
 def test_a_folder_gives_its_pictures_in_the_order_of_their_numbers(tmp_path):
     for number, picture in enumerate(levels(12)):
         Image.fromarray(picture).save(tmp_path / f"frame{number}.png")
-    (tmp_path / "notes.txt").write_text("not a picture")
+    for name in ("notes.txt", "notes.pdf", "data.h5", "clip.mpg", "page.eps"):
+        (tmp_path / name).write_text("not a picture")
     (tmp_path / ".hidden.png").write_text("not a picture either")
     frames = read_frames(tmp_path)
     assert (frames.fps, frames.num_frames) == (None, 12)

@@ -15,6 +15,7 @@ from stylegan2_flax.media.errors import UnreadableImageError
 from stylegan2_flax.media.images import load_pillow, problem_of, with_channels
 from stylegan2_flax.media.output import require_av
 
+_NO_PHOTOS = ("BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF")  # which Pillow knows, and others draw
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # in other formats further pictures are thumbnails, pages or views
 _NO_DELAY = 100  # milliseconds that a frame without a delay is shown, as browsers do
 _GIF_STEP = 10  # milliseconds, the unit of a GIF's delays
@@ -76,7 +77,8 @@ def find_photos(folder: str | Path) -> list[Path]:
 
     Other files are passed over. Raises UnreadableImageError if there are none, or one cannot be read.
     """
-    suffixes = Image.registered_extensions()
+    known = Image.registered_extensions().items()  # among them what Pillow writes alone
+    suffixes = {suffix for suffix, kind in known if kind in Image.OPEN and kind not in _NO_PHOTOS}
     visible = (path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
     photos = [path for path in visible if path.suffix.lower() in suffixes]
     if not photos:
