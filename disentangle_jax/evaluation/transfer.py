@@ -157,8 +157,9 @@ def _bootstrap_std(readings: Float[Array | np.ndarray, "n f"], truth: Float[Arra
     """
     readings, truth = np.asarray(readings), np.asarray(truth)
     samples = np.random.default_rng(0).integers(len(readings), size=(_RESAMPLES, len(readings)))
-    varied = [rows for rows in samples if np.ptp(truth[rows], axis=0).min() > 0]
-    return float(np.std([r2(readings[rows], truth[rows]).mean() for rows in varied]))
+    varied = samples[np.ptp(truth[samples], axis=1).min(axis=1) > 0]
+    drawn, answers = (np.moveaxis(x[varied], 0, 1).reshape(len(x), -1) for x in (readings, truth))  # as more factors
+    return float(np.std(r2(drawn, answers).reshape(len(varied), -1).mean(axis=1)))
 
 
 def _by_name(names: tuple[str, ...], values: Float[np.ndarray, "f"]) -> dict[str, float]:
