@@ -22,16 +22,9 @@ WORKER = Path(__file__).with_name("worker.py")
 
 
 @pytest.fixture(scope="module")
-def worker(tmp_path_factory):
+def worker():
     """A process that trains in children of its own: give it steps and a workdir, and it gives the child's id."""
-    flags = "--xla_backend_optimization_level=0"
-    cache = str(tmp_path_factory.mktemp("compiled"))
-    env = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": flags,
-        "JAX_COMPILATION_CACHE_DIR": cache,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     command = [sys.executable, str(WORKER)]
     with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
