@@ -107,8 +107,6 @@ def main() -> None:
     tuned_path = out.with_name(f"{out.stem}_generator.safetensors") if config.tune.steps else None
     outputs = [path for path in (out, picture, tuned_path) if path]
     _check_outputs(outputs, source, FORCE.value)
-    if METHOD.value == "encoder" and SPACE.value == "w":
-        raise ValueError("--space=w is of optimisation: an encoder's latents are of W+")
     generator, name = _load_generator(MODEL.value, GENERATOR.value)
     encoder = encoders.load(ENCODER.value, generator) if ENCODER.value else encoders.load_for(name)
     distance = load_distance(DISTANCE.value)

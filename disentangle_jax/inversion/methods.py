@@ -46,14 +46,16 @@ def invert(
         ws [..., l, d] and all else with the leading axes of the images; noise maps are of the flattened ones.
 
     Raises:
-        ValueError: the method is unknown or lacks its encoder, the images are no such numbers, or the encoder is not of
-            this generator.
+        ValueError: the method is unknown, lacks its encoder or does not know the space, the images are no such numbers,
+            or the encoder is not of this generator.
         FloatingPointError: the loss is not finite.
     """
     check_choice("method", method, METHODS)
     if method == "encoder" and encoder is None:
         raise ValueError("method='encoder' needs an encoder, and none is registered for this generator: give one")
     settings = settings or defaults.get_config()
+    if method == "encoder" and settings.space == "w":
+        raise ValueError("an encoder's latents are of W+: space=w is for the methods optimise and auto")
     leading, images = np.shape(images)[:-3], fitted(images, generator)
     flat = images.reshape(-1, *images.shape[-3:])
     clips = images if clip and len(leading) > 1 else flat[None]

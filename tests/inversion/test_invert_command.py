@@ -73,7 +73,6 @@ def test_a_clip_gives_latents_with_its_rate_and_a_clip(network, images, tmp_path
         ("nothing.png", (), "there is no picture or video at"),
         ("photos", ("--out=x.npy",), "the file type must be one of .safetensors"),
         ("photos", ("--method=encoder",), "needs an encoder, and none is registered for this generator"),
-        ("photos", ("--method=encoder", "--space=w"), "--space=w is of optimisation"),
         ("photos", ("--encoder=nothing.pt",), "there is no encoder 'nothing.pt'"),
         ("photos", ("--distance=magic",), "unknown distance 'magic'"),
         ("photos", ("--model=runs/demo",), "either --model or --generator"),

@@ -46,6 +46,12 @@ def test_what_an_encoder_says_is_taken_or_refined(generator, images, ws, encoder
     assert (one.ws.shape, one.psnr.shape) == ((6, 8), ())
 
 
+def test_an_encoder_knows_no_latents_of_w(generator, images, encoder, settings):
+    settings.space = "w"
+    with pytest.raises(ValueError, match=r"an encoder's latents are of W\+: space=w is for"):
+        invert(images[:1], generator, method="encoder", encoder=encoder, settings=settings)
+
+
 def test_images_of_other_sizes_are_cut_and_resized_with_a_word(generator, images, encoder):
     wide = np.repeat(np.repeat(images[:1], 2, axis=1), 2, axis=2)
     wide = np.pad(wide, ((0, 0), (0, 0), (4, 4), (0, 0)))
