@@ -206,12 +206,15 @@ def _picture_suffix(frames: media.Frames) -> str:
 
 
 def _check_outputs(paths: list[Path], source: Path, force: bool) -> None:
-    """Raise ValueError or OSError if a file cannot be written, or is there already and is not to be written over."""
-    media.check_output(paths[0], (".safetensors",))
-    media.check_output(paths[1])
-    for path in paths:
-        if path.exists() and source.resolve() in (path.resolve(), path.resolve().parent):
-            raise ValueError(f"{path} is of what is inverted, and would be written over: give another --out")
+    """Raise ValueError or OSError if a file cannot be written, or is there already and is not to be written over.
+
+    The picture, whose name follows from --out, may be one of those that are inverted: it is never written over.
+    """
+    latents, picture, *_ = paths
+    media.check_output(latents, (".safetensors",))
+    media.check_output(picture)
+    if picture.exists() and source.resolve() in (picture.resolve(), picture.resolve().parent):
+        raise ValueError(f"{picture} is of what is inverted, and would be written over: give another --out")
     files.check_free(paths, force)
 
 

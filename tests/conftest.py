@@ -46,9 +46,10 @@ def pytest_configure(config):
     They lie in .pytest_cache, which --cache-clear empties; those that no run has read for a month are let go.
     """
     folder = config.cache.mkdir(f"jaxlib-{metadata.version('jaxlib')}")
-    for program in folder.parent.glob("jaxlib-*/*"):
-        if program.stat().st_atime < time.time() - 30 * 24 * 60 * 60:
-            program.unlink(missing_ok=True)
+    if not hasattr(config, "workerinput"):  # once, before xdist starts its workers
+        for program in folder.parent.glob("jaxlib-*/*"):
+            if program.stat().st_atime < time.time() - 30 * 24 * 60 * 60:
+                program.unlink()
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)

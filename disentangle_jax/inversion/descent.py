@@ -21,7 +21,6 @@ from disentangle_jax.inversion.latent_space import LatentSpace
 from disentangle_jax.inversion.noise import Maps, normalise, self_similarity, with_noise
 
 _ADAM = optax.scale_by_adam()
-_TINY = 1e-9  # in place of a share of 0, by which nothing is divided
 
 
 class Codes(NamedTuple):
@@ -155,8 +154,7 @@ def _mean_square(x: Float[Array, "n m d"]) -> Float[Array, "n"]:
 
 def _rate(progress: Float[Array, ""], numbers: Numbers) -> Float[Array, ""]:
     """The learning rate: a linear warm-up over the share `warmup` of all steps, a cosine over the last `cooldown`."""
-    rise = jnp.where(numbers.warmup > 0, jnp.minimum(1.0, progress / jnp.maximum(numbers.warmup, _TINY)), 1.0)
-    fall = jnp.minimum(1.0, (1.0 - progress) / numbers.cooldown)
+    rise, fall = _part(progress, numbers.warmup), _part(1.0 - progress, numbers.cooldown)
     return numbers.learning_rate * rise * (0.5 - 0.5 * jnp.cos(jnp.pi * fall))
 
 
@@ -164,9 +162,13 @@ def _exploration(
     number: Int[Array, ""], progress: Float[Array, ""], like: Float[Array, "n m d"], numbers: Numbers
 ) -> Float[Array, "n m d"]:
     """Noise on the coordinates that dies out, so that a search from far away does not stay in the next valley."""
-    until = numbers.explore_until
-    share = jnp.where(until > 0, jnp.maximum(0.0, 1.0 - progress / jnp.maximum(until, _TINY)), 0.0)
+    share = 1.0 - _part(progress, numbers.explore_until)
     return numbers.exploration * share**2 * jax.random.normal(jax.random.key(number), like.shape)
+
+
+def _part(progress: Float[Array, ""], share: Float[Array, ""]) -> Float[Array, ""]:
+    """How much of a phase that takes this share of all steps lies behind; of a share of 0, all of it."""
+    return jnp.where(share > 0, jnp.minimum(1.0, progress / jnp.where(share > 0, share, 1.0)), 1.0)
 
 
 def _bounded(codes: Codes, most: Float[Array, ""]) -> Codes:

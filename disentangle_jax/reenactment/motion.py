@@ -73,10 +73,13 @@ def carry_over(source: Encoded, driving: Encoded, motion: Motion) -> Float[np.nd
     return own + np.float32(motion.strength) * (structure - (own if start is None else start))
 
 
-def check_reference(choice: str) -> None:
-    """Raise ValueError unless a clip can have such a reference frame: first, best, mean, or a number."""
-    if choice not in ("first", "best", "mean") and not (choice.isdecimal() and len(choice) <= 9):
-        raise ValueError(f"--reference: there is no frame {choice}; say first, best, mean, or a frame's number, from 0")
+def check_reference(choice: str, last: int | None = None) -> None:
+    """Raise ValueError unless it is first, best, mean, or a frame's number, at most `last` where that is known."""
+    is_number = choice.isdecimal() and len(choice) <= 9
+    if choice in ("first", "best", "mean") or (is_number and (last is None or int(choice) <= last)):
+        return
+    numbers = "from 0" if last is None else f"from 0 to {last}"
+    raise ValueError(f"--reference: there is no frame {choice}; say first, best, mean, or a frame's number, {numbers}")
 
 
 def _reference(
@@ -92,12 +95,7 @@ def _reference(
             return driving[np.argmin(np.linalg.norm(driving - own, axis=-1))]
         case "mean":
             return driving.mean(axis=0)
-    check_reference(choice)
-    last = len(driving) - 1
-    if int(choice) > last:
-        raise ValueError(
-            f"--reference: there is no frame {choice}; say first, best, mean, or a frame's number, from 0 to {last}"
-        )
+    check_reference(choice, len(driving) - 1)
     return driving[int(choice)]
 
 

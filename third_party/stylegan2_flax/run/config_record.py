@@ -40,7 +40,7 @@ def check_record(config: ConfigDict, workdir: str | AnyPath, may_change: tuple[s
     before = _read_json(path)
     if lines := describe_differences(before, config, may_change):
         later = any(": absent there" in line for line in lines)
-        hint = f"\nWhat is absent there came with a later version: add it to {path}, with what changes nothing."
+        hint = f"\nWhat is absent there came with a later version: add it to {path}, as it is now unless you set it."
         raise ValueError(
             f"{workdir} holds a run with another config:\n" + "\n".join(lines) + "\n"
             "Give another --workdir, delete this one to start over, or take these settings back to continue it."
