@@ -90,12 +90,20 @@ _TRAINED_BY = (
 
 
 class PictureOptions(NamedTuple):
-    """What driven clips are looked at with; the values of the flags."""
+    """What driven clips are looked at with; the values of flags of these names."""
 
-    finder: str | None
+    face_finder: str | None
     arcface: str | None
-    num_face_clips: int
+    face_clips: int
     distance: str
+
+    def arguments(self) -> list[str]:
+        """The flags that say something, as they are written, with paths that hold in any folder."""
+        kind, _, path = self.distance.partition(":")
+        distance = f"{kind}:{files.absolute(path)}" if kind == "lpips" else self.distance
+        arcface = self.arcface and files.absolute(self.arcface)
+        said = self._replace(arcface=arcface, distance=distance)._asdict()
+        return [f"--{name}={value}" for name, value in said.items() if value != FLAGS[name].default]
 
 
 def main() -> None:
@@ -160,7 +168,7 @@ def evaluate(
     if reader and (problem := _no_faces(reader, model, data)):
         print(problem)
         reader = None
-    instruments = Instruments(reader, distance, pictures.num_face_clips if reader else None)
+    instruments = Instruments(reader, distance, pictures.face_clips if reader else None)
     metrics, methods = measure(model, domain, others, data, on_stage, instruments, seeds)
     files.write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     print(summary(metrics))
@@ -175,7 +183,7 @@ def evaluate(
     strips = make_strips(own, methods[OURS], metrics.get("clips", {}), model.config.evaluation.pictures.num_clips)
     config = json.loads(model.config.to_json())
     compared = {name: _compared(compare[name], other, model) for name, other in others.items()}
-    commands = command_lines(source, out, compare, overrides, seed_runs, clips.arguments())
+    commands = command_lines(source, out, compare, overrides, seed_runs, [*pictures.arguments(), *clips.arguments()])
     with files.local_folder(folder) as local:
         save_pictures(gallery, local)
         plots.draw(metrics, losses, _floors(model.config), local)
@@ -189,18 +197,18 @@ def evaluate(
 def _face_reader(pictures: PictureOptions, model: Disentangler, domain: JudgedDomain | None) -> FaceReader | None:
     """What reads faces; None, with a line that says why, where there is nothing to read or to read with."""
     if domain is not None:
-        if pictures.arcface or pictures.finder not in (None, "none"):
+        if pictures.arcface or pictures.face_finder not in (None, "none"):
             raise ValueError(
                 f"the true factors of {model.config.generator} are known, and its judge reads them: --arcface and "
                 "--face_finder are for other generators"
             )
         return None
-    if pictures.finder == "none" or model.generator.img_channels != 3:
+    if pictures.face_finder == "none" or model.generator.img_channels != 3:
         return None
-    if pictures.finder is None and not is_installed():
+    if pictures.face_finder is None and not is_installed():
         print("identity, expression and pose are left out: pip install 'disentangle_jax[portraits]' to have them")
         return None
-    return load_face_reader(pictures.finder or "dlib", pictures.arcface)
+    return load_face_reader(pictures.face_finder or "dlib", pictures.arcface)
 
 
 def _no_faces(reader: FaceReader, model: Disentangler, data: HeldOut) -> str | None:

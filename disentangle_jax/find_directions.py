@@ -29,6 +29,7 @@ from disentangle_jax.directions.readout import FILE as READOUT
 from disentangle_jax.domains import load_domain
 from disentangle_jax.generators import load_generator
 from disentangle_jax.latents import check_classes, sample_ws
+from disentangle_jax.training import rules
 from stylegan2_flax import command, files
 from stylegan2_flax.run import config_flag
 
@@ -73,6 +74,7 @@ def write_directions(config: ConfigDict, folder: Path, force: bool = False, labe
     files.check_folder(folder, folder)
     if not force and (folder / "directions.safetensors").exists():
         raise ValueError(f"{folder} already holds directions: give another --out, or --force to overwrite them")
+    rules.check(config)
     generator = load_generator(config.generator)
     find.check(config, generator)
     if label is not None:

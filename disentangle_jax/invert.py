@@ -106,7 +106,7 @@ def main() -> None:
     picture = out.with_suffix(_picture_suffix(frames))
     tuned_path = out.with_name(f"{out.stem}_generator.safetensors") if config.tune.steps else None
     outputs = [path for path in (out, picture, tuned_path) if path]
-    _check_outputs(outputs, source, FORCE.value)
+    _check_outputs(outputs, source, frames.fps, FORCE.value)
     generator, name = _load_generator(MODEL.value, GENERATOR.value)
     encoder = encoders.load(ENCODER.value, generator) if ENCODER.value else encoders.load_for(name)
     distance = load_distance(DISTANCE.value)
@@ -205,14 +205,17 @@ def _picture_suffix(frames: media.Frames) -> str:
     return ".gif" if frames.path.suffix.lower() == ".gif" else ".mp4"
 
 
-def _check_outputs(paths: list[Path], source: Path, force: bool) -> None:
+def _check_outputs(paths: list[Path], source: Path, fps: float | None, force: bool) -> None:
     """Raise ValueError or OSError if a file cannot be written, or is there already and is not to be written over.
 
     The picture, whose name follows from --out, may be one of those that are inverted: it is never written over.
     """
     latents, picture, *_ = paths
     media.check_output(latents, (".safetensors",))
-    media.check_output(picture)
+    if fps is None:
+        media.check_output(picture)
+    else:
+        media.check_clip(picture, fps)
     if picture.exists() and source.resolve() in (picture.resolve(), picture.resolve().parent):
         raise ValueError(f"{picture} is of what is inverted, and would be written over: give another --out")
     files.check_free(paths, force)

@@ -151,6 +151,8 @@ def transfer(
     clips = [face for face in (*drivings, *sources) if face.num_frames is not None]
     _check_together(sources, drivings, out, options)
     fps = options.fps or next((clip.fps for clip in clips if clip.fps), config.fps)
+    if clips:
+        media.check_clip(out, fps)
     codes = [[_encode(face, config) for face in faces] for faces in (sources, drivings)]
     if any(isinstance(face, PictureFootage) and face.placement.aligned for face in (*sources, *drivings)):
         print(f"Note: {portraits.LICENCE}")
@@ -191,10 +193,9 @@ def _check(source_names: Sequence[str], driving_names: Sequence[str], out: Path,
         if value is not None and not math.isfinite(value):
             raise ValueError(f"--{name} must be a finite number; got {value}")
     if options.fps is not None:
-        if options.fps <= 0:
-            raise ValueError(f"--fps must be positive; got {options.fps:g}")
         if out.suffix.lower() not in media.CLIP_SUFFIXES:
             raise ValueError(f"--fps is for videos: end --out in {' or '.join(media.VIDEO_SUFFIXES)}")
+        media.check_clip(out, options.fps)
     if options.reference is not None and not options.relative:
         raise ValueError("--reference is the frame that --relative measures motion from: say --relative too")
     check_reference(options.reference or "first")

@@ -49,6 +49,14 @@ def test_a_wrong_call_is_told_what_to_do(tmp_path):
         command.run(find_directions.main, find_directions.FLAGS, ["find_directions", f"--out={tmp_path}"])
 
 
+def test_an_invalid_config_is_told_before_anything_is_loaded(config, tmp_path, monkeypatch):
+    monkeypatch.delattr(find_directions, "load_generator")
+    config = config.copy_and_resolve_references()
+    config.directions.update(rank_faces=1, ridge=0.0)
+    with pytest.raises(ValueError, match=r"ridge must be positive, .*\n.*rank_faces must be a"):
+        find_directions.write_directions(config, tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("resolution", "channels", "classes", "chosen"), [(4, 1, 0, ()), (8, 4, 3, ()), (8, 1, 3, (2,))]
 )

@@ -121,9 +121,10 @@ def _checked(ws: np.ndarray, path: Path, generator: sg2.Generator) -> Float[np.n
     if not fits:
         shapes = f"[{w_dim}], [{num_ws}, {w_dim}] or [frames, {num_ws}, {w_dim}]"
         raise ValueError(f"{path} holds an array of shape {list(ws.shape)}; this generator's latents are {shapes}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        ws = ws.reshape(shape).astype(np.float32)
     if not np.isfinite(ws).all():
-        raise ValueError(f"{path} holds numbers that are not finite (NaN or infinite)")
-    ws = ws.reshape(shape).astype(np.float32)
+        raise ValueError(f"{path} holds numbers that are not finite (NaN or infinite) as float32")
     return np.tile(ws, (num_ws, 1)) if ws.ndim == 1 else ws
 
 

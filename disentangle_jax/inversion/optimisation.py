@@ -106,7 +106,7 @@ def optimise(
         return measured(space.unwhiten(tried), images, generator, space).psnr
 
     if start_ws is None:
-        nearest = nearest_samples(images, generator, settings.candidates, settings.starts, alike=clip)
+        nearest = nearest_samples(images, generator, space, settings.candidates, settings.starts, alike=clip)
         phase, start_ws = settings.optimise, _best_start(images, nearest, scout, alike=clip, most=size)
     else:
         phase, start_ws = settings.refine, checked_array(start_ws, "start_ws", sizes)
@@ -139,11 +139,17 @@ def check_images(images: Float[Array | np.ndarray, "*_n _h _w _c"], generator: s
 
 
 def nearest_samples(
-    images: Float[np.ndarray, "n h w c"], generator: sg2.Generator, count: int, keep: int, *, alike: bool
+    images: Float[np.ndarray, "n h w c"],
+    generator: sg2.Generator,
+    space: LatentSpace,
+    count: int,
+    keep: int,
+    *,
+    alike: bool,
 ) -> Float[np.ndarray, "k n l d"]:
     """Of the mean latent and `count` samples, the k that are drawn nearest to each image, or to all if `alike`."""
-    ws = sample_ws(generator.mapping, jax.random.key(_SEED), count + 1, 1.0)
-    ws = np.concatenate([np.mean(ws, axis=0, keepdims=True), ws[1:]])
+    ws = np.array(sample_ws(generator.mapping, jax.random.key(_SEED), count + 1, 1.0))
+    ws[0] = space.mean
     batch_size = render_batch(generator.img_resolution)
     drawn = in_batches(lambda ws: _draw_small(generator.synthesis, ws), min(len(ws), batch_size), ws)
     wanted = in_batches(_small, min(len(images), batch_size), images)

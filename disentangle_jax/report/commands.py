@@ -16,7 +16,7 @@ def command_lines(
     compare: Mapping[str, str],
     overrides: Mapping[str, Any],
     seed_runs: Sequence[str],
-    clips: Sequence[str],
+    flags: Sequence[str],
 ) -> list[str]:
     """Command lines that work from any folder: train again, evaluate again, transfer.
 
@@ -24,7 +24,7 @@ def command_lines(
         source: the folder of the model.
         out: that of the report.
         compare, overrides, seed_runs: as of `evaluate`.
-        clips: flags on the user's clips, as they are written.
+        flags: further ones of `evaluate`, as they are written.
     """
     source, out = (files.as_path(files.absolute(folder)) for folder in (source, out))
     picture = out / "transfer.gif" if isinstance(out, Path) else "transfer.gif"
@@ -36,7 +36,7 @@ def command_lines(
             *([f"--out={out}"] if out != source else []),
             *(f"--compare={name}={_from_anywhere(folder)}" for name, folder in compare.items()),
             *(f"--seed_run={_from_anywhere(folder)}" for folder in seed_runs),
-            *clips,
+            *flags,
             *(f"--config.{name}={value}" for name, value in overrides.items()),
         ],
         "transfer": [f"--model={source}", "--source=seed:1", "--driving=clip:2", f"--out={picture}"],

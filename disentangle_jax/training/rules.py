@@ -63,6 +63,11 @@ RULES = config_rules.TRAIN | {
     "clips.appearance": _SIZE,
     "clips.stats_samples": at_least(2),
     "directions.num_samples": at_least(2),
+    "directions.pca_samples": at_least(2),
+    "directions.ridge": positive(),
+    "directions.tail": Rule(lambda value: 0 < value <= 0.5, "above 0, and 0.5 at most"),
+    "directions.orthogonalise": flag(),
+    "directions.least_change": positive(),
     "directions.style_mixing": _SHARE,
     "directions.num": _COUNT,
     "directions.candidates": _COUNT,
@@ -123,8 +128,8 @@ def _check_other_clips(config: ConfigDict) -> str | None:
     if config.train.batch_size // config.train.accumulate != 1:
         return None
     for name in CONTRASTS:
-        of_clip = name == "structure_contrast" and config.loss[name].negatives == "clip"
-        if config.loss.weights[name] > 0 and not of_clip:
+        has_own = name == "structure_contrast" and config.loss[name].negatives != "batch"
+        if config.loss.weights[name] > 0 and not has_own:
             return (
                 f"one clip in a (part of a) batch leaves loss.{name} no negatives, which are frames of other clips: "
                 f"raise train.batch_size, lower train.accumulate, or set loss.weights.{name}=0"

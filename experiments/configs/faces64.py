@@ -88,12 +88,12 @@ def get_config(arg: str = "") -> ConfigDict:
     # The latent readout: the factors that directions.scorer reads, learnt from its readings of many faces.
     config.readout = ConfigDict()
     config.readout.source = "scorer"  # fitted to what it reads; or the readout.safetensors of another run
-    config.readout.num_samples = 16384  # faces to read factors of
+    config.readout.num_samples = 32768  # faces to read factors of
     config.readout.style_mixing = 0.9  # fraction of these that are mixed from two, which tells it the layers apart
     config.readout.num_moved = 16384  # latents, whose pictures it needs not, to find its moves with
-    config.readout.hidden = 128  # units of its network
+    config.readout.hidden = 256  # units of its network
     config.readout.num_steps = 3000
-    config.readout.batch_size = 512
+    config.readout.batch_size = 1024
     config.readout.learning_rate = 5e-3  # at first; cosine decay to 0
     config.readout.weight_decay = 0.1
     config.readout.test_share = 0.125  # of the faces, to measure its R^2 with
@@ -206,6 +206,8 @@ def get_config(arg: str = "") -> ConfigDict:
     if "demo" in switches:
         config.directions.num_samples = 2048
         config.readout.num_samples = 6144
+        config.readout.hidden = 128
+        config.readout.batch_size = 512
         config.model.width = 128
         config.model.num_blocks = 2
         config.optimizer.warmup_steps = 100

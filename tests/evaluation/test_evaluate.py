@@ -221,6 +221,20 @@ def test_the_report_goes_where_it_is_wanted(run, tmp_path):
     assert f"--model={run} --out={out}" in (out / "report.html").read_text()
 
 
+def test_what_pictures_were_looked_at_with_is_in_the_commands_of_a_report(tmp_path):
+    assert evaluate.PictureOptions(None, None, 8, "none").arguments() == []
+    given = evaluate.PictureOptions("dlib", "weights/arcface.pth", 3, "lpips:vgg.pth").arguments()
+    here = Path.cwd()
+    assert given == [
+        "--face_finder=dlib",
+        f"--arcface={here}/weights/arcface.pth",
+        "--face_clips=3",
+        f"--distance=lpips:{here}/vgg.pth",
+    ]
+    _, line, _ = command_lines(tmp_path, tmp_path, {}, {}, [], given)
+    assert shlex.split(line)[-4:] == given
+
+
 def test_registered_models_keep_their_names_in_the_commands_of_a_report(tmp_path):
     _, line, _ = command_lines(tmp_path, tmp_path, {"shipped": "faces64", "mine": "runs/x"}, {}, ["faces64"], [])
     compared = [word.split("=", 2)[1:] for word in shlex.split(line) if word.startswith("--compare")]

@@ -1,5 +1,6 @@
 """python -m disentangle_jax.transfer: what it writes, and what it says to a wrong call."""
 
+import importlib.util
 import json
 from typing import Any
 
@@ -265,7 +266,8 @@ def test_wrong_calls_get_one_clear_line_and_write_nothing(workdir, tmp_path):
         ({"psi": "inf"}, "--psi must be a finite number; got inf"),
         ({"reference": "best"}, "--reference is the frame that --relative measures motion from"),
         ({"relative": True, "reference": "worst"}, "say first, best, mean, or a frame's number, from 0"),
-        ({"fps": 0, "out": "out.gif"}, "--fps must be positive"),
+        ({"fps": 0, "out": "out.gif"}, r"from 0\.01 to 1000 frames a second, got 0"),
+        ({"fps": 5000, "out": "out.mp4"}, r"from 0\.01 to 1000 frames a second, got 5000"),
         ({"fps": 25}, r"--fps is for videos: end --out in \.gif"),
         ({"source": "a.npy", "driving": "b.npy", "psi": 0.5}, "--psi is for seed:N and clip:N"),
         ({"source": "a.npy", "driving": "b.npy", "class": 1}, "--class is for seed:N and clip:N"),
@@ -301,6 +303,13 @@ def test_relative_motion_needs_a_clip(workdir, tmp_path):
 def test_smoothing_needs_a_clip(workdir, tmp_path):
     with pytest.raises(SystemExit, match="--smooth calms the motion of a clip, but --driving=seed:2 is a single face"):
         call(workdir, tmp_path, "seed:1", "seed:2", smooth=True)
+
+
+def test_an_animation_that_cannot_be_written_is_told_before_anything_is_inverted(workdir, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.delattr(transfer, "encode")
+    with pytest.raises(SystemExit, match="videos need PyAV"):
+        call(workdir, tmp_path, "seed:1", "clip:2", "out.webp")
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -38,6 +38,12 @@ def test_files_of_every_usual_shape_are_read(tmp_path, generator, writers, shape
     np.testing.assert_array_equal(read_latents(path, generator).ws, expected, strict=True)
 
 
+def test_numbers_too_large_for_float32_are_told(tmp_path, generator):
+    np.save(tmp_path / "ws.npy", np.full((LAYERS, DIM), 1e39))
+    with pytest.raises(ValueError, match=r"not finite \(NaN or infinite\) as float32"):
+        read_latents(tmp_path / "ws.npy", generator)
+
+
 def test_the_rate_of_a_clip_is_read_beside_it(tmp_path, generator):
     ws = 0.02 * RNG.normal(size=(5, LAYERS, DIM)).astype(np.float32)
     np.save(tmp_path / "ws.npy", ws)

@@ -8,7 +8,7 @@ import pytest
 from disentangle_jax.configs import inversion
 from disentangle_jax.inversion.latent_space import LatentSpace
 from disentangle_jax.inversion.noise import noise_maps, normalise, self_similarity, with_noise
-from disentangle_jax.inversion.optimisation import optimise
+from disentangle_jax.inversion.optimisation import nearest_samples, optimise
 
 TRACES = []
 
@@ -82,6 +82,11 @@ def test_a_clip_of_w_stays_together_over_its_batches(run, images, settings):
 def test_shares_of_nothing_are_no_warmup_and_no_exploration(run, images, settings):
     settings.schedule.update(warmup=0.0, cooldown=0.0, explore_until=0.0)
     assert np.isfinite(run(images[:1], settings).psnr).all()
+
+
+def test_without_candidates_the_search_starts_from_the_mean_latent(images, generator, space):
+    (start,) = nearest_samples(images[:1], generator, space, 0, 2, alike=False)
+    np.testing.assert_array_equal(start[0], np.broadcast_to(space.mean, start[0].shape))
 
 
 def test_a_loss_that_is_not_finite_ends_the_search(run, images, settings):

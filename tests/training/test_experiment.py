@@ -44,6 +44,11 @@ def config(generators, tmp_path):
     ("section", "change", "message"),
     [
         ("directions", {"source": "scorer", "scorer": "judge_z"}, "unknown scorer 'judge_z'"),
+        (
+            "directions",
+            {"tail": 0.6, "ridge": 0.0},
+            "ridge must be positive, .*\n.*tail must be above 0, and 0.5 at most",
+        ),
         ("directions", {"layers": (0, 4)}, "do not lie within the generator's 0 to 3"),
         ("purify", {"steps": 2, "scorer": "judge_z"}, "unknown scorer 'judge_z'"),
         ("clips", {"classes": (1,)}, "it has no classes"),
@@ -93,6 +98,17 @@ def test_a_judge_that_taught_the_model_is_told():
     assert "evaluation.judge and directions.scorer are both judge_b" in str(rules.taught_by_judge(config))
     config.update_from_flattened_dict({"readout.source": "readout.safetensors", "purify.steps": 0})
     assert rules.taught_by_judge(config) is None
+
+
+def test_one_clip_has_negatives_of_its_own(config):
+    config.train.batch_size = 1
+    config.loss.weights.appearance_contrast = 0.0
+    for negatives in ("clip", "both"):
+        config.loss.structure_contrast.negatives = negatives
+        rules.check(config)
+    config.loss.structure_contrast.negatives = "batch"
+    with pytest.raises(ValueError, match=r"leaves loss\.structure_contrast no negatives"):
+        rules.check(config)
 
 
 def test_settings_that_teach_identity_are_warned_about(config, tmp_path, capsys):

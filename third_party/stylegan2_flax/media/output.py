@@ -11,6 +11,8 @@ VIDEO_SUFFIXES = (".gif", ".mp4")
 CLIP_SUFFIXES = (*VIDEO_SUFFIXES, ".webp", "")
 """What `open_video` writes: .webp may be a picture or an animation, and no suffix is a folder of frames."""
 
+_MIN_FPS, _MAX_FPS = 0.01, 1000  # what the delays of a GIF and ffmpeg's rates can hold
+
 
 def require_suffix(path: AnyPath, suffixes: Sequence[str]) -> None:
     """Raise ValueError unless the suffix of the file is among `suffixes`."""
@@ -43,6 +45,22 @@ def check_output(path: str | AnyPath, suffixes: Sequence[str] = IMAGE_SUFFIXES +
     if isinstance(path, Path):
         _check_free(path)
     if path.suffix.lower() == ".mp4":
+        require_av()
+
+
+def check_clip(path: str | AnyPath, fps: int | float) -> None:
+    """Check that a clip of this many frames a second can be written.
+
+    Raises:
+        ValueError: see `check_output`; or the frame rate is invalid.
+        PermissionError: see `check_output`.
+        ImportError: it is an .mp4 or an animated .webp, and PyAV is not installed.
+    """
+    path = as_path(path)
+    check_output(path, CLIP_SUFFIXES)
+    if not _MIN_FPS <= fps <= _MAX_FPS:
+        raise ValueError(f"a video has from {_MIN_FPS} to {_MAX_FPS} frames a second, got {fps:g}")
+    if path.suffix.lower() == ".webp":
         require_av()
 
 

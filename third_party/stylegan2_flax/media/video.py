@@ -12,10 +12,9 @@ from jaxtyping import Array, Float, UInt8
 from stylegan2_flax.files import atomic, atomic_folder
 from stylegan2_flax.media.folder import FolderEncoder
 from stylegan2_flax.media.gif import GifEncoder
-from stylegan2_flax.media.output import CLIP_SUFFIXES, check_output, require_av
+from stylegan2_flax.media.output import check_clip
 from stylegan2_flax.media.pixels import to_rgb, to_uint8
 
-_MIN_FPS, _MAX_FPS = 0.01, 1000  # what the delays of a GIF and ffmpeg's rates can hold
 _GIF_MAX_FPS = 50  # browsers show a delay of less than 2/100 s as one of 10/100 s
 
 
@@ -40,9 +39,7 @@ def open_video(path: str | Path, fps: int | float = 12, audio: str | Path | None
         ImportError: it is an .mp4 or a .webp, and PyAV is not installed.
     """
     path = Path(path)
-    check_output(path, CLIP_SUFFIXES)
-    if not _MIN_FPS <= fps <= _MAX_FPS:
-        raise ValueError(f"a video has from {_MIN_FPS} to {_MAX_FPS} frames a second, got {fps:g}")
+    check_clip(path, fps)
     if path.suffix.lower() == ".gif" and fps > _GIF_MAX_FPS:
         warnings.warn(
             f"most programs slow down a GIF of more than {_GIF_MAX_FPS} frames a second, and {path.name} has "
@@ -119,7 +116,6 @@ def _encoder(path: Path, fps: int | float, audio: Path | None) -> _Encoder:
         case ".gif":
             return GifEncoder(path, fps)
         case _:
-            require_av()
             from stylegan2_flax.media.encoder import VideoEncoder
 
             return VideoEncoder(path, fps, audio)
