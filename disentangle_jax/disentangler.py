@@ -37,6 +37,7 @@ class Disentangler:
         directions: the directions that moved the clips in training.
         config: the config of the training.
         readout: the latent readout that moved them there; None if none did.
+        steps: how many steps it was trained for; None of an exported model.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Disentangler:
         directions: Directions,
         config: ConfigDict,
         readout: Readout | None = None,
+        steps: int | None = None,
     ):
         self.autoencoder = autoencoder
         self.generator = generator
         self.directions = directions
         self.config = config
         self.readout = readout
+        self.steps = steps
 
     def __repr__(self) -> str:
         sizes, generator = self.config.model, self.generator
@@ -83,7 +86,9 @@ class Disentangler:
         Raises:
             ValueError: the folder is a URL other than gs://.
         """
-        parts = model_folder.Parts(self.autoencoder, self.generator, self.directions, self.config, self.readout)
+        parts = model_folder.Parts(
+            self.autoencoder, self.generator, self.directions, self.config, self.readout, self.steps
+        )
         with local_folder(storage_path(folder, "folder")) as local:
             model_folder.write(parts, local)
 

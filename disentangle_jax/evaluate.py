@@ -32,7 +32,7 @@ from disentangle_jax.evaluation.motion import make_animator
 from disentangle_jax.evaluation.proxies import Instruments
 from disentangle_jax.evaluation.suite import METHODS, OURS, measure
 from disentangle_jax.generators import digest
-from disentangle_jax.inversion.distances import load_distance
+from disentangle_jax.inversion.distances import absolute_distance, load_distance
 from disentangle_jax.inversion.portraits.dlib_faces import is_installed
 from disentangle_jax.model import contrast_forms
 from disentangle_jax.reenactment import clip_flags
@@ -99,10 +99,8 @@ class PictureOptions(NamedTuple):
 
     def arguments(self) -> list[str]:
         """The flags that say something, as they are written, with paths that hold in any folder."""
-        kind, _, path = self.distance.partition(":")
-        distance = f"{kind}:{files.absolute(path)}" if kind == "lpips" else self.distance
         arcface = self.arcface and files.absolute(self.arcface)
-        said = self._replace(arcface=arcface, distance=distance)._asdict()
+        said = self._replace(arcface=arcface, distance=absolute_distance(self.distance))._asdict()
         return [f"--{name}={value}" for name, value in said.items() if value != FLAGS[name].default]
 
 
@@ -148,6 +146,8 @@ def evaluate(
     _override(model, overrides)
     others = {name: Disentangler.load(folder) for name, folder in compare.items()}
     seeds = [Disentangler.load(folder) for folder in seed_runs]
+    for other in seeds:
+        other.config.evaluation = model.config.evaluation  # all are measured alike, whatever their own records say
     _check_generators(model, others)
     _check_seeds(model, dict(zip(seed_runs, seeds, strict=True)))
     domain = load_judged_domain(model.config.generator, model.config.evaluation.judge, model.generator.img_resolution)
@@ -170,6 +170,7 @@ def evaluate(
         reader = None
     instruments = Instruments(reader, distance, pictures.face_clips if reader else None)
     metrics, methods = measure(model, domain, others, data, on_stage, instruments, seeds)
+    metrics["steps"] = model.steps
     files.write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     print(summary(metrics))
     own = invert_clips(opened, clips, on_stage)
@@ -187,6 +188,7 @@ def evaluate(
     with files.local_folder(folder) as local:
         save_pictures(gallery, local)
         plots.draw(metrics, losses, _floors(model.config), local)
+        (local / "clips.png").unlink(missing_ok=True)  # of an earlier report
         if strips:
             media.save_image(strips_picture(strips), local / "clips.png")
         page = write_report(metrics, config, compared, commands, gallery, local, strips)

@@ -6,6 +6,7 @@ commands, from a disk or, once it is uploaded, from its URL. For the Hugging Fac
 """
 
 import json
+import warnings
 from typing import Any
 
 from absl import flags
@@ -50,7 +51,8 @@ def export(source: str, out: AnyPath, license: str = "") -> None:
 
     Raises:
         FileNotFoundError: there is no such model.
-        ValueError: the folder is not empty, or the model or its metrics cannot be read.
+        ValueError: the folder is not empty, the model or its metrics cannot be read, or the metrics are of an earlier
+            step.
     """
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ValueError(f"{out} exists and is not empty: give another --out, or delete it")
@@ -58,15 +60,28 @@ def export(source: str, out: AnyPath, license: str = "") -> None:
     found = model_sources.find(source)
     model = Disentangler.load(found)
     evaluation = found / "eval" if (found / "eval").is_dir() else found  # the latter in an exported folder
+    metrics = _read_metrics(evaluation / "metrics.json")
+    _check_steps(model, metrics, evaluation)
     with files.atomic_folder(out) as folder:
         model.export(folder)
-        metrics = _read_metrics(evaluation / "metrics.json")
         shown = {name: file for name, file in PICTURES.items() if metrics and (evaluation / file).is_file()}
         for file in (*(("metrics.json",) if metrics else ()), *shown.values()):
             (folder / file).write_bytes((evaluation / file).read_bytes())
         exported = Disentangler.load(folder)  # its config tells of no paths, and neither does the card
-        files.write_text(folder / "README.md", write_card(exported, metrics, shown, license))
+        files.write_text(folder / "README.md", write_card(exported, model.steps, metrics, shown, license))
         model_sources.write_digests(folder)
+
+
+def _check_steps(model: Disentangler, metrics: dict[str, Any] | None, evaluation: AnyPath) -> None:
+    """Raise ValueError if the metrics are not of the model's step; warn if its training has not ended."""
+    evaluated = (metrics or {}).get("steps")
+    if evaluated is not None and model.steps not in (None, evaluated):
+        raise ValueError(
+            f"{evaluation} is of step {evaluated}, and the model of step {model.steps}: evaluate it again, or delete "
+            "that folder to export without numbers"
+        )
+    if model.steps is not None and model.steps < (planned := model.config.train.num_steps):
+        warnings.warn(f"the training has made {model.steps} of its {planned} steps", stacklevel=3)
 
 
 def _read_metrics(path: AnyPath) -> dict[str, Any] | None:

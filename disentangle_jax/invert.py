@@ -126,6 +126,7 @@ def main() -> None:
         tuned_generator, found = _tuned(pictures, found, generator, config, distance)
         tuned = tuned_path, tuned_generator
     about = {"name": name, "space": config.space, "source": source.name, "fps": pictures.fps, "tuned": tuned}
+    about["are_photos"] = pictures.fps is None and len(pictures.images) > 1
     with files.atomic_set(outputs) as temporary:
         if tuned:
             sg2.save(tuned[1], temporary[2])

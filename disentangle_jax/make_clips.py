@@ -12,14 +12,16 @@ from ml_collections import ConfigDict
 
 from disentangle_jax import configs
 from disentangle_jax.clips import build_clip_source
-from disentangle_jax.clips.shards import folder_of
+from disentangle_jax.clips.shards import folder_of, is_begun
 from disentangle_jax.clips.tfds_writer import write_clips
 from disentangle_jax.generators import load_generator
 from disentangle_jax.training import rules
+from disentangle_jax.training.experiment import as_recorded
 from disentangle_jax.training.random_streams import random_streams
 from stylegan2_flax import command, files
 from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run import config_flag, parallel, processes
+from stylegan2_flax.run.config_record import record_config, undo_on_error
 from stylegan2_flax.run.lock import locked
 
 FLAGS = flags.FlagValues()
@@ -37,6 +39,9 @@ DTYPE = flags.DEFINE_enum(
 )
 FRAMES = flags.DEFINE_bool("frames", False, "store the rendered frames too, as PNG", flag_values=FLAGS)
 join = processes.define(FLAGS)
+
+_MADE_BY = ("seed", "generator", "generator_digest", "directions", "clips", "readout", "purify")
+"""The sections of the config that clips follow from, and the directions and the readout that are found before them."""
 
 
 def main() -> None:
@@ -64,10 +69,14 @@ def make_clips(config: ConfigDict, out: AnyPath, num_clips: int, dtype: str, fra
         OSError: another process is writing into the folder.
     """
     rules.check(config)
-    generator = load_generator(config.generator)
+    generator, folder = load_generator(config.generator), folder_of(out)
     with locked(out):
-        with parallel.first_process_first("directions"):
-            source = build_clip_source(config, generator, folder_of(out))
+        with undo_on_error(folder), parallel.first_process_first("directions"):
+            if not is_begun(out):  # else the data set itself says what it was made with
+                recorded = as_recorded(config, generator)
+                made_by = ConfigDict({name: recorded[name] for name in _MADE_BY})
+                record_config(made_by, folder, ("generator",), flag="--out")
+            source = build_clip_source(config, generator, folder)
         synthesis = generator.synthesis if frames else None
         return write_clips(config, source, random_streams(config.seed).clips, out, num_clips, dtype, synthesis)
 

@@ -40,6 +40,7 @@ class Parts(NamedTuple):
     directions: Directions
     config: ConfigDict
     readout: Readout | None
+    steps: int | None
 
 
 def read(folder: AnyPath) -> Parts:
@@ -61,9 +62,9 @@ def read(folder: AnyPath) -> Parts:
     abstract = nnx.eval_shape(lambda: Autoencoder(jnp.zeros(shape), jnp.ones(shape), **config.model, rngs=nnx.Rngs(0)))
     exported = folder / model_sources.MODEL
     if exported.exists():
-        autoencoder = weights.load(abstract, exported)
+        autoencoder, steps = weights.load(abstract, exported), None
     else:
-        autoencoder = _from_checkpoint(abstract, folder / "checkpoints")
+        autoencoder, steps = _from_checkpoint(abstract, folder / "checkpoints")
     readout = folder / model_sources.READOUT
     return Parts(
         autoencoder,
@@ -71,6 +72,7 @@ def read(folder: AnyPath) -> Parts:
         Directions.load(folder / model_sources.DIRECTIONS),
         config,
         Readout.load(readout) if readout.is_file() else None,
+        steps,
     )
 
 
@@ -95,6 +97,8 @@ def _check_record(config: ConfigDict, folder: AnyPath) -> None:
             f"{folder} is a training of a StyleGAN2, not of an autoencoder: train one on its generator, with "
             f"--config.generator={folder / 'generator.safetensors'}"
         )
+    if "model" not in config or not {"appearance_dim", "structure_dim"} & set(config.model):
+        raise ValueError(f"{folder} holds no autoencoder: its config.json is of the training of something else")
     if missing := [field for field in _FIELDS if not _has(config, field)]:
         raise ValueError(
             f"{folder / 'config.json'} lacks {', '.join(missing)}: it is of an older version of this package. Add what "
@@ -120,15 +124,20 @@ _FIELDS = (
 """The config fields that inference needs."""
 
 
-def _from_checkpoint(abstract: Autoencoder, folder: AnyPath) -> Autoencoder:
+def _from_checkpoint(abstract: Autoencoder, folder: AnyPath) -> tuple[Autoencoder, int]:
+    """The autoencoder with averaged parameters, and the number of steps that it was trained for."""
     graphdef, params, buffers = nnx.split(abstract, nnx.Param, sg2.Buffer)
     device = SingleDeviceSharding(jax.devices()[0])
     target = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
-        {"ema_params": nnx.to_pure_dict(params), "buffers": nnx.to_pure_dict(buffers)},
+        {
+            "ema_params": nnx.to_pure_dict(params),
+            "buffers": nnx.to_pure_dict(buffers),
+            "step": jax.ShapeDtypeStruct((), jnp.int32, sharding=device),
+        },
     )
     stored = checkpoints.load(folder, target)
-    return nnx.merge(graphdef, stored["ema_params"], stored["buffers"])
+    return nnx.merge(graphdef, stored["ema_params"], stored["buffers"]), int(stored["step"])
 
 
 def _without_folders(config: ConfigDict) -> ConfigDict:
@@ -138,4 +147,8 @@ def _without_folders(config: ConfigDict) -> ConfigDict:
     for section, field in places:
         if section in config and field in config[section] and not is_url(path := config[section][field]):
             config[section][field] = Path(path).name
+    for section, field in (("directions", "scorer"), ("purify", "scorer"), ("evaluation", "judge")):
+        if section in config and Path((name := config[section].get(field, "")).partition(":")[2]).is_absolute():
+            kind, _, path = name.partition(":")
+            config[section][field] = f"{kind}:{Path(path).name}"
     return config

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from stylegan2_flax import plugins
+from stylegan2_flax import files, plugins
 
 GROUP = "disentangle_jax.scorers"
 
@@ -77,6 +77,13 @@ def load_scorer(name: str) -> Scorer:
         )
         scorer = plugins.import_factory(name, unknown)()
     return checked_scorer(scorer, name)
+
+
+def absolute_scorer(name: str) -> str:
+    """The same scorer named so that it is found from any folder: PATH of NAME:PATH is made absolute."""
+    registered, colon, path = name.partition(":")
+    is_path = colon and plugins.find_factory(GROUP, registered) is not None
+    return f"{registered}:{files.absolute(path)}" if is_path else name
 
 
 def checked_scorer(scorer: Any, name: str) -> Scorer:

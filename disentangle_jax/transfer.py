@@ -26,7 +26,7 @@ from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion import METHODS, portraits
 from disentangle_jax.reenactment import inputs, quality, showing
 from disentangle_jax.reenactment.encoding import Encoded, encode
-from disentangle_jax.reenactment.footage import Footage, PictureFootage
+from disentangle_jax.reenactment.footage import Footage, PictureFootage, count_frames
 from disentangle_jax.reenactment.motion import Motion, check_reference, drive
 from disentangle_jax.reenactment.rules import RULES
 from disentangle_jax.reenactment.smoothing import OneEuro
@@ -215,6 +215,9 @@ def _check_together(sources: Sequence[Footage], drivings: Sequence[Footage], out
         )
     if options.relative and (still := [face.name for face in drivings if face.num_frames is None]):
         raise ValueError(f"--relative carries over the motion of a clip, but --driving={still[0]} is a single face")
+    if options.relative and (options.reference or "").isdecimal():
+        for face in drivings:
+            check_reference(str(options.reference), count_frames(face, int(str(options.reference)) + 1) - 1)
     if options.smooth and all(face.num_frames is None for face in drivings):
         raise ValueError(f"--smooth calms the motion of a clip, but --driving={drivings[0].name} is a single face")
     if options.show == "pasted" and not (cells == 1 and isinstance(sources[0], PictureFootage)):

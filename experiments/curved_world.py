@@ -107,7 +107,8 @@ def measure(generator: sg2.Generator, curvature: float, seed: int, out: Path) ->
     """The scores of all methods in one world: linear transfer, the search on the readout, and a model of each kind."""
     world = None
     for motion in (None, *MOTIONS):
-        folder = out / f"curvature{curvature:g}_seed{seed}_{motion or 'baselines'}_{STEPS.value if motion else ''}"
+        kind = f"{motion}_{STEPS.value}" if motion else "baselines"
+        folder = out / f"curvature{curvature:g}_error{ERROR.value:g}_seed{seed}_{kind}"
         scores = folder / "scores.json"
         if not scores.exists():
             world = world or build_world(generator, curvature, seed)

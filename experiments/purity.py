@@ -101,7 +101,7 @@ def compare(settings: Sequence[Setting], num_clips: int, num_samples: int, folde
     for setting in tqdm(settings, desc="measuring", unit=" settings"):
         config = base.copy_and_resolve_references()
         config.update_from_flattened_dict(setting.change)
-        source = build_clip_source(config, generator, folder / setting.directions)
+        source = build_clip_source(config, generator, folder / f"{setting.directions}_{num_samples}")
         if spread is None:
             spread = population_spread(reader, source, config)
             rows.append({"name": "exact pictures", **measure(*exact_readings(judge, config, num_clips), spread)})

@@ -99,13 +99,17 @@ class Job(NamedTuple):
 
 def main(name: str) -> None:
     out, examiner = files.local_path(OUT.value, "--out"), Examiner()
-    for ablation in [load(path) for path in find(name)]:
-        jobs = list(jobs_of(ablation, range(SEEDS.value), out))
-        if LIST.value:
+    ablations = [load(path) for path in find(name)]
+    plan = [(ablation, list(jobs_of(ablation, range(SEEDS.value), out))) for ablation in ablations]
+    if LIST.value:
+        for ablation, jobs in plan:
             print(job_list(ablation, jobs))
-        else:
-            run(ablation, jobs, examiner, out / "compiled")
-            write_results(ablation, jobs, out / ablation.name)
+        return
+    for ablation, jobs in plan:
+        train(ablation, jobs, out / "compiled")
+    for ablation, jobs in plan:  # not before all are trained: a process that has opened a TPU keeps it
+        measure(jobs, examiner)
+        write_results(ablation, jobs, out / ablation.name)
 
 
 def find(name: str) -> list[Path]:
@@ -209,13 +213,12 @@ class Examiner:
         return measure_alone(model, *self._found[what])
 
 
-def run(ablation: Ablation, jobs: Sequence[Job], examiner: Examiner, compiled: Path) -> None:
-    """Train and measure what has not been.
+def train(ablation: Ablation, jobs: Sequence[Job], compiled: Path) -> None:
+    """Train what has not been.
 
     Args:
         ablation: the question.
         jobs: its runs.
-        examiner: measures them.
         compiled: folder of compiled programs, which most runs have in common.
     """
     environment = {"JAX_COMPILATION_CACHE_DIR": str(compiled.absolute()), **os.environ}
@@ -226,9 +229,25 @@ def run(ablation: Ablation, jobs: Sequence[Job], examiner: Examiner, compiled: P
         for line in job.commands:
             if line[:3] == _module("find_directions") and (_out(line) / "directions.safetensors").exists():
                 continue
-            if subprocess.run(line, check=False, env=environment).returncode != 0:
+            if _call(line, environment) != 0:
                 raise OSError(f"{job.point}, seed {job.seed}, ended with an error (above). It was: {shlex.join(line)}")
-        files.write_text(job.metrics, json.dumps(examiner.measure(job.workdir), indent=2) + "\n")
+
+
+def _call(line: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command, and return its exit status. On Ctrl-C, which it gets too, it may save first."""
+    process = subprocess.Popen(line, env=environment)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
+
+
+def measure(jobs: Sequence[Job], examiner: Examiner) -> None:
+    """Measure what has not been."""
+    for job in jobs:
+        if not job.metrics.exists():
+            files.write_text(job.metrics, json.dumps(examiner.measure(job.workdir), indent=2) + "\n")
 
 
 def _out(line: Sequence[str]) -> Path:

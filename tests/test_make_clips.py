@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from disentangle_jax import make_clips as script
 from disentangle_jax.configs import faces64
 from disentangle_jax.training import experiment
 
@@ -35,6 +36,22 @@ def test_wrong_calls_are_told_what_to_do(arguments, hint):
     assert hint in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     assert not (ROOT / "x").exists()
+
+
+def test_directions_of_a_start_that_failed_are_not_taken_for_those_of_another_config(tmp_path, monkeypatch):
+    config = faces64.get_config("demo,linear")
+    config.update_from_flattened_dict(SETTINGS)
+
+    def killed(config, generator, folder):
+        (folder / "directions.safetensors").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script, "build_clip_source", killed)
+    with pytest.raises(KeyboardInterrupt):
+        script.make_clips(config, tmp_path, 80, "float32", False)
+    config.directions.num_samples = 128
+    with pytest.raises(ValueError, match=r"directions.num_samples: 64 there, 128 now\nGive another --out"):
+        script.make_clips(config, tmp_path, 80, "float32", False)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 
 from disentangle_jax import scorers
 from disentangle_jax.faces import APPEARANCE, NAMES, STRUCTURE, Judge
-from disentangle_jax.scorers import Scorer, load_scorer
+from disentangle_jax.scorers import Scorer, absolute_scorer, load_scorer
 
 
 class Interleaved:
@@ -44,6 +44,13 @@ def test_the_judges_are_scorers_found_by_name(tmp_path):
     assert mine.widths == Judge.load("judge_b").widths
     with pytest.raises(FileNotFoundError, match=r"no judge '/nowhere\.safetensors'"):
         load_scorer("faces_judge:/nowhere.safetensors")
+
+
+def test_the_file_of_a_scorer_is_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert absolute_scorer("faces_judge:mine.safetensors") == f"faces_judge:{tmp_path / 'mine.safetensors'}"
+    for name in ("judge_a", "package.module:factory"):
+        assert absolute_scorer(name) == name
 
 
 def test_a_factory_serves_without_an_entry_point(factories):

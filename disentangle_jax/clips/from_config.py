@@ -43,9 +43,12 @@ def check(config: ConfigDict, generator: sg2.Generator, workdir: str | AnyPath) 
         ValueError: a field is invalid, a scorer is unknown, or two fields do not go together.
     """
     clips, purify = ClipConfig.of(config.clips), config.purify
-    clips.check(generator.num_ws, 0)
     check_classes(generator.mapping, clips.classes)
-    find.check(config, generator, found=_directions_file(workdir).exists())
+    is_found = _directions_file(workdir).exists()
+    find.check(config, generator, found=is_found)
+    # A file's number of directions is known once it is read, as those that were found are.
+    is_known = config.directions.source in find.SOURCES and not is_found
+    clips.check(generator.num_ws, find.count(config, generator) if is_known else 0)
     if config.data.source not in DATA_SOURCES:
         raise ValueError(f"unknown data.source {config.data.source!r}: choose from {', '.join(DATA_SOURCES)}")
     if config.data.tile < 1:

@@ -14,13 +14,16 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.clips.clip import ClipSource
 from disentangle_jax.generators import absolute
+from stylegan2_flax.files import as_path
 from stylegan2_flax.run.config_record import describe_differences
 
 
 def provenance_of(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
     """Everything that determines the clips but the seed, as plain data: equal provenance and seed give equal clips."""
     moves = (source.directions, source.appearance, source.readout)
-    recipe = {"clips": config.clips, "readout": {"restraint": config.readout.restraint}, "purify": config.purify}
+    clips = config.clips.copy_and_resolve_references()
+    clips.appearance_from = as_path(clips.appearance_from).name  # what lies there is in the digest, wherever it lies
+    recipe = {"clips": clips, "readout": {"restraint": config.readout.restraint}, "purify": config.purify}
     return {
         "generator": {"name": absolute(config.generator), "sha256": _digest(source.mapping)},
         "directions": {

@@ -30,7 +30,7 @@ from stylegan2_flax.files import AnyPath, atomic
 from stylegan2_flax.media import png_bytes
 from stylegan2_flax.run.config_record import describe_differences
 
-__all__ = ["NAME", "SPLIT", "VERSION", "ClipDataset", "DataSource", "Rows", "features_of", "folder_of"]
+__all__ = ["NAME", "SPLIT", "VERSION", "ClipDataset", "DataSource", "Rows", "features_of", "folder_of", "is_begun"]
 
 NAME, VERSION, SPLIT = "synthetic_clips", "1.0.0", "train"
 
@@ -41,6 +41,11 @@ Rows = dict[str, np.ndarray]
 def folder_of(directory: str | AnyPath) -> AnyPath:
     """The data set's folder within TFDS's `data_dir`."""
     return files.as_path(directory) / NAME / VERSION
+
+
+def is_begun(directory: str | AnyPath) -> bool:
+    """Whether clips have begun to be written there, whose metadata says what they are made from."""
+    return (folder_of(directory) / "metadata.json").exists()
 
 
 def features_of(

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.clips.clip import Clip, ClipSource
 from disentangle_jax.clips.provenance import check_provenance, provenance_of
-from disentangle_jax.clips.shards import NAME, DataSource, folder_of
+from disentangle_jax.clips.shards import NAME, DataSource, is_begun
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.local_data import on_local_disk
 
@@ -100,7 +100,7 @@ def find_clips(data: ConfigDict, ws: tuple[int, int]) -> Any:
     try:
         builder: Any = tfds.builder(data.dataset, data_dir=data.directory)
     except Exception as error:  # TFDS has many, and no common one
-        begun = data.dataset == NAME and (folder_of(data.directory) / "metadata.json").exists()
+        begun = data.dataset == NAME and is_begun(data.directory)
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]  # TFDS adds hundreds of names
         place = "data.directory is the --out of make_clips, or a folder that TFDS prepared"
         hint = (

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 from disentangle_jax import arrays
 from disentangle_jax.inversion.optimisation import Distance
 from disentangle_jax.inversion.published.pictures import area_average
-from disentangle_jax.scorers import GROUP, Scorer, load_scorer
-from stylegan2_flax import plugins
+from disentangle_jax.scorers import GROUP, Scorer, absolute_scorer, load_scorer
+from stylegan2_flax import files, plugins
 
 _LPIPS = "lpips"
 _LPIPS_SIZE = 256  # pixels; larger images are averaged down to it, as in NVIDIA's projector
@@ -50,6 +50,12 @@ def load_distance(name: str) -> Distance | None:
     if callable(made):
         return cast(Distance, made)
     raise ValueError(f"{name!r} gives a {type(made).__name__}, not a distance(images, targets)")
+
+
+def absolute_distance(name: str) -> str:
+    """The same distance named so that it is found from any folder: PATH of lpips:PATH is made absolute."""
+    kind, _, path = name.partition(":")
+    return f"{kind}:{files.absolute(path)}" if kind == _LPIPS else absolute_scorer(name)
 
 
 def _of_features(scorer: Scorer) -> Distance:

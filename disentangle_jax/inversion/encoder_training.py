@@ -18,11 +18,12 @@ import stylegan2_flax as sg2
 from disentangle_jax.domains import Domain, load_domain
 from disentangle_jax.generators import absolute, digest, load_generator
 from disentangle_jax.inversion.degradations import degrade
-from disentangle_jax.inversion.distances import load_distance
+from disentangle_jax.inversion.distances import absolute_distance, load_distance
 from disentangle_jax.inversion.encoder_card import Assessment
 from disentangle_jax.inversion.encoder_network import EncoderNetwork, create
 from disentangle_jax.inversion.encoder_objective import Frozen, loss_terms
 from disentangle_jax.inversion.encoder_samples import draw_samples
+from disentangle_jax.scorers import absolute_scorer
 from stylegan2_flax import files
 from stylegan2_flax.run import config_rules, parallel
 from stylegan2_flax.run.config_record import record_config
@@ -184,6 +185,8 @@ def _as_recorded(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:
     config = config.copy_and_resolve_references()
     with config.unlocked():
         config.generator, config.generator_digest = absolute(config.generator), digest(generator)
+        config.loss.distance = absolute_distance(config.loss.distance)
+        config.evaluation.judge = absolute_scorer(config.evaluation.judge)
     return config
 
 

@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 import stylegan2_flax as sg2
 from disentangle_jax import arrays
-from disentangle_jax.generators import digest
+from disentangle_jax.generators import digest, load_generator
 from disentangle_jax.inversion.latent_space import LatentSpace
 from stylegan2_flax import files
 
@@ -26,16 +26,39 @@ class LatentClip(NamedTuple):
         ws: latents [t, l, d] of a clip, or a latent [l, d].
         fps: frames per second of the clip; None if unknown.
         tuned: the file of the generator that was tuned to draw these latents exactly; None if there is none.
+        tuned_digest: of that generator.
+        are_photos: whether the latents are of unrelated photos, and no clip.
     """
 
     ws: Float[np.ndarray, "*t l d"]
     fps: float | None
     tuned: Path | None = None
+    tuned_digest: str = ""
+    are_photos: bool = False
 
     @property
     def num_frames(self) -> int | None:
         """The number of frames; None for a single latent."""
         return self.ws.shape[0] if self.ws.ndim == 3 else None
+
+    def load_tuned(self, path: Path) -> sg2.Generator | None:
+        """The generator that was tuned to these latents, which are of the file `path`; None if there is none.
+
+        Raises:
+            FileNotFoundError: it does not lie beside them.
+            ValueError: another generator lies there.
+        """
+        if self.tuned is None:
+            return None
+        if not self.tuned.is_file():
+            raise FileNotFoundError(
+                f"{path} is drawn by a generator that was tuned to it, {self.tuned.name}, which does not lie beside "
+                "it: put it there, or invert without --tune_steps"
+            )
+        generator = load_generator(self.tuned)
+        if self.tuned_digest not in ("", digest(generator)):
+            raise ValueError(f"{path} is drawn by a generator that was tuned to it, but {self.tuned} holds another one")
+        return generator
 
 
 def write_latents(
@@ -48,6 +71,7 @@ def write_latents(
     psi: float = 1.0,
     source: str = "",
     fps: float | None = None,
+    are_photos: bool = False,
     tuned: tuple[Path, sg2.Generator] | None = None,
 ) -> None:
     """Write latents as safetensors, atomically: the array ws, and texts of what it is.
@@ -61,6 +85,7 @@ def write_latents(
         psi: the truncation of the latents.
         source: what they are of, such as the name of a video.
         fps: frames per second.
+        are_photos: whether they are of unrelated photos, and no clip.
         tuned: the generator that was tuned to draw them exactly, after its file in the same folder.
     """
     texts = {
@@ -71,6 +96,7 @@ def write_latents(
         "psi": f"{psi:g}",
         "source": source,
         "fps": "" if fps is None else f"{fps:g}",
+        "photos": "yes" if are_photos else "",
         "tuned_generator": "" if tuned is None else tuned[0].name,
         "tuned_digest": "" if tuned is None else digest(tuned[1]),
     }
@@ -110,7 +136,8 @@ def read_latents(path: str | Path, generator: sg2.Generator) -> LatentClip:
     _check_generator(texts, path, generator)
     _warn_of_far(ws, path, generator)
     tuned = path.parent / Path(texts["tuned_generator"]).name if texts.get("tuned_generator") else None
-    return LatentClip(ws, None if rate is None else _rate(rate, path), tuned)
+    fps = None if rate is None else _rate(rate, path)
+    return LatentClip(ws, fps, tuned, texts.get("tuned_digest", ""), "photos" in texts)
 
 
 def _checked(ws: np.ndarray, path: Path, generator: sg2.Generator) -> Float[np.ndarray, "*t l d"]:

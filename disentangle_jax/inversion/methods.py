@@ -54,8 +54,7 @@ def invert(
     if method == "encoder" and encoder is None:
         raise ValueError("method='encoder' needs an encoder, and none is registered for this generator: give one")
     settings = settings or defaults.get_config()
-    if method == "encoder" and settings.space == "w":
-        raise ValueError("an encoder's latents are of W+: space=w is for the methods optimise and auto")
+    check_space(method, settings.space)
     leading, images = np.shape(images)[:-3], fitted(images, generator)
     flat = images.reshape(-1, *images.shape[-3:])
     clips = images if clip and len(leading) > 1 else flat[None]
@@ -65,6 +64,12 @@ def invert(
     ws, drawn, psnr, deviations, noise = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     ws, drawn, psnr, deviations = (x.reshape((*leading, *x.shape[1:])) for x in (ws, drawn, psnr, deviations))
     return Inversion(ws, drawn, psnr, deviations, noise)
+
+
+def check_space(method: str, space: str) -> None:
+    """Raise ValueError if the method finds no latents of this space."""
+    if method == "encoder" and space == "w":
+        raise ValueError("an encoder's latents are of W+: space=w is for the methods optimise and auto")
 
 
 def fitted(images: Shaped[Array | np.ndarray, "..."], generator: sg2.Generator) -> Float[np.ndarray, "*n h w c"]:

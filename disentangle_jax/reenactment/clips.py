@@ -18,7 +18,7 @@ from disentangle_jax.evaluation.given_clips import LEAST_FRAMES, GivenClip
 from disentangle_jax.inversion import portraits
 from disentangle_jax.reenactment import inputs, quality
 from disentangle_jax.reenactment.clip_flags import KINDS, ClipOptions
-from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, Piece
+from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, Piece, count_frames
 
 
 class Opened(NamedTuple):
@@ -81,6 +81,8 @@ def _invert(opened: Opened, poor: float) -> GivenClip:
 def _open(model: Disentangler, name: str, reading: inputs.Reading, most: int) -> Opened:
     found = inputs.open_input(model, name, reading)
     footage = found[0]
+    if len(found) > 1 and isinstance(footage, LatentFootage):
+        raise ValueError(f"--clip={name} holds latents of {len(found)} photos, and no clip")
     if len(found) > 1 or Path(name).expanduser().is_dir():
         raise ValueError(
             f"--clip={name} is a folder of photos, which are as many faces: if they are the frames of one clip, say "
@@ -107,7 +109,7 @@ def _shortened(footage: Footage, most: int) -> tuple[int, Footage, int | None]:
             cut = replace(footage, clip=clip._replace(ws=clip.ws[:most]))
             return min(count, most), cut, count if count > most else None
         case PictureFootage(frames=frames):
-            seen = sum(1 for _ in islice(iter(frames), most + 1))
+            seen = count_frames(footage, most + 1)
             count = min(seen, most)
             cut = replace(frames, read=partial(_first, frames, count), num_frames=count)
             total = max(seen, frames.num_frames or 0) if frames.num_frames else 0

@@ -103,6 +103,13 @@ class LatentFootage:
 _PIECE = 64  # latents at a time
 
 
+def count_frames(footage: Footage, most: int) -> int:
+    """How many frames a clip has, which are read for it; `most` if there are more."""
+    if isinstance(footage, PictureFootage):
+        return sum(1 for _ in itertools.islice(iter(footage.frames), most))
+    return min(most, footage.num_frames or 1)
+
+
 @dataclass(frozen=True)
 class PictureFootage:
     """A photo or a video, of which a square is inverted.

@@ -16,9 +16,10 @@ from disentangle_jax import arrays, media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_domain
 from disentangle_jax.evaluation.motion import make_animator, sample_loop
-from disentangle_jax.generators import is_registered, load_generator
+from disentangle_jax.generators import is_registered
 from disentangle_jax.inversion import encoders, portraits
 from disentangle_jax.inversion.latent_files import LatentClip, read_latents
+from disentangle_jax.inversion.methods import check_space
 from disentangle_jax.latents import sample_ws
 from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, Piece
 from stylegan2_flax.run.config_rules import MAX_SEED
@@ -56,7 +57,7 @@ def parse_seed(name: str) -> tuple[str, int] | None:
 
 
 def open_input(model: Disentangler, name: str, reading: Reading) -> list[Footage]:
-    """Open what a name stands for: several faces of a folder of photos, else one face or clip.
+    """Open what a name stands for: several faces of photos or of their latents, else one face or clip.
 
     The pictures of a folder are as many faces; of frames:FOLDER they are the frames of one clip of unknown rate.
 
@@ -71,7 +72,7 @@ def open_input(model: Disentangler, name: str, reading: Reading) -> list[Footage
         return [_open_pictures(model, _read_clip(name), reading, is_clip=True)]
     path = Path(name).expanduser()
     if path.suffix.lower() in arrays.SUFFIXES:
-        return [_open_latents(model, path)]
+        return _open_latents(model, path)
     pictures = map(media.read_frames, media.find_photos(path) if path.is_dir() else [path])
     return [_open_pictures(model, frames, reading, is_clip=frames.fps is not None) for frames in pictures]
 
@@ -98,12 +99,15 @@ def _read_clip(name: str) -> media.Frames:
     return replace(frames, read=read)
 
 
-def _open_latents(model: Disentangler, path: Path) -> LatentFootage:
-    """Latents of a file; the generator that was tuned to them draws them, if the file names one."""
+def _open_latents(model: Disentangler, path: Path) -> list[Footage]:
+    """Latents of a file, of photos or of a clip; the generator that was tuned to them draws them, if there is one."""
     clip = read_latents(path, model.generator)
-    if clip.tuned is not None:
-        model = Disentangler(model.autoencoder, load_generator(clip.tuned), model.directions, model.config)
-    return LatentFootage(path.name, model, clip)
+    if (tuned := clip.load_tuned(path)) is not None:
+        model = Disentangler(model.autoencoder, tuned, model.directions, model.config)
+    if clip.are_photos and clip.num_frames is not None:
+        faces = enumerate(clip.ws)
+        return [LatentFootage(f"{path.name}, photo {number}", model, clip._replace(ws=ws)) for number, ws in faces]
+    return [LatentFootage(path.name, model, clip)]
 
 
 def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, *, is_clip: bool) -> PictureFootage:
@@ -118,6 +122,7 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, 
     encoder = encoders.load_for(model.config.generator)
     if encoder is None and reading.method == "encoder":
         raise ValueError("--method=encoder needs an encoder, and none is registered for this generator: leave it out")
+    check_space(reading.method, reading.config.inversion.space)
 
     def invert(images: Float[np.ndarray, "t h w c"], before: Float[np.ndarray, "l d"] | None) -> Piece:
         method, start = reading.method, encoder

@@ -9,12 +9,17 @@ from disentangle_jax.report.report import environment
 
 
 def write_card(
-    model: Disentangler, metrics: Mapping[str, Any] | None, pictures: Mapping[str, str], license: str
+    model: Disentangler,
+    steps: int | None,
+    metrics: Mapping[str, Any] | None,
+    pictures: Mapping[str, str],
+    license: str,
 ) -> str:
     """Render the card.
 
     Args:
         model: the exported model.
+        steps: how many it was trained for; None: all of its config.
         metrics: what `suite.measure` returned; None if it was not evaluated.
         pictures: the names of files beside the card; shown are "transfer_grid" and "motion".
         license: the licence's identifier for a model hub; "" names none.
@@ -37,4 +42,5 @@ def write_card(
             "appearance": sizes.appearance_dim,
             "structure": sizes.structure_dim,
         },
+        steps=steps or model.config.train.num_steps,
     )  # fmt: skip

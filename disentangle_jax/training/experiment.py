@@ -10,6 +10,7 @@ from disentangle_jax.clips.streams import check_data, open_stream
 from disentangle_jax.directions import find
 from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.generators import absolute, digest, load_generator
+from disentangle_jax.scorers import absolute_scorer
 from disentangle_jax.training import rules
 from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.trainer import make_trainer
@@ -77,7 +78,7 @@ def prepare(config: ConfigDict, workdir: AnyPath) -> tuple[ConfigDict, Mesh, sg2
     for doubt in (rules.identity_leak(config), rules.taught_by_judge(config) if domain else None):
         if doubt and jax.process_index() == 0:
             warn(doubt)
-    return _as_recorded(config, generator), mesh, generator
+    return as_recorded(config, generator), mesh, generator
 
 
 def _load_generator(config: ConfigDict, workdir: AnyPath) -> sg2.Generator:
@@ -91,7 +92,7 @@ def _load_generator(config: ConfigDict, workdir: AnyPath) -> sg2.Generator:
         return load_generator(own)
 
 
-def _as_recorded(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:
+def as_recorded(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:
     """The config with absolute paths and the digest of its generator, so that the run resumes from any folder."""
     config = config.copy_and_resolve_references()
     with config.unlocked():
@@ -102,6 +103,8 @@ def _as_recorded(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:
             config.readout.source = files.absolute(config.readout.source)
         if config.clips.appearance_from != "scorer":
             config.clips.appearance_from = files.absolute(config.clips.appearance_from)
+        for section, field in (("directions", "scorer"), ("purify", "scorer"), ("evaluation", "judge")):
+            config[section][field] = absolute_scorer(config[section][field])
         if config.data.directory:
             config.data.directory = files.absolute(config.data.directory)
     return config

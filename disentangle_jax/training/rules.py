@@ -84,7 +84,7 @@ RULES = config_rules.TRAIN | {
     "readout.test_share": between(0, 1, without_high=True),
     "readout.restraint": positive(),
     "purify.steps": at_least(0),
-    "purify.damping": _SIZE,
+    "purify.damping": positive(),
     "purify.num_faces": at_least(2),
     "data.source": one_of(*SOURCES),
     "data.tile": _COUNT,

@@ -7,8 +7,9 @@
     minutes    days at 256 px from scratch, hours from --config.init=FILE; not measured yet
     expect     not measured yet
 
-After the colon: the resolution, then a preset of stylegan2_flax.gan.presets ("auto" unless said):
-gan_folder.py:256,paper256. What the fields mean stands in gan_faces64.py. Useful ones:
+After the colon: the resolution, then a preset of stylegan2_flax.gan.presets ("auto" unless said), then for how many
+devices "auto" is (1 unless said), on which batch, R1 and the average depend: gan_folder.py:256,paper256 and
+gan_folder.py:1024,auto,8. What the fields mean stands in gan_faces64.py. Useful ones:
     --config.data.source=tfds:oxford_flowers102:train      any TFDS dataset with images
     --config.data.mirror                                   where a mirrored image is as good as the image
     --config.init=ffhq.pkl --config.ema.rampup=0 --config.augment.kimg=100
@@ -23,14 +24,17 @@ from stylegan2_flax.gan import presets
 
 
 def get_config(arg: str = "256") -> ConfigDict:
-    """The experiment of "RESOLUTION" or "RESOLUTION,PRESET"."""
-    resolution, _, preset = arg.partition(",")
-    if not resolution.isdigit():
-        raise ValueError(f"say gan_folder.py:RESOLUTION or :RESOLUTION,PRESET, as in gan_folder.py:256; got {arg!r}")
+    """The experiment of "RESOLUTION", "RESOLUTION,PRESET" or "RESOLUTION,PRESET,DEVICES"."""
+    resolution, preset, devices, *rest = *arg.split(","), "", "", ""
+    if not resolution.isdigit() or not (devices or "1").isdigit() or any(rest):
+        raise ValueError(
+            f"say gan_folder.py:RESOLUTION, :RESOLUTION,PRESET or :RESOLUTION,PRESET,DEVICES, as in gan_folder.py:256; "
+            f"got {arg!r}"
+        )
     config = gan_faces64.get_config("scratch")
     config.resolution = int(resolution)
     config.data.source = "give a folder with --config.data.source=FOLDER"
-    presets.apply(config, preset or "auto")
+    presets.apply(config, preset or "auto", int(devices or 1))
     config.augment.mode = "ada"
     config.train.dtype = "bfloat16"
     config.train.update(log_kimg=4.0, checkpoint_kimg=200.0)

@@ -8,7 +8,13 @@ num_processes=$1
 shift
 port=${PORT:-12355}
 started=()
-trap 'kill "${started[@]}" 2>/dev/null || true' EXIT TERM
+stop() { # once, and not before all have saved
+    trap - EXIT TERM
+    kill "${started[@]}" 2>/dev/null || true
+    wait
+}
+trap stop EXIT
+trap 'stop; exit 143' TERM
 for ((id = 0; id < num_processes; id++)); do
     "${PYTHON:-python}" -m disentangle_jax.train "$@" \
         --coordinator="127.0.0.1:$port" --num_processes="$num_processes" --process_id="$id" &

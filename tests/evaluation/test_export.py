@@ -118,6 +118,28 @@ def test_the_card_shows_the_numbers_and_pictures_of_the_evaluation(workdir, tmp_
     assert_same_bits(results(tmp_path / "again"), expected)
 
 
+def test_the_card_says_how_far_the_training_came_and_old_numbers_are_refused(workdir, tmp_path, monkeypatch):
+    run, steps, load = shutil.copytree(workdir, tmp_path / "run"), 7, Disentangler.load
+
+    def load_workdir(folder):
+        model = load(folder)
+        model.steps = steps if Path(folder) == run else None
+        return model
+
+    monkeypatch.setattr(Disentangler, "load", load_workdir)
+    config = json.loads((run / "config.json").read_text())
+    config["train"]["num_steps"] = steps + 5
+    (run / "config.json").write_text(json.dumps(config))
+    (run / "SHA256SUMS").unlink(missing_ok=True)
+    with pytest.warns(UserWarning, match=f"the training has made {steps} of its {steps + 5} steps"):
+        call(run, tmp_path / "model")
+    assert f"\n{steps} of {steps + 5} steps of" in (tmp_path / "model" / "README.md").read_text()
+    (run / "eval").mkdir()
+    (run / "eval" / "metrics.json").write_text(json.dumps({"steps": steps - 1}))
+    with pytest.raises(SystemExit, match=f"is of step {steps - 1}, and the model of step {steps}: evaluate it again"):
+        call(run, tmp_path / "other")
+
+
 def test_nothing_is_written_over_and_nothing_half(workdir, tmp_path, monkeypatch):
     run, out = shutil.copytree(workdir, tmp_path / "run"), tmp_path / "model"
     out.mkdir()

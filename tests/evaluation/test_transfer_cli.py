@@ -287,7 +287,8 @@ def test_what_can_be_known_is_told_before_anything_is_loaded(tmp_path, options, 
     ("options", "message"),
     [({"reference": "worst"}, "first, best, mean, or a frame's number"), ({"reference": "99"}, "frame 99")],
 )
-def test_a_wrong_reference_is_told(workdir, tmp_path, options, message):
+def test_a_wrong_reference_is_told_before_anything_is_inverted(workdir, tmp_path, monkeypatch, options, message):
+    monkeypatch.delattr(transfer, "encode")
     with pytest.raises(SystemExit, match=message):
         call(workdir, tmp_path, "seed:1", "clip:2", "out.gif", relative=True, **options)
     assert not (tmp_path / "out.gif").exists()

@@ -31,7 +31,8 @@ import os, subprocess, sys
 tasks = int(os.environ["SLURM_NTASKS"])
 alone = {{"SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_STEP_NUM_NODES": "1"}}
 own = lambda i: {{"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)}}
-started = [subprocess.Popen(sys.argv[1:], env=os.environ | alone | own(i)) for i in range(tasks)]
+assert sys.argv[1] == "--cpus-per-task=8"
+started = [subprocess.Popen(sys.argv[2:], env=os.environ | alone | own(i)) for i in range(tasks)]
 sys.exit(max(process.wait() for process in started))
 """
 
@@ -138,7 +139,8 @@ def test_the_batch_script_trains_in_the_processes_that_slurm_starts(tiny, whole,
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
     env = environment() | stand_in(tmp_path / "bin", "srun", SRUN) | {"VIRTUAL_ENV": sys.prefix}
-    env |= {"SLURM_JOB_ID": str(os.getpid()), "SLURM_NTASKS": "2", "SLURM_SUBMIT_DIR": str(tmp_path)}
+    env |= {"SLURM_JOB_ID": str(os.getpid()), "SLURM_NTASKS": "2", "SLURM_CPUS_PER_TASK": "8"}
+    env |= {"SLURM_SUBMIT_DIR": str(tmp_path)}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     subprocess.run(
         ["bash", str(LAUNCH / "slurm.sbatch"), tiny, f"--workdir={tmp_path / 'run'}"], env=env, check=True, timeout=500

@@ -77,8 +77,8 @@ class Machine:
     def __init__(self, stops_at=None):
         self.lines, self.stops_at = [], stops_at
 
-    def __call__(self, line, check, env):
-        assert env["JAX_COMPILATION_CACHE_DIR"]
+    def __call__(self, line, environment):
+        assert environment["JAX_COMPILATION_CACHE_DIR"]
         self.lines.append(line)
         if len(self.lines) == self.stops_at:
             raise KeyboardInterrupt
@@ -86,10 +86,9 @@ class Machine:
         if "find_directions" in line[2]:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "directions.safetensors").touch()
-        return self
+        return self.returncode
 
     def measure(self, workdir):
-        assert f"--workdir={workdir}" in self.lines[-1]
         return METRICS
 
 
@@ -97,14 +96,15 @@ def test_a_stopped_ablation_goes_on_and_its_results_are_written(script, ablation
     jobs = list(script.jobs_of(ablation, range(2), tmp_path))
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     machine = Machine(stops_at=4)
-    monkeypatch.setattr(script.subprocess, "run", machine)
+    monkeypatch.setattr(script, "_call", machine)
     with pytest.raises(KeyboardInterrupt):
-        script.run(ablation, jobs, machine, tmp_path / "compiled")
+        script.train(ablation, jobs, tmp_path / "compiled")
     machine = Machine()
-    monkeypatch.setattr(script.subprocess, "run", machine)
-    script.run(ablation, jobs, machine, tmp_path / "compiled")
+    monkeypatch.setattr(script, "_call", machine)
+    script.train(ablation, jobs, tmp_path / "compiled")
     modules = [line[2].rsplit(".")[-1] for line in machine.lines]
-    assert modules == ["train"] * 2 + ["find_directions", "train"] * 2 + ["train"]
+    assert modules == ["train"] * 3 + ["find_directions", "train"] * 2 + ["train"]
+    script.measure(jobs, machine)
     script.write_results(ablation, jobs, tmp_path / "width")
     with (tmp_path / "width" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -121,9 +121,9 @@ def test_a_stopped_ablation_goes_on_and_its_results_are_written(script, ablation
 def test_a_run_that_fails_is_named(script, ablation, tmp_path, monkeypatch):
     machine = Machine()
     machine.returncode = 1
-    monkeypatch.setattr(script.subprocess, "run", machine)
+    monkeypatch.setattr(script, "_call", machine)
     with pytest.raises(OSError, match="narrow, seed 0, ended with an error"):
-        script.run(ablation, list(script.jobs_of(ablation, [0], tmp_path)), machine, tmp_path / "compiled")
+        script.train(ablation, list(script.jobs_of(ablation, [0], tmp_path)), tmp_path / "compiled")
 
 
 def test_an_unknown_ablation_is_named_with_those_there_are(script):

@@ -1,10 +1,12 @@
 """Latents in files of every usual shape: what is written of them, what is read, and what is said of others."""
 
+import jax
 import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+import stylegan2_flax as sg2
 from disentangle_jax.generators import digest
 from disentangle_jax.inversion.latent_files import read_latents, write_latents
 
@@ -105,6 +107,27 @@ def test_what_is_written_says_what_it_is_and_is_read_again(tmp_path, generator, 
             "tuned_generator": "tuned.safetensors",
             "tuned_digest": digest(generator),
         }
+
+
+def test_only_the_generator_that_was_tuned_to_latents_draws_them(tmp_path, generator, ws):
+    path, tuned = tmp_path / "ws.safetensors", tmp_path / "tuned.safetensors"
+    write_latents(path, ws, generator, tuned=(tuned, generator))
+    with pytest.raises(FileNotFoundError, match=r"tuned to it, tuned\.safetensors, which does not lie beside it"):
+        read_latents(path, generator).load_tuned(path)
+    sg2.save(generator, tuned)
+    loaded = read_latents(path, generator).load_tuned(path)
+    assert loaded is not None
+    assert digest(loaded) == digest(generator)
+    other = jax.jit(lambda: jax.tree.map(lambda leaf: 2 * leaf, generator))()
+    sg2.save(other, tuned)
+    with pytest.raises(ValueError, match=r"tuned\.safetensors holds another one"):
+        read_latents(path, generator).load_tuned(path)
+    assert read_latents(tmp_path / "ws.safetensors", generator)._replace(tuned=None).load_tuned(path) is None
+
+
+def test_latents_of_photos_say_so(tmp_path, generator, ws):
+    write_latents(tmp_path / "ws.safetensors", ws, generator, are_photos=True)
+    assert read_latents(tmp_path / "ws.safetensors", generator).are_photos
 
 
 def test_a_path_in_the_record_does_not_lead_out_of_the_folder(tmp_path, generator, ws):

@@ -215,7 +215,7 @@ def test_a_run_resumes_from_any_folder_without_the_file_of_its_directions(config
 def test_stored_clips_in_the_working_directory_are_found_from_others(config, generators, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config.data.directory = "clips"
-    assert experiment._as_recorded(config, generators[0]).data.directory == str(tmp_path / "clips")
+    assert experiment.as_recorded(config, generators[0]).data.directory == str(tmp_path / "clips")
 
 
 def test_a_workdir_has_one_owner(config, tmp_path):

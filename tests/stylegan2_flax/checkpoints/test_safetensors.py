@@ -3,9 +3,11 @@
 import json
 import struct
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from safetensors.numpy import load_file
 from safetensors.numpy import save as serialize
 
@@ -48,6 +50,15 @@ def test_float16_rounds_once(tmp_path, generator):
         np.testing.assert_array_equal(array, expected[name].astype(np.float32), strict=True)
     sg2.save(first, tmp_path / "again", dtype="float16")
     assert_same(sg2.load(tmp_path / "again"), first)
+
+
+def test_float16_leaves_filters_exact(tmp_path):
+    sizes = {"channel_base": 64, "channel_max": 8, "resample_filter": [1, 2, 3, 2, 1]}
+    network = jax.jit(lambda: sg2.Generator(8, 0, 8, 8, synthesis_kwargs=sizes, rngs=nnx.Rngs(0)))()
+    sg2.save(network, tmp_path / "half", dtype="float16")
+    for name, array in sg2.to_state_dict(sg2.load(tmp_path / "half")).items():
+        if name.endswith("resample_filter"):
+            np.testing.assert_array_equal(array, sg2.to_state_dict(network)[name])
 
 
 def test_float16_refuses_what_it_cannot_hold(tmp_path, parameters, arguments):

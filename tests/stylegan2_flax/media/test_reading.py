@@ -61,6 +61,11 @@ def write(path, pictures, times=None, *, codec="libx264", turn=0, ratio=None, pi
     return path
 
 
+def test_a_picture_that_starts_after_the_sound_is_not_cut_short(tmp_path):
+    path = write(tmp_path / "late.mkv", levels(10), [2000 + 40 * i for i in range(10)], sound="aac")
+    assert numbers(read_frames(path)) == list(range(10))
+
+
 def test_a_photo_is_one_picture_without_a_rate(tmp_path):
     Image.fromarray(corner()).save(tmp_path / "a.png")
     frames = read_frames(tmp_path / "a.png")

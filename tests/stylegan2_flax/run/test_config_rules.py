@@ -41,7 +41,12 @@ def fault(rule, value):
         (between(0, 1, without_high=True), (0, 0.99), (1, 1.0), "must be from 0 to below 1, got"),
         (one_of("float32", "bfloat16"), ("float32",), ("float17", 3), "must be one of float32, bfloat16, got"),
         (flag(), (True, False), (0, 1, "yes"), "must be True or False, got"),
-        (window(), ((0, 0), (3, 5)), ((5, 2), (1,), 3, (0.5, 1)), r"must be (first, last), the first no later"),
+        (
+            window(),
+            ((0, 0), (3, 5)),
+            ((5, 2), (0, 2), (1,), 3, (0.5, 1)),
+            "must be (first, last), from 1 on, the first",
+        ),
         (file_name(), ("judge_a",), ("", "a/b", 3, "/"), "must be a file name without a folder, got"),
         (each(at_least(0)), ((), (1, 2)), ((1, -1), 3, "12"), "must be each a whole number of at least 0, got"),
     ],

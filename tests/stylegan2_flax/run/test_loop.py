@@ -126,6 +126,28 @@ def test_an_error_of_any_kind_saves_first(tmp_path, capsys):
     assert saved(tmp_path) == [10, 12]
 
 
+@pytest.mark.parametrize("fails_at", [4, 10])
+def test_what_was_due_when_an_error_came_is_done_by_the_run_that_goes_on(tmp_path, fails_at):
+    def play(folder, fails):
+        acted = []
+
+        def act(step, state):
+            if step == fails_at and fails:
+                raise OSError("no space for a picture")
+            acted.append(step)
+            return {"act": float(step)}
+
+        trainer = counter(actions=[Action(every=4, run=act)])
+        if fails:
+            with pytest.raises(OSError, match="for a picture"):
+                train(trainer, schedule(), folder)
+            fails = False
+        assert int(train(trainer, schedule(), folder).step) == 10
+        return acted, metrics.read(folder / "metrics.jsonl")
+
+    assert play(tmp_path / "stopped", fails=True) == play(tmp_path / "whole", fails=False)
+
+
 def test_an_error_of_the_step_itself_saves_no_state_that_it_gave_up(tmp_path, capsys):
     """As when the memory is exhausted: the state was donated."""
     donating = jax.jit(lambda state: state, donate_argnums=0)

@@ -38,7 +38,11 @@ def save(
     own = {"format": FORMAT, "kind": network.kind, "init_kwargs": json.dumps(network.init_kwargs)}
     if clash := sorted(own.keys() & (metadata or {}).keys()):
         raise ValueError(f"metadata must not use the format's own entries: {', '.join(clash)}")
-    arrays = {name: _cast(name, array, dtype) for name, array in to_state_dict(network).items()}
+    # Filters stay exact: a rounded one may no longer be separable, which `load` asks of it.
+    arrays = {
+        name: _cast(name, array, "float32" if name.endswith("resample_filter") else dtype)
+        for name, array in to_state_dict(network).items()
+    }
     with atomic(path) as temporary:
         temporary.write_bytes(serialize(arrays, {**own, **(metadata or {})}))
 

@@ -57,7 +57,7 @@ class Snapshots:
         keys = random_streams(config.seed)
         self._grid_keys = jax.random.split(keys.snapshot)
         self._score_keys = jax.random.split(keys.score)
-        self._draw = jax.jit(self._generate, static_argnums=3)
+        self._draw = jax.jit(self._generate, static_argnums=(4, 5))
         self._gather = jax.jit(lambda images: images, out_shardings=parallel.replicated(mesh))
         self._scorer = None
         if features is not None:
@@ -69,8 +69,8 @@ class Snapshots:
         folder = self._workdir / "snapshots"
         size = self._config.snapshot.rows * self._config.snapshot.columns
         if not (folder / "reals.png").exists():
-            self._save_grid(self._reals(self._grid_keys[0], size)(0), folder / "reals.png")
-        self._save_grid(self._fakes(self._grid_keys[1], size, state)(0), folder / f"{step:07d}.png")
+            self._save_grid(self._on_host(self._reals(self._grid_keys[0], size)(0)), folder / "reals.png")
+        self._save_grid(self._grid_of_fakes(size, state), folder / f"{step:07d}.png")
         if self._writes:
             metadata = {"step": str(step), "kimg": str(step * self._config.train.batch_size / 1000)}
             sg2.save(self._generator(state), self._workdir / "generator.safetensors", metadata)
@@ -97,15 +97,30 @@ class Snapshots:
 
     def _fakes(self, key: Key[Array, ""], size: int, state: TrainState) -> Batches:
         buffers = state.buffers["generator"]
-        return lambda index: self._draw(state.ema, buffers, jax.random.fold_in(key, index), size)
+        return lambda index: self._draw(state.ema, buffers, jax.random.fold_in(key, index), 0, size, size)
 
-    def _generate(self, params: PyTree, buffers: PyTree, key: Key[Array, ""], size: int) -> Float[Array, "b h w c"]:
+    def _grid_of_fakes(self, size: int, state: TrainState) -> Float[np.ndarray, "b h w c"]:
+        """Generated images. They are drawn no more at a time than a step has, and so in no more memory."""
+        key, buffers = jax.random.fold_in(self._grid_keys[1], 0), state.buffers["generator"]
+        count, parts = min(size, self._config.train.batch_size), []
+        for first in range(0, size, count):
+            start = min(first, size - count)
+            images = self._on_host(self._draw(state.ema, buffers, key, start, size, count))
+            parts.append(images[first - start :])
+        return np.concatenate(parts)
+
+    def _generate(
+        self, params: PyTree, buffers: PyTree, key: Key[Array, ""], start: int, size: int, count: int
+    ) -> Float[Array, "count h w c"]:
+        """Of `size` images, `count` from `start` on."""
         generator = nnx.merge(self._graphdefs["generator"], params, buffers)
-        z = jax.random.normal(key, (size, generator.z_dim))
-        return generator(jax.lax.with_sharding_constraint(z, parallel.spread(self._mesh, size)))
+        z = jax.lax.dynamic_slice_in_dim(jax.random.normal(key, (size, generator.z_dim)), start, count)
+        return generator(jax.lax.with_sharding_constraint(z, parallel.spread(self._mesh, count)))
 
-    def _save_grid(self, images: Float[Array, "b h w c"], path: AnyPath) -> None:
+    def _on_host(self, images: Float[Array, "b h w c"]) -> Float[np.ndarray, "b h w c"]:
+        return np.asarray(self._gather(images))
+
+    def _save_grid(self, pixels: Float[np.ndarray, "b h w c"], path: AnyPath) -> None:
         rows, columns = self._config.snapshot.rows, self._config.snapshot.columns
-        pixels = np.asarray(self._gather(images))
         if self._writes:
             media.save_image(media.image_grid(pixels.reshape(rows, columns, *pixels.shape[1:])), path)

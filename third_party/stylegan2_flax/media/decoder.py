@@ -109,9 +109,11 @@ def at_constant_rate(timed: Iterator[tuple[Fraction, VideoFrame]], fps: Fraction
 def video_start(container: InputContainer) -> Fraction:
     """The time in seconds at which the first frame is shown; 0 if it is unknown."""
     videos = container.streams.video
-    if not videos or videos[0].start_time is None or videos[0].time_base is None:
-        return Fraction(0)
-    return videos[0].start_time * videos[0].time_base
+    return _start(videos[0]) if videos else Fraction(0)
+
+
+def _start(stream: VideoStream) -> Fraction:
+    return (stream.start_time or 0) * (stream.time_base or Fraction(0))
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -165,13 +167,13 @@ def _remedy(path: Path) -> str:
 
 
 def _stated_end(stream: VideoStream) -> Fraction | None:
-    """How many seconds a stream says that it lasts; Matroska does so in a text."""
+    """How many seconds a stream says that it lasts; Matroska does so in a text, which counts from the sound's start."""
     if stream.duration is not None and stream.time_base is not None:
         return stream.duration * stream.time_base
     hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
     minutes, _, seconds = rest.partition(":")
     try:
-        return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
+        return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds) - _start(stream)
     except ValueError:
         return None
 

@@ -20,6 +20,7 @@ import fsspec
 from etils import epath
 
 from stylegan2_flax import files
+from stylegan2_flax.run.checkpoints import warn
 
 HEARTBEAT = 20.0  # seconds between signs of life
 STALE = 120.0  # seconds without one after which an owner counts as dead
@@ -47,8 +48,9 @@ def locked(path: epath.Path) -> Iterator[None]:
     finally:
         done.set()
         heartbeat.join()
-        if _read(path).get("token") == me["token"]:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # it grows stale by itself
+            if _read(path).get("token") == me["token"]:
+                path.unlink(missing_ok=True)
 
 
 def _take(path: epath.Path, me: dict[str, Any]) -> None:
@@ -77,6 +79,9 @@ def _take(path: epath.Path, me: dict[str, Any]) -> None:
 def _keep_fresh(path: epath.Path, me: dict[str, Any], done: threading.Event) -> None:
     while not done.wait(HEARTBEAT):
         with suppress(OSError):
+            if _read(path).get("token", me["token"]) != me["token"]:  # as after a long sleep of this machine
+                warn(f"another process has taken over {path.parent}, as this one seemed dead: stop one of them")
+                return
             files.write_text(path, _text(me))
 
 

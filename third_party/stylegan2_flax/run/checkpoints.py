@@ -12,6 +12,7 @@ import logging
 import math
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,7 @@ from stylegan2_flax.run.trees import ShapeMismatchError, check_shapes, leaves_by
 State = TypeVar("State", bound=tuple)
 """A NamedTuple of trees of arrays."""
 
+_PAUSE = 1.0  # seconds before a checkpoint that could not be read is read once more
 _DIGESTS = "digests"
 """The item of a checkpoint that holds a digest of each other item."""
 
@@ -203,8 +205,8 @@ def _load_newest(checkpointer: ocp.training.Checkpointer, target: dict[str, Any]
     for checkpoint in reversed(checkpointer.checkpoints):
         path = files.as_path(checkpoint.path)
         try:
-            fields = _load(checkpointer, checkpoint.step, path, target)
-        except ShapeMismatchError:
+            fields = _load_patiently(checkpointer, checkpoint.step, path, target)
+        except (ShapeMismatchError, PermissionError):
             raise
         except Exception as error:  # see _errors_as_warnings
             reasons[path] = _reason(error)
@@ -216,6 +218,19 @@ def _load_newest(checkpointer: ocp.training.Checkpointer, target: dict[str, Any]
         "no checkpoint can be read:\n" + "\n".join(f"  {path}: {reason}" for path, reason in reasons.items()) + "\n"
         "Delete their folder to start over."
     )
+
+
+def _load_patiently(
+    checkpointer: ocp.training.Checkpointer, step: int, path: AnyPath, target: dict[str, Any]
+) -> dict[str, PyTree]:
+    """`_load`, tried twice: what a network loses once is not damaged."""
+    try:
+        return _load(checkpointer, step, path, target)
+    except (ShapeMismatchError, PermissionError):
+        raise
+    except Exception:  # see _errors_as_warnings
+        time.sleep(_PAUSE)
+        return _load(checkpointer, step, path, target)
 
 
 def _load(

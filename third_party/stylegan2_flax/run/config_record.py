@@ -14,7 +14,9 @@ from stylegan2_flax.files import AnyPath, as_path
 from stylegan2_flax.run import lock
 
 
-def record_config(config: ConfigDict, workdir: str | AnyPath, may_change: tuple[str, ...]) -> None:
+def record_config(
+    config: ConfigDict, workdir: str | AnyPath, may_change: tuple[str, ...], flag: str = "--workdir"
+) -> None:
     """Write the config into a new workdir, or check that it continues the run in an existing one.
 
     Args:
@@ -22,17 +24,20 @@ def record_config(config: ConfigDict, workdir: str | AnyPath, may_change: tuple[
         workdir: created if it is missing.
         may_change: dotted names of the fields that a resumed run may change. A name that ends in a dot stands for a
             whole section.
+        flag: by which the user gave the workdir, for messages.
 
     Raises:
         ValueError: the workdir holds a run with another config; the message names the fields that differ.
         OSError: the workdir cannot be written.
     """
     _check_writable(as_path(workdir))
-    if not check_record(config, workdir, may_change):
+    if not check_record(config, workdir, may_change, flag):
         write_config(config, workdir)
 
 
-def check_record(config: ConfigDict, workdir: str | AnyPath, may_change: tuple[str, ...]) -> bool:
+def check_record(
+    config: ConfigDict, workdir: str | AnyPath, may_change: tuple[str, ...], flag: str = "--workdir"
+) -> bool:
     """Whether a workdir records just this config. Writes nothing; for arguments and errors see `record_config`."""
     path = as_path(workdir) / "config.json"
     if not path.exists():
@@ -43,7 +48,7 @@ def check_record(config: ConfigDict, workdir: str | AnyPath, may_change: tuple[s
         hint = f"\nWhat is absent there came with a later version: add it to {path}, as it is now unless you set it."
         raise ValueError(
             f"{workdir} holds a run with another config:\n" + "\n".join(lines) + "\n"
-            "Give another --workdir, delete this one to start over, or take these settings back to continue it."
+            f"Give another {flag}, delete this one to start over, or take these settings back to continue it."
             + (hint if later else "")
         )
     return not differences(before, config)

@@ -71,10 +71,12 @@ def flag() -> Rule:
 
 
 def window() -> Rule:
-    """A range of steps (first, last); (0, 0) for none."""
+    """A range of steps (first, last), which count from 1; (0, 0) for none."""
     return Rule(
-        lambda value: len(value) == 2 and all(map(_is_whole, value)) and 0 <= value[0] <= value[1],
-        "(first, last), the first no later than the last",
+        lambda value: (
+            len(value) == 2 and all(map(_is_whole, value)) and (tuple(value) == (0, 0) or 1 <= value[0] <= value[1])
+        ),
+        "(first, last), from 1 on, the first no later than the last",
     )
 
 

@@ -8,6 +8,7 @@ A `Trainer` supplies the state and the step, a `Schedule` says how often to log 
 depends only on the trainer, not on how often the run was interrupted.
 """
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
+from stylegan2_flax import files
 from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run.checkpoints import Checkpoints, warn
 from stylegan2_flax.run.interrupt import Interrupt, Stopped
@@ -136,12 +138,19 @@ def train(trainer: Trainer[State], schedule: Schedule, workdir: AnyPath) -> Stat
         state = restore()
         start = step = _step_of(state)
         is_new, stop = checkpoints.latest_step is None, None
-        recorder = Recorder(workdir, None if is_new else start, last, trainer.progress_metrics, schedule.tensorboard)
+        owed, done = workdir / _OWED, None
+        values = json.loads(owed.read_text()).get(str(start)) if owed.is_file() else None
+        logged = None if is_new else start if values is None else start - 1
+        recorder = Recorder(workdir, logged, last, trainer.progress_metrics, schedule.tensorboard)
+        recorder.values = values or {}
         with recorder, Profiler(workdir / "profile", schedule.profile_steps) as profiler:
             try:
                 while True:
-                    if step > start or is_new:
+                    if step > start or is_new or values is not None:
                         state = _between_steps(trainer, schedule, recorder, checkpoints, step, state, stop)
+                    if values is not None:
+                        owed.unlink(missing_ok=True)
+                    done, values = step, None
                     if stop or step >= last:
                         break
                     state, metrics = profiler.run(step + 1, trainer.advance, state, step + 1)
@@ -152,8 +161,8 @@ def train(trainer: Trainer[State], schedule: Schedule, workdir: AnyPath) -> Stat
                 advice = write_reproduction(workdir, error.step, restore, trainer.advance)
                 raise FloatingPointError(f"{error}. {advice} {trainer.advice}") from error
             except Exception:
-                if step > start:
-                    _rescue(checkpoints, recorder, step, state)
+                if step > start and _rescue(checkpoints, recorder, step, state) and done != step:
+                    files.write_text(owed, json.dumps({step: recorder.values}))
                 raise
         checkpoints.finish(step)
     if interrupt.name and step < last:
@@ -198,21 +207,27 @@ def _between_steps(
     return state
 
 
-def _rescue(checkpoints: Checkpoints, recorder: Recorder, step: int, state: Any) -> None:
-    """Save the state before an error ends the run, unless its arrays were donated.
+_OWED = "owed"
+"""The file that names a step which was saved before all that was due after it was done, such as an action or a line of
+the log, and holds its metrics. A resumed run does first what is due."""
+
+
+def _rescue(checkpoints: Checkpoints, recorder: Recorder, step: int, state: Any) -> bool:
+    """Save the state before an error ends the run, unless its arrays were donated. Returns whether it is saved.
 
     One of several processes cannot save alone, and the others do not know of its error.
     """
     if jax.process_count() > 1 or any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):
-        return
+        return False
     try:
         recorder.fetch()
         checkpoints.save(step, state)
         checkpoints.finish(step)
     except Exception as error:  # the error that ended the run is the one to raise
         warn(f"step {step} could not be saved either ({error})")
-    else:
-        warn(f"an error ends the run after step {step}, which is saved: the same command goes on from there")
+        return False
+    warn(f"an error ends the run after step {step}, which is saved: the same command goes on from there")
+    return True
 
 
 class _Clock:

@@ -41,7 +41,7 @@ class Profiler:
 
     def run(self, step: int, function: Callable[..., Result], *arguments: Any) -> Result:
         """Run `function(*arguments)`, which makes this step; trace it if it is in the range."""
-        if step == self._first:
+        if not self._running and self._first <= step <= self._last:  # a resumed run may begin within the range
             jax.profiler.start_trace(self._destination.enter_context(local_folder(self._folder)))
             self._running = True
         if not self._running:

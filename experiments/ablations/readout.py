@@ -1,0 +1,14 @@
+"""How good must the latent readout be that moves the clips?
+
+A model learns no more than its clips show, and these are moved by what a small network has learnt of a scorer's
+readings.
+"""
+
+CONFIG = "faces64:demo"
+
+
+def points():
+    yield "2,048 faces", {"readout.num_samples": 2048}
+    yield "6,144 faces", {}
+    full = {"readout.num_samples": 32768, "readout.hidden": 256, "readout.batch_size": 1024}
+    yield "32,768 faces, 256 units, batches of 1,024", full
