@@ -177,7 +177,7 @@ def test_a_workdir_knows_its_generator_wherever_the_file_lies(config, generators
     recorded = config_record.read_config(run)
     assert (recorded.generator, recorded.generator_digest) == (str(file), digest(generators[0]))
     monkeypatch.chdir(run)
-    Disentangler.load(run)
+    assert Disentangler.load(run).steps == config.train.num_steps
 
     (tmp_path / "elsewhere").mkdir()
     file.rename(tmp_path / "elsewhere" / "other.safetensors")
