@@ -170,7 +170,8 @@ def evaluate(
         reader = None
     instruments = Instruments(reader, distance, pictures.face_clips if reader else None)
     metrics, methods = measure(model, domain, others, data, on_stage, instruments, seeds)
-    metrics["steps"] = model.steps
+    if model.steps is not None:
+        metrics["steps"] = model.steps
     files.write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     print(summary(metrics))
     own = invert_clips(opened, clips, on_stage)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
@@ -110,7 +110,7 @@ class Snapshots:
         return np.concatenate(parts)
 
     def _generate(
-        self, params: PyTree, buffers: PyTree, key: Key[Array, ""], start: int, size: int, count: int
+        self, params: PyTree, buffers: PyTree, key: Key[Array, ""], start: Int[Array, ""], size: int, count: int
     ) -> Float[Array, "count h w c"]:
         """Of `size` images, `count` from `start` on."""
         generator = nnx.merge(self._graphdefs["generator"], params, buffers)
