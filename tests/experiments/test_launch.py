@@ -141,7 +141,8 @@ def test_the_batch_script_trains_in_the_processes_that_slurm_starts(tiny, whole,
     env = environment() | stand_in(tmp_path / "bin", "srun", SRUN) | {"VIRTUAL_ENV": sys.prefix}
     env |= {"SLURM_JOB_ID": str(os.getpid()), "SLURM_NTASKS": "2", "SLURM_CPUS_PER_TASK": "8"}
     env |= {"SLURM_SUBMIT_DIR": str(tmp_path)}
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    own = map(str, (ROOT, ROOT / "third_party"))  # an editable installation is not on the path
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [*own, *sys.path]))
     subprocess.run(
         ["bash", str(LAUNCH / "slurm.sbatch"), tiny, f"--workdir={tmp_path / 'run'}"], env=env, check=True, timeout=500
     )
