@@ -22,7 +22,7 @@ from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from disentangle_jax import model_sources
+from disentangle_jax import model_sources, scorers
 from disentangle_jax.directions import Directions
 from disentangle_jax.directions.readout import Readout
 from disentangle_jax.generators import is_registered, load_recorded
@@ -147,8 +147,8 @@ def _without_folders(config: ConfigDict) -> ConfigDict:
     for section, field in places:
         if section in config and field in config[section] and not is_url(path := config[section][field]):
             config[section][field] = Path(path).name
-    for section, field in (("directions", "scorer"), ("purify", "scorer"), ("evaluation", "judge")):
-        if section in config and Path((name := config[section].get(field, "")).partition(":")[2]).is_absolute():
-            kind, _, path = name.partition(":")
-            config[section][field] = f"{kind}:{Path(path).name}"
+    for section, field in scorers.FIELDS:
+        if section in config and field in config[section]:
+            kind, colon, path = config[section][field].partition(":")
+            config[section][field] = f"{kind}{colon}{Path(path).name}"
     return config

@@ -17,6 +17,8 @@ from jaxtyping import Array, Float
 from stylegan2_flax import files, plugins
 
 GROUP = "disentangle_jax.scorers"
+FIELDS = (("directions", "scorer"), ("purify", "scorer"), ("evaluation", "judge"))
+"""The fields of an experiment's config that name scorers, each after its section."""
 
 
 @runtime_checkable

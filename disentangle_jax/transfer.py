@@ -215,9 +215,9 @@ def _check_together(sources: Sequence[Footage], drivings: Sequence[Footage], out
         )
     if options.relative and (still := [face.name for face in drivings if face.num_frames is None]):
         raise ValueError(f"--relative carries over the motion of a clip, but --driving={still[0]} is a single face")
-    if options.relative and (options.reference or "").isdecimal():
+    if (number := options.reference or "").isdecimal():
         for face in drivings:
-            check_reference(str(options.reference), count_frames(face, int(str(options.reference)) + 1) - 1)
+            check_reference(number, count_frames(face, int(number) + 1) - 1)
     if options.smooth and all(face.num_frames is None for face in drivings):
         raise ValueError(f"--smooth calms the motion of a clip, but --driving={drivings[0].name} is a single face")
     if options.show == "pasted" and not (cells == 1 and isinstance(sources[0], PictureFootage)):

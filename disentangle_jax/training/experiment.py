@@ -5,12 +5,12 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
+from disentangle_jax import scorers
 from disentangle_jax.clips import build_clip_source, from_config
 from disentangle_jax.clips.streams import check_data, open_stream
 from disentangle_jax.directions import find
 from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.generators import absolute, digest, load_generator
-from disentangle_jax.scorers import absolute_scorer
 from disentangle_jax.training import rules
 from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.trainer import make_trainer
@@ -103,8 +103,8 @@ def as_recorded(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:
             config.readout.source = files.absolute(config.readout.source)
         if config.clips.appearance_from != "scorer":
             config.clips.appearance_from = files.absolute(config.clips.appearance_from)
-        for section, field in (("directions", "scorer"), ("purify", "scorer"), ("evaluation", "judge")):
-            config[section][field] = absolute_scorer(config[section][field])
+        for section, field in scorers.FIELDS:
+            config[section][field] = scorers.absolute_scorer(config[section][field])
         if config.data.directory:
             config.data.directory = files.absolute(config.data.directory)
     return config

@@ -26,7 +26,8 @@ from stylegan2_flax.gan import presets
 def get_config(arg: str = "256") -> ConfigDict:
     """The experiment of "RESOLUTION", "RESOLUTION,PRESET" or "RESOLUTION,PRESET,DEVICES"."""
     resolution, preset, devices, *rest = *arg.split(","), "", "", ""
-    if not resolution.isdigit() or not (devices or "1").isdigit() or any(rest):
+    devices = devices or "1"
+    if not resolution.isdigit() or not devices.isdigit() or int(devices) == 0 or any(rest):
         raise ValueError(
             f"say gan_folder.py:RESOLUTION, :RESOLUTION,PRESET or :RESOLUTION,PRESET,DEVICES, as in gan_folder.py:256; "
             f"got {arg!r}"
@@ -34,7 +35,7 @@ def get_config(arg: str = "256") -> ConfigDict:
     config = gan_faces64.get_config("scratch")
     config.resolution = int(resolution)
     config.data.source = "give a folder with --config.data.source=FOLDER"
-    presets.apply(config, preset or "auto", int(devices or 1))
+    presets.apply(config, preset or "auto", int(devices))
     config.augment.mode = "ada"
     config.train.dtype = "bfloat16"
     config.train.update(log_kimg=4.0, checkpoint_kimg=200.0)

@@ -54,3 +54,9 @@ def test_wrong_arguments_are_told_what_there_is():
         get_config("gan_folder", "256,best")
     with pytest.raises(ValueError, match=r"as in gan_folder.py:256; got 'big'"):
         get_config("gan_folder", "big")
+    for devices in ("0", "all", "8,8"):
+        with pytest.raises(ValueError, match=rf"got '256,auto,{devices}'"):
+            get_config("gan_folder", f"256,auto,{devices}")
+    one, eight = (get_config("gan_folder", f"1024,auto,{devices}") for devices in (1, 8))
+    assert 8 * one.train.batch_size == eight.train.batch_size
+    assert one.loss.r1.gamma == 8 * eight.loss.r1.gamma

@@ -32,6 +32,7 @@ from stylegan2_flax.run.trees import ShapeMismatchError, check_shapes, leaves_by
 State = TypeVar("State", bound=tuple)
 """A NamedTuple of trees of arrays."""
 
+_NO_DAMAGE = (ShapeMismatchError, PermissionError)  # a checkpoint that raises these is whole, and no other is tried
 _PAUSE = 1.0  # seconds before a checkpoint that could not be read is read once more
 _DIGESTS = "digests"
 """The item of a checkpoint that holds a digest of each other item."""
@@ -206,7 +207,7 @@ def _load_newest(checkpointer: ocp.training.Checkpointer, target: dict[str, Any]
         path = files.as_path(checkpoint.path)
         try:
             fields = _load_patiently(checkpointer, checkpoint.step, path, target)
-        except (ShapeMismatchError, PermissionError):
+        except _NO_DAMAGE:
             raise
         except Exception as error:  # see _errors_as_warnings
             reasons[path] = _reason(error)
@@ -226,7 +227,7 @@ def _load_patiently(
     """`_load`, tried twice: what a network loses once is not damaged."""
     try:
         return _load(checkpointer, step, path, target)
-    except (ShapeMismatchError, PermissionError):
+    except _NO_DAMAGE:
         raise
     except Exception:  # see _errors_as_warnings
         time.sleep(_PAUSE)

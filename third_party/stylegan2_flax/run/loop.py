@@ -140,7 +140,8 @@ def train(trainer: Trainer[State], schedule: Schedule, workdir: AnyPath) -> Stat
         is_new, stop = checkpoints.latest_step is None, None
         owed, done = workdir / _OWED, None
         values = json.loads(owed.read_text()).get(str(start)) if owed.is_file() else None
-        logged = None if is_new else start if values is None else start - 1
+        logged = start if values is None else start - 1  # the line of a step that is owed is written anew
+        logged = None if is_new else logged
         recorder = Recorder(workdir, logged, last, trainer.progress_metrics, schedule.tensorboard)
         recorder.values = values or {}
         with recorder, Profiler(workdir / "profile", schedule.profile_steps) as profiler:
