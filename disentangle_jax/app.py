@@ -16,6 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from disentangle_jax import configs, model_sources
+from disentangle_jax.configs import transfer
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion import portraits
 from disentangle_jax.page.editing import Controls, Editor
@@ -46,6 +47,7 @@ def main() -> None:
     if importlib.util.find_spec("gradio") is None:
         raise ImportError("the page needs Gradio: pip install 'disentangle_jax[app]'")
     config_rules.check(CONFIG.value, RULES)
+    config_rules.check_known(CONFIG.value, config_rules.names(transfer.get_config()))
     reading = Reading(None, None, ALIGN.value, "auto", CONFIG.value)
     editor = Editor(Disentangler.load(MODEL.value), reading, MAX_FRAMES.value)
     _compile(editor)

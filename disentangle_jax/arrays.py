@@ -129,10 +129,15 @@ def _read_safetensors(path: Path) -> Content:
         with path.open("rb") as file:
             checked_header(file.read(8 + MAX_HEADER))  # a huge header would take minutes and gigabytes to parse
         with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+            arrays = {name: _widened(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118, not a dict
             return Content(arrays, file.metadata() or {})
     except (SafetensorError, CheckpointError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file ({error}); get or create it again") from error
+
+
+def _widened(array: np.ndarray) -> np.ndarray:
+    """bfloat16, which NumPy does not count among the numbers, as float32."""
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def _read_torch(path: Path) -> Content:

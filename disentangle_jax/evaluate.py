@@ -22,7 +22,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from disentangle_jax import media, model_sources
+from disentangle_jax import media, model_sources, scorers
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain, load_judged_domain
 from disentangle_jax.evaluation.face_reader import IDENTITY, FaceReader, load_face_reader
@@ -84,7 +84,7 @@ config_flag.define_overrides(FLAGS, "model", model_sources.find)
 
 _TRAINED_BY = (
     *("seed", "directions.", "clips.", "readout.", "purify.", "model.", "loss.", "optimizer."),
-    *("train.batch_size", "train.num_steps"),
+    *("train.batch_size", "train.accumulate", "train.num_steps", "data.source", "data.split"),
 )
 """The fields of the config that make compared models differ."""
 
@@ -172,6 +172,8 @@ def evaluate(
     metrics, methods = measure(model, domain, others, data, on_stage, instruments, seeds)
     if model.steps is not None:
         metrics["steps"] = model.steps
+    if domain is not None:
+        metrics["judge"] = scorers.without_folder(model.config.evaluation.judge)
     files.write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     print(summary(metrics))
     own = invert_clips(opened, clips, on_stage)
@@ -185,7 +187,8 @@ def evaluate(
     strips = make_strips(own, methods[OURS], metrics.get("clips", {}), model.config.evaluation.pictures.num_clips)
     config = json.loads(model.config.to_json())
     compared = {name: _compared(compare[name], other, model) for name, other in others.items()}
-    commands = command_lines(source, out, compare, overrides, seed_runs, [*pictures.arguments(), *clips.arguments()])
+    flags = [*pictures.arguments(), *clips.arguments()]
+    commands = command_lines(source, model.config, out, compare, overrides, seed_runs, flags)
     with files.local_folder(folder) as local:
         save_pictures(gallery, local)
         plots.draw(metrics, losses, _floors(model.config), local)
@@ -273,9 +276,12 @@ def _floors(config: ConfigDict) -> dict[str, float]:
 def _compared(folder: str, other: Disentangler, model: Disentangler) -> Compared:
     """Where a further model lies, and in which fields its training differed."""
     changed = config_record.differences(other.config, model.config)
-    sections = _TRAINED_BY
-    if np.array_equal(other.directions.vectors, model.directions.vectors):  # such as those that were read from a file
-        sections = tuple(section for section in sections if section != "directions.")
+    shared = []  # such as those that were read from a file
+    if np.array_equal(other.directions.vectors, model.directions.vectors):
+        shared.append("directions.")
+    if other.readout and model.readout and np.array_equal(other.readout.network.looks, model.readout.network.looks):
+        shared.append("readout.")
+    sections = tuple(section for section in _TRAINED_BY if section not in shared)
     return Compared(folder, {name: values for name, values in changed.items() if name.startswith(sections)})
 
 

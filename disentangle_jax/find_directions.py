@@ -29,6 +29,7 @@ from disentangle_jax.directions.readout import FILE as READOUT
 from disentangle_jax.domains import load_domain
 from disentangle_jax.generators import load_generator
 from disentangle_jax.latents import check_classes, sample_ws
+from disentangle_jax.scorers import load_scorer
 from disentangle_jax.training import rules
 from stylegan2_flax import command, files
 from stylegan2_flax.run import config_flag
@@ -121,9 +122,10 @@ def contact_sheet(
 
 
 def _rank(config: ConfigDict, generator: sg2.Generator, directions: Directions, ws: Float[Array, "n l d"]) -> Ranking:
-    """Rank directions that were found without a ranking: by the scorer if there is a domain, else by images."""
-    options = config.directions
-    by = "scorer" if load_domain(config.generator) or options.source == "scorer" else "pictures"
+    """Rank directions that were found without a ranking: by the scorer if it is of the domain, else by images."""
+    options, domain = config.directions, load_domain(config.generator)
+    is_of_domain = domain is not None and set(load_scorer(options.scorer).names) == set(domain.names)
+    by = "scorer" if is_of_domain or options.source == "scorer" else "pictures"
     look = looker(generator, find.image_reader(by, options.scorer))
     return rank(directions, ws[: options.rank_faces], look, by, options.least_change)
 

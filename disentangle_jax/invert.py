@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from disentangle_jax import configs, media
+from disentangle_jax.configs import inversion
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.generators import is_registered, load_generator
 from disentangle_jax.inversion import METHODS, Inversion, encoders, invert
@@ -61,7 +62,8 @@ METHOD = flags.DEFINE_enum(
 ENCODER = flags.DEFINE_string(
     "encoder",
     None,
-    "a checkpoint of pSp, e4e or ReStyle, or a registered name (if not said: the one registered for the generator)",
+    "a checkpoint of pSp, e4e or ReStyle, a file of train_encoder, or a registered name (if not said: the one "
+    "registered for the generator)",
     flag_values=FLAGS,
 )
 DISTANCE = flags.DEFINE_string(
@@ -197,6 +199,7 @@ def _settings(config: ConfigDict, said: Mapping[str, str | int | None]) -> Confi
     settings = config.copy_and_resolve_references()
     settings.update_from_flattened_dict({name: value for name, value in said.items() if value is not None})
     config_rules.check(settings, RULES)
+    config_rules.check_known(settings, config_rules.names(inversion.get_config()))
     return settings
 
 

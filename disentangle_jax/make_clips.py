@@ -72,7 +72,7 @@ def make_clips(config: ConfigDict, out: AnyPath, num_clips: int, dtype: str, fra
     generator, folder = load_generator(config.generator), folder_of(out)
     with locked(out):
         with undo_on_error(folder), parallel.first_process_first("directions"):
-            if not is_begun(out):  # else the data set itself says what it was made with
+            if not is_begun(out) or (folder / "config.json").exists():  # those of before had no record
                 recorded = as_recorded(config, generator)
                 made_by = ConfigDict({name: recorded[name] for name in _MADE_BY})
                 record_config(made_by, folder, ("generator",), flag="--out")

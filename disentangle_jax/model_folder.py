@@ -77,7 +77,9 @@ def read(folder: AnyPath) -> Parts:
 
 
 def write(parts: Parts, folder: Path) -> None:
-    """Write an exported folder."""
+    """Write an exported folder. Of an earlier export there, what this model lacks is removed."""
+    for name in (model_sources.READOUT, model_sources.GENERATOR):
+        (folder / name).unlink(missing_ok=True)
     weights.save(parts.autoencoder, folder / model_sources.MODEL)
     parts.directions.save(folder / model_sources.DIRECTIONS)
     if parts.readout is not None:
@@ -149,6 +151,5 @@ def _without_folders(config: ConfigDict) -> ConfigDict:
             config[section][field] = Path(path).name
     for section, field in scorers.FIELDS:
         if section in config and field in config[section]:
-            kind, colon, path = config[section][field].partition(":")
-            config[section][field] = f"{kind}{colon}{Path(path).name}"
+            config[section][field] = scorers.without_folder(config[section][field])
     return config

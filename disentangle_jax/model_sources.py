@@ -53,9 +53,15 @@ def find(name_or_folder: str | AnyPath) -> AnyPath:
     Raises:
         FileNotFoundError: there is no such model.
         ImportError: the URL needs a package that is not installed.
-        ValueError: files of the model cannot be downloaded, or have changed on the way.
+        ValueError: files of the model cannot be downloaded, or have changed on the way; or the name is that of a
+            registered model and of a folder.
     """
     if factory := plugins.find_factory(GROUP, str(name_or_folder)):
+        if (Path(name_or_folder) / CONFIG).is_file():
+            raise ValueError(
+                f"{name_or_folder} is a folder here and the name of a registered model: say ./{name_or_folder} for the "
+                "folder; for the registered model, call from elsewhere or rename the folder"
+            )
         folder = Path(factory())
     elif is_own_folder(name_or_folder):
         folder = files.as_path(name_or_folder)

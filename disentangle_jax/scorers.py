@@ -8,8 +8,10 @@ A config may also name a factory that is not registered: "my_package.module:fact
 one argument, a path, which follows a colon: "faces_judge:runs/judges/mine.safetensors".
 """
 
+from pathlib import PurePath
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -88,10 +90,22 @@ def absolute_scorer(name: str) -> str:
     return f"{registered}:{files.absolute(path)}" if is_path else name
 
 
+def without_folder(name: str) -> str:
+    """The same scorer named without the folder of PATH, which would tell of this machine."""
+    registered, colon, path = name.partition(":")
+    return f"{registered}{colon}{PurePath(path).name}"
+
+
 def checked_scorer(scorer: Any, name: str) -> Scorer:
     """The scorer itself. Raises ValueError if it is not a `Scorer`, or lacks structure or appearance factors."""
+    kind = type(scorer).__name__
     if not (isinstance(scorer, Scorer) and callable(scorer)):
-        raise ValueError(f"{name!r} gives a {type(scorer).__name__}, not a scorer: it needs names, structure, __call__")
+        raise ValueError(f"{name!r} gives a {kind}, not a scorer: it needs names, structure, __call__")
+    if not all(isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int) for leaf in jax.tree.leaves(scorer)):
+        raise ValueError(
+            f"{name!r} gives a {kind} that is no pytree of arrays, which jitted functions could take: make its class a "
+            "Flax module, or register it by jax.tree_util.register_dataclass, or by register_static if it has no arrays"
+        )
     check_names(scorer, f"the scorer {name!r}")
     return scorer
 

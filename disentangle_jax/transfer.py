@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from disentangle_jax import configs, media, model_sources
+from disentangle_jax.configs import transfer as defaults
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion import METHODS, portraits
 from disentangle_jax.reenactment import inputs, quality, showing
@@ -163,7 +164,7 @@ def transfer(
     if num_frames is None:
         media.save_image(next(pictures), out)
         return
-    sound = next((clip.audio for clip in clips if clip.audio and clip.fps == fps), None)
+    sound = next((clip.audio for clip in clips if clip.audio and _is_same_rate(clip.fps, fps)), None)
     with media.open_video(out, fps, sound) as video:
         for picture in tqdm(pictures, out.name, num_frames, unit=" frames", disable=None):
             video.write(picture)
@@ -182,6 +183,7 @@ def _encode(footage: Footage, config: ConfigDict) -> Encoded:
 def _check(source_names: Sequence[str], driving_names: Sequence[str], out: Path, options: Options) -> None:
     """Check the arguments before anything is loaded. Raises ValueError, OSError or ImportError."""
     config_rules.check(options.config, RULES)
+    config_rules.check_known(options.config, config_rules.names(defaults.get_config()))
     for flag, names in (("--source", source_names), ("--driving", driving_names)):
         for name in names:
             files.local_path(name, flag)
@@ -229,9 +231,15 @@ def _check_together(sources: Sequence[Footage], drivings: Sequence[Footage], out
         folders = not clips and any(isinstance(face, PictureFootage) for face in (*sources, *drivings))
         hint = f" (a folder of frames is a clip as {inputs.FRAMES}FOLDER)" if folders else ""
         raise ValueError(f"the result is a {kind}: end --out in {media.described(suffixes)}, not in {out.name!r}{hint}")
-    if len({clip.fps for clip in clips if clip.fps}) > 1:
-        rates = ", ".join(f"{clip.name} {clip.fps:g}" for clip in clips if clip.fps)
+    timed = [clip for clip in clips if clip.fps]
+    if not all(_is_same_rate(clip.fps, timed[0].fps) for clip in timed):
+        rates = ", ".join(f"{clip.name} {clip.fps:g}" for clip in timed)
         warnings.warn(f"frames are paired one by one, though rates differ ({rates} frames a second)", stacklevel=3)
+
+
+def _is_same_rate(one: float | None, other: float | None) -> bool:
+    """Whether rates are equal but for the digits that a file keeps: 29.97 stands for 30000/1001."""
+    return one is not None and other is not None and math.isclose(one, other, rel_tol=1e-4)
 
 
 if __name__ == "__main__":

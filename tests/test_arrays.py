@@ -3,8 +3,10 @@
 import json
 import zipfile
 
+import ml_dtypes
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from disentangle_jax import arrays
 
@@ -78,3 +80,10 @@ def test_a_member_that_is_no_array_is_named(tmp_path):
         archive.writestr("notes.txt", "taken on a Monday")
     with pytest.raises(ValueError, match=r"x\.npz is no .*its member 'notes.txt' is no array"):
         arrays.read(tmp_path / "x.npz")
+
+
+def test_bfloat16_is_read_as_the_same_numbers(tmp_path):
+    values = np.array([1.5, -2.0], ml_dtypes.bfloat16)
+    save_file({"ws": values}, tmp_path / "x.safetensors")
+    read = arrays.read(tmp_path / "x.safetensors").arrays["ws"]
+    np.testing.assert_array_equal(read, np.array([1.5, -2.0], np.float32), strict=True)

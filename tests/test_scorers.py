@@ -3,6 +3,7 @@
 import sys
 import types
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from disentangle_jax.faces import APPEARANCE, NAMES, STRUCTURE, Judge
 from disentangle_jax.scorers import Scorer, absolute_scorer, load_scorer
 
 
+@jax.tree_util.register_static
 class Interleaved:
     """Reads the mean of each channel, structure between the others."""
 
@@ -28,7 +30,10 @@ def factories(monkeypatch):
     vars(module).update(
         good=Interleaved,
         number=lambda: 3,
-        all_structure=lambda: type("AllStructure", (Interleaved,), {"structure": Interleaved.names})(),
+        opaque=type("Opaque", (Interleaved,), {}),
+        all_structure=lambda: jax.tree_util.register_static(
+            type("AllStructure", (Interleaved,), {"structure": Interleaved.names})
+        )(),
     )
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
@@ -64,6 +69,10 @@ def test_a_factory_serves_without_an_entry_point(factories):
         ("scorers_of_a_user:bad", r"unknown scorer 'scorers_of_a_user:bad'.*has no attribute 'bad'"),
         ("no.such.module:factory", r"unknown scorer 'no\.such\.module:factory'.*No module named"),
         ("scorers_of_a_user:number", "gives a int, not a scorer: it needs names, structure, __call__"),
+        (
+            "scorers_of_a_user:opaque",
+            "gives a Opaque that is no pytree of arrays, .* or by register_static",
+        ),
         ("scorers_of_a_user:all_structure", "must have factors of structure and of appearance"),
     ],
 )

@@ -70,6 +70,11 @@ def check(config: ConfigDict, generator: sg2.Generator, workdir: str | AnyPath) 
                 f"clips.motion='readout' moves the scorer's factors of structure, not {config.directions.source!r} "
                 "directions: set directions.source='scorer', or clips.motion='linear'"
             )
+        if config.directions.rank != "none" and not is_found:
+            raise ValueError(
+                "clips.motion='readout' moves all of the scorer's factors of structure, in their order: set "
+                f"directions.rank='none' (it is {config.directions.rank!r}), or clips.motion='linear'"
+            )
     if clips.appearance > 0.0:
         if clips.appearance_from == "scorer":
             load_scorer(config.directions.scorer)

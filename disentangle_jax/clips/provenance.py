@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.clips.clip import ClipSource
 from disentangle_jax.generators import absolute
+from disentangle_jax.scorers import without_folder
 from stylegan2_flax.files import as_path
 from stylegan2_flax.run.config_record import describe_differences
 
@@ -23,7 +24,9 @@ def provenance_of(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
     moves = (source.directions, source.appearance, source.readout)
     clips = config.clips.copy_and_resolve_references()
     clips.appearance_from = as_path(clips.appearance_from).name  # what lies there is in the digest, wherever it lies
-    recipe = {"clips": clips, "readout": {"restraint": config.readout.restraint}, "purify": config.purify}
+    purify = config.purify.copy_and_resolve_references()
+    purify.scorer = without_folder(purify.scorer)
+    recipe = {"clips": clips, "readout": {"restraint": config.readout.restraint}, "purify": purify}
     return {
         "generator": {"name": absolute(config.generator), "sha256": _digest(source.mapping)},
         "directions": {
@@ -55,7 +58,10 @@ def check_provenance(there: dict[str, Any], here: dict[str, Any]) -> None:
             "config.directions.source to the directions.safetensors that lies beside the clips, copy the "
             "readout.safetensors there, if any, into the workdir, or make clips anew"
         )
-    if differing := describe_differences(there["recipe"], here["recipe"]):
+    recipe = there["recipe"]
+    if "purify" in recipe:  # earlier versions wrote the scorer's path
+        recipe = recipe | {"purify": recipe["purify"] | {"scorer": without_folder(recipe["purify"]["scorer"])}}
+    if differing := describe_differences(recipe, here["recipe"]):
         raise ValueError(
             "the stored clips follow another recipe than the config's:\n" + "\n".join(differing) + "\n"
             "Take these settings over, or make clips anew."

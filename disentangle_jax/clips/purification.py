@@ -5,6 +5,7 @@ A scorer measures this in the rendered frames, and a few steps of nonlinear leas
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import jax
@@ -16,6 +17,9 @@ import stylegan2_flax as sg2
 from disentangle_jax.clips.clip import Clip
 from disentangle_jax.directions.directions import Directions
 from disentangle_jax.scorers import Named, Scorer
+from disentangle_jax.scores import in_batches
+
+_BATCH = 8  # faces that are drawn at a time to calibrate
 
 
 @runtime_checkable
@@ -88,7 +92,8 @@ class Purifier:
         """
         if steps < 1 or damping <= 0.0:
             raise ValueError(f"purifying takes steps and a damping above 0; got {steps} and {damping}")
-        spread = jnp.std(jax.jit(lambda read, ws: read(ws))(read, ws), axis=0)
+        readings = in_batches(partial(jax.jit(lambda read, ws: read(ws)), read), min(_BATCH, len(ws)), ws)
+        spread = jnp.std(jnp.asarray(readings), axis=0)
         if directions.names != read.names:
             raise ValueError(
                 f"there are {len(directions.names)} directions for {len(read.names)} factors that are read: purifying "

@@ -23,6 +23,7 @@ from stylegan2_flax.files import AnyPath, as_path
 SOURCES = ("scorer", "sefa", "pca", "stylespace", "random")
 RANKINGS = ("none", "scorer", "pictures")
 _CHUNK = 512  # faces between two updates of the progress bar
+_LEAST_SPREAD = 1e-5  # of readings relative to their size: less is rounding
 
 
 class Found(NamedTuple):
@@ -130,10 +131,25 @@ def sample_population(config: ConfigDict, generator: sg2.Generator) -> Float[Arr
 
 
 def read_factors(generator: sg2.Generator, scorer: Scorer, ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
-    """The scorer's readings of the latents' images, computed in batches."""
+    """The scorer's readings of the latents' images, computed in batches.
+
+    Raises ValueError if they are not one number for each of its factors, or a factor does not vary.
+    """
     look = ranking.looker(generator, scorer)
     starts = tqdm(range(0, len(ws), _CHUNK), desc="reading samples", unit_scale=_CHUNK, unit=" faces")
-    return jnp.asarray(np.concatenate([look(ws[start : start + _CHUNK]) for start in starts]))
+    readings: list[np.ndarray] = []
+    for start in starts:
+        readings.append(np.asarray(look(ws[start : start + _CHUNK])))
+        if readings[0].shape[1:] != (f := len(scorer.names),):
+            raise ValueError(f"the scorer reads {list(readings[0].shape[1:])} numbers a picture, but names {f} factors")
+    factors = np.concatenate(readings)
+    spread, size = np.ptp(factors, axis=0), np.abs(factors).max(axis=0)
+    if still := [name for name, varies in zip(scorer.names, spread > _LEAST_SPREAD * size, strict=True) if not varies]:
+        raise ValueError(
+            f"the scorer reads one and the same {', '.join(still)} in all {len(ws)} samples, or no number: leave it "
+            "out of the scorer's names, as nothing is known of how it moves"
+        )
+    return jnp.asarray(factors)
 
 
 def _candidates(config: ConfigDict, generator: sg2.Generator, ws: Float[Array, "n l d"], count: int) -> Directions:

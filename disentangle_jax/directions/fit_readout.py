@@ -78,12 +78,16 @@ def fit(
     tested = max(2, int(options.test_share * len(ws)))
     targets = jnp.asarray(normal_scores(scores))
     mean, whiten = _whitening(ws)
-    x = (ws - jnp.broadcast_to(mean, ws.shape)) @ whiten
+    # On accelerators a product rounds its factors unless told otherwise, and whitening blows that up.
+    x = jnp.matmul(ws - jnp.broadcast_to(mean, ws.shape), whiten, precision="highest")
     k_start, k_batches = jax.random.split(key)
     start = _start(k_start, ws.shape[1], ws.shape[2], targets.shape[1], options.hidden)
     found = _train(k_batches, start, x[tested:], targets[tested:], options)
     # Of w - mean in place of its whitened form.
-    found = found._replace(linear=jnp.einsum("de,lef->ldf", whiten, found.linear), looks=whiten @ found.looks)
+    found = found._replace(
+        linear=jnp.einsum("de,lef->ldf", whiten, found.linear, precision="highest"),
+        looks=jnp.matmul(whiten, found.looks, precision="highest"),
+    )
     read = jax.jit(lambda network, x: network.output(*network.terms(x)))
     return Fit(found, mean, r_squared(read(found, ws[:tested] - mean[None, None]), targets[:tested]))
 

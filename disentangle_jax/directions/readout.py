@@ -50,9 +50,14 @@ class Network(NamedTuple):
         }
 
     def terms(self, x: Float[Array, "*n l d"]) -> tuple[Float[Array, "*n f"], Float[Array, "*n m"]]:
-        """What the linear path gives, and what the hidden units see. Both are affine in x."""
-        hidden = jnp.einsum("...lm,lm->...m", x @ self.looks, self.layers)
-        return jnp.einsum("...ld,ldf->...f", x, self.linear), hidden + jnp.broadcast_to(self.bias, hidden.shape)
+        """What the linear path gives, and what the hidden units see. Both are affine in x.
+
+        The weights hold the whitening of w, large numbers that cancel each other: in full precision everywhere.
+        """
+        looks = jnp.matmul(x, self.looks, precision="highest")
+        hidden = jnp.einsum("...lm,lm->...m", looks, self.layers, precision="highest")
+        straight = jnp.einsum("...ld,ldf->...f", x, self.linear, precision="highest")
+        return straight, hidden + jnp.broadcast_to(self.bias, hidden.shape)
 
     def output(self, straight: Float[Array, "*n f"], hidden: Float[Array, "*n m"]) -> Float[Array, "*n f"]:
         """z from both `terms`."""
@@ -108,8 +113,9 @@ class Readout:
         goal = self(ws).at[..., self._structure_columns].set(structure)
         straight, hidden = self._terms(start)
         # The terms are affine in x, so latents are needed again only when x is found.
-        per_straight = jnp.einsum("gd,ldf->gf", self.vectors, self.network.linear)
-        per_hidden = jnp.einsum("gd,dm,lm->gm", self.vectors, self.network.looks, self.network.layers)
+        per_straight = jnp.einsum("gd,ldf->gf", self.vectors, self.network.linear, precision="highest")
+        weights = (self.vectors, self.network.looks, self.network.layers)
+        per_hidden = jnp.einsum("gd,dm,lm->gm", *weights, precision="highest")
         identity = jnp.eye(len(self.vectors))
 
         def missing(x: Float[Array, "*n g"]) -> Float[Array, "*n f"]:

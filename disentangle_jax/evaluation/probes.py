@@ -3,7 +3,7 @@
 Ridge regression finds what a code holds linearly, a network with one hidden layer what it holds otherwise.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,14 +65,7 @@ def probe(
         options: how the probe is fitted.
         shuffle: fit to shuffled targets, which gives the score of chance.
     """
-    splitter = GroupShuffleSplit(1, test_size=options.test_share, random_state=seed)
-    fit, test = next(splitter.split(features, groups=groups))
-    x = _standardise(features, fit)
-    y = _standardise(targets, fit)
-    labels = y[np.random.default_rng(seed).permutation(fit)] if shuffle else y[fit]
-    fit_and_predict = _ridge if kind == "ridge" else _mlp
-    with threadpool_limits(1):  # matrices this small lose more to waiting threads than they gain
-        return r2(fit_and_predict(x[fit], labels, groups[fit], x[test], seed, options), y[test])
+    return _probes(features, [(targets, shuffle)], groups, kind, seed, options)[0]
 
 
 def probe_matrix(
@@ -93,18 +86,41 @@ def probe_matrix(
         {kind: {features: {targets: {"r2": ..., "chance": ...}}}}, each the mean over the columns of the targets.
     """
     return {
-        kind: {
-            code: {
-                name: {
-                    "r2": float(probe(x, y, groups, kind=kind, seed=seed, options=options).mean()),
-                    "chance": float(probe(x, y, groups, kind=kind, seed=seed, options=options, shuffle=True).mean()),
-                }
-                for name, y in targets.items()
-            }
-            for code, x in features.items()
-        }
-        for kind in KINDS
+        kind: {code: _scores(x, targets, groups, kind, seed, options) for code, x in features.items()} for kind in KINDS
     }
+
+
+def _scores(
+    x: Float[np.ndarray, "n p"],
+    targets: Mapping[str, Float[np.ndarray, "n _"]],
+    groups: Int[np.ndarray, "n"],
+    kind: str,
+    seed: int,
+    options: FitOptions,
+) -> dict[str, dict[str, float]]:
+    asked = [(y, shuffle) for y in targets.values() for shuffle in (False, True)]
+    found = iter(_probes(x, asked, groups, kind, seed, options))
+    return {name: {"r2": float(next(found).mean()), "chance": float(next(found).mean())} for name in targets}
+
+
+def _probes(
+    features: Float[np.ndarray, "n p"],
+    asked: Sequence[tuple[Float[np.ndarray, "n _"], bool]],
+    groups: Int[np.ndarray, "n"],
+    kind: str,
+    seed: int,
+    options: FitOptions,
+) -> list[Float[np.ndarray, "_"]]:
+    """R^2 of all columns of each of the targets, which are shuffled or not; see `probe`."""
+    splitter = GroupShuffleSplit(1, test_size=options.test_share, random_state=seed)
+    fit, test = next(splitter.split(features, groups=groups))
+    shuffled = np.random.default_rng(seed).permutation(fit)
+    x, ys = _standardise(features, fit), [_standardise(y, fit) for y, _ in asked]
+    labels = [y[shuffled if shuffle else fit] for y, (_, shuffle) in zip(ys, asked, strict=True)]
+    given = (groups[fit], x[test], seed, options)
+    with threadpool_limits(1):  # matrices this small lose more to waiting threads than they gain
+        predicted = _ridge(x[fit], labels, *given) if kind == "ridge" else [_mlp(x[fit], y, *given) for y in labels]
+        return [r2(prediction, y[test]) for prediction, y in zip(predicted, ys, strict=True)]
 
 
 def _standardise(values: Float[np.ndarray, "n p"], fit: Int[np.ndarray, "m"]) -> Float[np.ndarray, "n p"]:
@@ -115,36 +131,42 @@ def _standardise(values: Float[np.ndarray, "n p"], fit: Int[np.ndarray, "m"]) ->
 
 def _ridge(
     x: Float[np.ndarray, "n p"],
-    y: Float[np.ndarray, "n f"],
+    ys: Sequence[Float[np.ndarray, "n _"]],
     groups: Int[np.ndarray, "n"],
     x_test: Float[np.ndarray, "m p"],
     seed: int,
     options: FitOptions,
-) -> Float[np.ndarray, "m f"]:
-    """Predictions of a ridge regression whose penalty is chosen by cross-validation over groups."""
+) -> list[Float[np.ndarray, "m _"]]:
+    """Predictions of ridge regressions of each y, with penalties chosen by cross-validation over groups."""
     folds = GroupKFold(min(options.folds, len(np.unique(groups))), shuffle=True, random_state=seed)
-    errors = np.zeros(len(_PENALTIES))
+    errors = np.zeros((len(ys), len(_PENALTIES)))
     for fit, validate in folds.split(x, groups=groups):
-        path = _ridge_path(x[fit], y[fit], x[validate], _PENALTIES)
-        errors += [np.sum(np.square(prediction - y[validate])) for prediction in path]
-    return next(_ridge_path(x, y, x_test, _PENALTIES[[errors.argmin()]]))
+        predict = _ridge_path(x[fit], x[validate])
+        for number, y in enumerate(ys):
+            path = predict(y[fit], _PENALTIES)
+            errors[number] += [np.sum(np.square(prediction - y[validate])) for prediction in path]
+    predict = _ridge_path(x, x_test)
+    return [next(predict(y, _PENALTIES[[best]])) for y, best in zip(ys, errors.argmin(axis=1), strict=True)]
 
 
 def _ridge_path(
-    x: Float[np.ndarray, "n p"],
-    y: Float[np.ndarray, "n f"],
-    x_test: Float[np.ndarray, "m p"],
-    penalties: Float[np.ndarray, "q"],
-) -> Iterator[Float[np.ndarray, "m f"]]:
-    """Predictions x_test (x^T x + penalty)^-1 x^T y under each penalty, from one eigendecomposition.
+    x: Float[np.ndarray, "n p"], x_test: Float[np.ndarray, "m p"]
+) -> Callable[[Float[np.ndarray, "n f"], Float[np.ndarray, "q"]], Iterator[Float[np.ndarray, "m f"]]]:
+    """A function of y and penalties that yields x_test (x^T x + penalty)^-1 x^T y, from one eigendecomposition.
 
+    It is of x^T x or, where rows are fewer than columns, of x x^T: the same is x_test x^T (x x^T + penalty)^-1 y.
     scikit-learn's RidgeCV would decompose anew for each penalty.
     """
-    eigenvalues, eigenvectors = np.linalg.eigh(x.T @ x)
-    rotated_y = eigenvectors.T @ (x.T @ y)
-    rotated_x = x_test @ eigenvectors
-    for penalty in penalties:
-        yield rotated_x @ (rotated_y / (eigenvalues + penalty)[:, None])
+    is_wide = x.shape[0] < x.shape[1]
+    eigenvalues, eigenvectors = np.linalg.eigh(x @ x.T if is_wide else x.T @ x)
+    rotated_x = (x_test @ x.T if is_wide else x_test) @ eigenvectors
+
+    def predict(y: Float[np.ndarray, "n f"], penalties: Float[np.ndarray, "q"]) -> Iterator[Float[np.ndarray, "m f"]]:
+        rotated_y = eigenvectors.T @ (y if is_wide else x.T @ y)
+        for penalty in penalties:
+            yield rotated_x @ (rotated_y / (eigenvalues + penalty)[:, None])
+
+    return predict
 
 
 def _mlp(

@@ -53,9 +53,15 @@ def same_motion(codes: Float[Array | np.ndarray, "n t s"]) -> Recall:
 
 
 def _unit(codes: Float[Array | np.ndarray, "n t c"]) -> Float[np.ndarray, "n t c"]:
-    """Codes minus their mean over all faces and frames, scaled to length 1: their inner products are cosines."""
+    """Codes minus their mean over all faces and frames, scaled to length 1: their inner products are cosines.
+
+    Of a single number that would leave the sign. It becomes an angle, so that cosines fall with the distance.
+    """
     if codes.shape[0] < 2 or codes.shape[1] < 2:
         raise ValueError(f"retrieval needs at least two faces and two frames; got codes of shape {codes.shape}")
     values = np.asarray(codes, np.float64)
+    if values.shape[-1] == 1:
+        angles = values * (np.pi / max(np.ptp(values), 1e-12))
+        return np.concatenate([np.cos(angles), np.sin(angles)], axis=-1)
     values = values - values.mean(axis=(0, 1), keepdims=True)
     return values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-12)

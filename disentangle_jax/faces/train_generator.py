@@ -26,6 +26,7 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from disentangle_jax import configs, media
+from disentangle_jax.configs import distill_faces64
 from disentangle_jax.faces import distillation
 from disentangle_jax.faces.assessment import assess, draw, psnr
 from disentangle_jax.faces.renderer import render
@@ -92,6 +93,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         OSError: another process is training in the workdir.
     """
     config_rules.check(config, RULES, _stages_fit)
+    config_rules.check_known(config, [*config_rules.names(distill_faces64.get_config()), "generator.*"])
     mesh = parallel.make_mesh(config.train.batch_size)
     check_tensorboard(config.train.tensorboard)
     k_w, k_truth, k_test = jax.random.split(jax.random.key(config.seed), 3)

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from ml_collections import ConfigDict
 
 from disentangle_jax import configs
+from disentangle_jax.configs import judge_faces64
 from disentangle_jax.faces.factors import NAMES, sample, unstack
 from disentangle_jax.faces.judge import Judge, read_factors
 from disentangle_jax.faces.renderer import render
@@ -71,6 +72,7 @@ def run(config: ConfigDict, workdir: Path) -> Judge:
         OSError: another process is training in the workdir.
     """
     config_rules.check(config, RULES, config_rules.warmup)
+    config_rules.check_known(config, config_rules.names(judge_faces64.get_config()))
     mesh = parallel.make_mesh(config.train.batch_size)
     check_tensorboard(config.train.tensorboard)
     with locked(workdir):

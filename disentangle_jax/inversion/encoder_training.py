@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PyTree
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
+from disentangle_jax.configs import encoder_faces64
 from disentangle_jax.domains import Domain, load_domain
 from disentangle_jax.generators import absolute, digest, load_generator
 from disentangle_jax.inversion.degradations import degrade
@@ -83,6 +84,7 @@ def run(config: ConfigDict, workdir: Path) -> EncoderNetwork:
         OSError: another process is training in the workdir.
     """
     config_rules.check(config, RULES, config_rules.warmup, _fits)
+    config_rules.check_known(config, config_rules.names(encoder_faces64.get_config()))
     mesh = parallel.make_mesh(config.train.batch_size)
     check_tensorboard(config.train.tensorboard)
     generator = load_generator(config.generator)

@@ -5,6 +5,7 @@ A package registers an encoder as an entry point, a factory without arguments:
     entry_points={"disentangle_jax.encoders": ["my_generator = my_package.module:encoder"]}
 """
 
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -14,7 +15,8 @@ from jaxtyping import Array, Float
 import stylegan2_flax as sg2
 from disentangle_jax.inversion.encoder_network import EncoderNetwork
 from disentangle_jax.inversion.published import load_encoder
-from stylegan2_flax import plugins
+from stylegan2_flax import files, plugins
+from stylegan2_flax.checkpoints.source import fetch
 
 GROUP = "disentangle_jax.encoders"
 
@@ -55,8 +57,7 @@ def load(source: str | Path, generator: sg2.Generator) -> ImageEncoder:
     if registered := load_for(str(source)):
         return registered
     try:
-        own = str(source).endswith(".safetensors")
-        encoder = EncoderNetwork.load(Path(source).expanduser()) if own else load_encoder(source)
+        encoder = _load_own(source) if str(source).endswith(".safetensors") else load_encoder(source)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"there is no encoder {str(source)!r}: it is neither a file, nor the URL of one, nor one that an installed "
@@ -64,3 +65,13 @@ def load(source: str | Path, generator: sg2.Generator) -> ImageEncoder:
         ) from error
     encoder.check_generator(generator)
     return encoder if isinstance(encoder, EncoderNetwork) else partial(encoder, generator=generator)
+
+
+def _load_own(source: str | Path) -> EncoderNetwork:
+    """Load a file that `train_encoder` wrote, or one at a URL."""
+    if not files.is_url(source):
+        return EncoderNetwork.load(Path(source).expanduser())
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "encoder.safetensors"
+        copy.write_bytes(fetch(str(source)))
+        return EncoderNetwork.load(copy)

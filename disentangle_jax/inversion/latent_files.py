@@ -95,7 +95,7 @@ def write_latents(
         "num_ws": str(ws.shape[-2]),
         "psi": f"{psi:g}",
         "source": source,
-        "fps": "" if fps is None else f"{fps:g}",
+        "fps": "" if fps is None else repr(float(fps)),
         "photos": "yes" if are_photos else "",
         "tuned_generator": "" if tuned is None else tuned[0].name,
         "tuned_digest": "" if tuned is None else digest(tuned[1]),

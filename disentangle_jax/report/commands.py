@@ -5,13 +5,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from disentangle_jax import model_sources
+from disentangle_jax.directions.find import SOURCES
 from stylegan2_flax import files
 from stylegan2_flax.files import AnyPath
 
 
 def command_lines(
     source: AnyPath,
+    config: ConfigDict,
     out: AnyPath,
     compare: Mapping[str, str],
     overrides: Mapping[str, Any],
@@ -22,6 +26,7 @@ def command_lines(
 
     Args:
         source: the folder of the model.
+        config: that of its training.
         out: that of the report.
         compare, overrides, seed_runs: as of `evaluate`.
         flags: further ones of `evaluate`, as they are written.
@@ -30,7 +35,7 @@ def command_lines(
     picture = out / "transfer.gif" if isinstance(out, Path) else "transfer.gif"
     again = out.with_name(f"{out.name}_again")
     arguments = {
-        "train": [f"--config={source / 'config.json'}", f"--workdir={again}"],
+        "train": [f"--config={source / 'config.json'}", f"--workdir={again}", *_own_files(source, config)],
         "evaluate": [
             f"--model={source}",
             *([f"--out={out}"] if out != source else []),
@@ -42,6 +47,20 @@ def command_lines(
         "transfer": [f"--model={source}", "--source=seed:1", "--driving=clip:2", f"--out={picture}"],
     }
     return [shlex.join(["python", "-m", f"disentangle_jax.{name}", *given]) for name, given in arguments.items()]
+
+
+def _own_files(source: AnyPath, config: ConfigDict) -> list[str]:
+    """Flags that name the files of an exported folder, whose config names them without a folder."""
+    if not (source / model_sources.MODEL).exists():
+        return []
+    files_of = {
+        "generator": model_sources.GENERATOR if config.generator == model_sources.GENERATOR else "",
+        "directions.source": "" if config.directions.source in SOURCES else model_sources.DIRECTIONS,
+        "readout.source": "" if config.readout.source == "scorer" else model_sources.READOUT,
+    }
+    return [
+        f"--config.{field}={source / name}" for field, name in files_of.items() if name and (source / name).exists()
+    ]
 
 
 def _from_anywhere(model: str) -> str:

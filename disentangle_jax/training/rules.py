@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.clips.config import COORDINATES, LAYERS, MOTIONS
 from disentangle_jax.clips.streams import SOURCES
+from disentangle_jax.configs import faces64
 from disentangle_jax.model.autoencoder import INPUT_SPACES
 from disentangle_jax.model.contrast_forms import FORMS
 from disentangle_jax.model.losses import NEGATIVES
@@ -62,6 +63,9 @@ RULES = config_rules.TRAIN | {
     "clips.noise": _SIZE,
     "clips.appearance": _SIZE,
     "clips.stats_samples": at_least(2),
+    "directions.layers": Rule(
+        lambda value: len(value) == 2 and all(isinstance(i, int) for i in value), "(first, last)"
+    ),
     "directions.num_samples": at_least(2),
     "directions.pca_samples": at_least(2),
     "directions.ridge": positive(),
@@ -163,6 +167,7 @@ def check(config: ConfigDict) -> None:
         ValueError: fields are missing, invalid or contradict each other; the message names all of them.
     """
     config_rules.check(config, RULES, config_rules.warmup, *BLOCKS, _check_other_clips, _check_probe_split)
+    config_rules.check_known(config, [*config_rules.names(faces64.get_config()), "generator_digest"])
 
 
 def identity_leak(config: ConfigDict) -> str | None:

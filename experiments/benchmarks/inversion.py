@@ -72,7 +72,7 @@ def main() -> None:
     pictures = draw_pictures(generator, judged, NUM_IMAGES.value, SEED.value)
     settings = defaults.get_config()
     if STEPS.value is not None:
-        settings.optimise.steps = STEPS.value
+        settings.optimise.steps = settings.refine.steps = STEPS.value  # the latter from an encoder's latents
     print(row("pictures", "method", "distance", "PSNR", ">35 dB", "R2 s", "R2 a", "far", "driven", "s"))
     for distance, kind, method in itertools.product(DISTANCES.value, pictures, METHODS_.value):
         if method == "encoder" and (encoder is None or distance != DISTANCES.value[0]):

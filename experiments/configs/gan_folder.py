@@ -4,7 +4,7 @@
         --config.data.source=FOLDER
 
     hardware   a GPU; the batch is sharded over the devices there are
-    minutes    days at 256 px from scratch, hours from --config.init=FILE; not measured yet
+    minutes    days at 256 px from scratch, hours from a trained one; not measured yet
     expect     not measured yet
 
 After the colon: the resolution, then a preset of stylegan2_flax.gan.presets ("auto" unless said), then for how many
@@ -12,8 +12,10 @@ devices "auto" is (1 unless said), on which batch, R1 and the average depend: ga
 gan_folder.py:1024,auto,8. What the fields mean stands in gan_faces64.py. Useful ones:
     --config.data.source=tfds:oxford_flowers102:train      any TFDS dataset with images
     --config.data.mirror                                   where a mirrored image is as good as the image
-    --config.init=ffhq.pkl --config.ema.rampup=0 --config.augment.kimg=100
-                                                           from any file that stylegan2_flax.load reads
+    --config.init=ffhq.pkl --config.init_discriminator=ffhq.pkl --config.ema.rampup=0 --config.augment.kimg=100
+                                                           from any file that stylegan2_flax.load reads; where it holds
+                                                           no discriminator, --config.train.alone_kimg=100 in its place,
+                                                           in which a new one learns alone
     --config.score.features=inception:PATH                 the FID, by your copy of Inception's weights
 """
 

@@ -84,6 +84,15 @@ def test_a_readout_is_fitted_kept_and_read_again(world, tmp_path, capsys):
         )
 
 
+def test_a_ranking_and_a_readout_do_not_go_together(world, tmp_path):
+    generator, _, config = world
+    config = config.copy_and_resolve_references()
+    config.directions.update(source="scorer", style_mixing=0.0, rank="pictures")
+    config.clips.update(motion="readout", layers="each", appearance=0.0)
+    with pytest.raises(ValueError, match=r"set directions\.rank='none' \(it is 'pictures'\)"):
+        build_clip_source(config, generator, tmp_path)
+
+
 def test_what_does_not_go_together_is_refused(world):
     generator, folder, config = world
     config = config.copy_and_resolve_references()

@@ -2,15 +2,17 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from disentangle_jax.configs import faces64
 from disentangle_jax.directions import find
 from disentangle_jax.directions.directions import Directions
-from disentangle_jax.directions.find import find_directions, sample_population
+from disentangle_jax.directions.find import find_directions, read_factors, sample_population
 from disentangle_jax.faces import APPEARANCE, NAMES, STRUCTURE
 from disentangle_jax.generators import digest
+from disentangle_jax.latents import sample_ws
 
 
 @pytest.fixture
@@ -93,3 +95,27 @@ def test_a_scorers_directions_change_what_it_reads(monkeypatch, config, generato
     assert own.min() > 0.0
     others = np.abs(effects / own[:, None]).sum(1) - 1.0
     assert others.max() / (len(NAMES) - 1) < leak
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("a", "b", "still"), r"reads one and the same still in all 64 samples"),
+        (("a", "b"), r"reads \[3\] numbers a picture, but names 2 factors"),
+    ],
+)
+def test_readings_that_nothing_can_be_learnt_of_are_named(generator, names, message):
+    @jax.tree_util.register_static
+    class Reader:
+        structure = ("a",)
+
+        def __init__(self):
+            self.names = names
+
+        def __call__(self, images):
+            means = images.mean((1, 2))
+            return means.at[:, 2].set(0.1)
+
+    ws = sample_ws(generator.mapping, jax.random.key(1), 64, 1.0)
+    with pytest.raises(ValueError, match=message):
+        read_factors(generator, Reader(), ws)

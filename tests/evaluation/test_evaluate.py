@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from disentangle_jax import evaluate, train, transfer
+from disentangle_jax.configs import faces64
 from disentangle_jax.report.commands import command_lines
 from stylegan2_flax import command
 from stylegan2_flax.run import config_record
@@ -231,12 +232,26 @@ def test_what_pictures_were_looked_at_with_is_in_the_commands_of_a_report(tmp_pa
         "--face_clips=3",
         f"--distance=lpips:{here}/vgg.pth",
     ]
-    _, line, _ = command_lines(tmp_path, tmp_path, {}, {}, [], given)
+    _, line, _ = command_lines(tmp_path, faces64.get_config(), tmp_path, {}, {}, [], given)
     assert shlex.split(line)[-4:] == given
 
 
 def test_registered_models_keep_their_names_in_the_commands_of_a_report(tmp_path):
-    _, line, _ = command_lines(tmp_path, tmp_path, {"shipped": "faces64", "mine": "runs/x"}, {}, ["faces64"], [])
+    _, line, _ = command_lines(
+        tmp_path, faces64.get_config(), tmp_path, {"shipped": "faces64", "mine": "runs/x"}, {}, ["faces64"], []
+    )
     compared = [word.split("=", 2)[1:] for word in shlex.split(line) if word.startswith("--compare")]
     assert compared == [["shipped", "faces64"], ["mine", str(Path("runs/x").absolute())]]
     assert "--seed_run=faces64" in line
+
+
+def test_the_training_of_an_exported_model_is_repeated_with_the_files_beside_it(tmp_path):
+    config = faces64.get_config()
+    config.generator, config.directions.source = "generator.safetensors", "mine.npy"
+    for name in ("model", "generator", "directions", "readout"):
+        (tmp_path / f"{name}.safetensors").touch()
+    line, _, _ = command_lines(tmp_path, config, tmp_path, {}, {}, [], [])
+    assert shlex.split(line)[-2:] == [
+        f"--config.generator={tmp_path}/generator.safetensors",
+        f"--config.directions.source={tmp_path}/directions.safetensors",
+    ]

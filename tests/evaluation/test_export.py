@@ -224,3 +224,11 @@ def test_the_hub_and_web_servers_are_asked_for_the_files_of_the_folder(exported,
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format, *args):
         pass
+
+
+def test_a_second_export_leaves_nothing_of_the_first(workdir, exported, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(exported, folder)
+    (folder / "readout.safetensors").write_bytes(b"of another model")
+    Disentangler.load(workdir).export(folder)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in exported.iterdir()}

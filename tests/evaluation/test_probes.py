@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from disentangle_jax.configs import faces64
-from disentangle_jax.evaluation.probes import KINDS, FitOptions, probe, probe_matrix
+from disentangle_jax.evaluation.probes import KINDS, FitOptions, _ridge_path, probe, probe_matrix
 
 FACES, POSES = 120, 4
 OPTIONS = FitOptions.of(faces64.get_config().evaluation.probes)
@@ -60,3 +60,12 @@ def test_single_targets_and_constant_features_are_fine():
     features = np.concatenate([mix(STRUCTURE), np.ones((len(STRUCTURE), 1))], axis=1)
     for kind in KINDS:
         assert probe(features, STRUCTURE[:, :1], GROUPS, kind=kind, seed=0, options=OPTIONS)[0] > 0.9
+
+
+@pytest.mark.parametrize("columns", [20, 60])
+def test_a_ridge_regression_is_what_its_equations_say_where_columns_outnumber_rows_too(columns):
+    x, y, x_test = (RNG.normal(size=shape) for shape in ((40, columns), (40, 3), (5, columns)))
+    predict, penalties = _ridge_path(x, x_test), np.array([0.1, 10.0])
+    for penalty, found in zip(penalties, predict(y, penalties), strict=True):
+        solved = np.linalg.solve(x.T @ x + penalty * np.eye(columns), x.T @ y)
+        np.testing.assert_allclose(found, x_test @ solved, atol=1e-10)

@@ -34,3 +34,7 @@ def test_one_face_is_too_few():
         same_face(FACE[:1])
     with pytest.raises(ValueError, match="at least two faces and two frames"):
         same_motion(MOMENT[:, :1])
+
+
+def test_a_single_number_finds_its_moment_by_distance():
+    assert same_motion(MOMENT[..., :1] + NOISE[..., :1]) == (1.0, 1 / FRAMES)

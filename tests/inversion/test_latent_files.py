@@ -151,3 +151,8 @@ def test_a_torch_file_that_is_none_is_told(tmp_path, generator):
     (tmp_path / "ws.pt").write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(ValueError, match=r"ws\.pt is no file of torch\.save, or is damaged"):
         read_latents(tmp_path / "ws.pt", generator)
+
+
+def test_a_rate_keeps_all_of_its_digits(tmp_path, generator, ws):
+    write_latents(tmp_path / "x.safetensors", np.stack([ws, ws]), generator, fps=30000 / 1001)
+    assert read_latents(tmp_path / "x.safetensors", generator).fps == 30000 / 1001

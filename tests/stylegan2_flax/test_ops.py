@@ -184,3 +184,11 @@ def test_minibatch_stddev(group, features, data, relative_error):
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call(jnp.ones((3, 4, 4, 3)))
+
+
+@pytest.mark.parametrize("function", [ops.upsample2d, ops.downsample2d])
+def test_an_axis_whose_factor_is_one_keeps_its_size_and_its_mean(function, filters):
+    x = np.full((1, 8, 6, 1), 0.5, np.float32)
+    y = np.asarray(jax.jit(lambda x: function(x, filters["1331"], (2, 1)))(x))
+    assert y.shape == ((1, 8, 12, 1) if function is ops.upsample2d else (1, 8, 3, 1))
+    np.testing.assert_allclose(y[:, 2:-2, 1:-1], 0.5, rtol=1e-6)

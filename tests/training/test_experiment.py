@@ -67,6 +67,12 @@ def config(generators, tmp_path):
         ("train", {"profile_steps": (5, 2)}, r"train.profile_steps must be \(first, last\)"),
         ("model", {"width": 0, "dtype": "float17"}, "model.width must be .*\n.*model.dtype must be one of float32"),
         ("loss", {"weights": {"swap": -1.0}}, "loss.weights.swap must be 0 or more, got -1.0"),
+        ("directions", {"layers": (3,)}, r"directions.layers must be \(first, last\), got \(3,\)"),
+        (
+            "loss",
+            {"weights": {"swop": 1.0}},
+            r"reads the config's loss.weights.swop \(did you mean loss.weights.s",
+        ),
         ("loss", {"appearance_contrast": {"block_size": 5}}, r"block_size \(5\) must divide the 32 embeddings"),
     ],
 )

@@ -1,6 +1,8 @@
 """The Inception-v3 features that the FID is defined on (Szegedy et al. 2015, arXiv:1512.00567; Heusel et al. 2017).
 
-    network = sg2.inception.load("pt_inception-2015-12-05-6726825d.pth")  # your own copy: none comes with this package
+    from stylegan2_flax import inception
+
+    network = inception.load("pt_inception-2015-12-05-6726825d.pth")  # your own copy: none comes with this package
     features = jax.jit(lambda network, images: network(images))(network, images)  # [b, 2048]
 
 Published FIDs use one trained network, TensorFlow's graph of 2015-12-05, which differs from torchvision's: the average

@@ -290,4 +290,4 @@ def channels_of_resolutions(img_resolution: int, channel_base: int, channel_max:
         raise ValueError(f"img_resolution must be a power of two from 4 on, got {img_resolution}")
     if channel_base < img_resolution:
         raise ValueError(f"channel_base {channel_base} leaves no channels at {img_resolution} px: make it larger")
-    return {2**i: min(channel_base // 2**i, channel_max) for i in range(2, img_resolution.bit_length())}
+    return {2**i: min(channel_base // 2**i, channel_max) for i in range(2, int(img_resolution).bit_length())}

@@ -156,6 +156,8 @@ def test_tfds(config, tmp_path, sharding, monkeypatch):
     builder(data_dir=tmp_path / "data", file_format="array_record").download_and_prepare()
     config.data.directory = str(tmp_path / "data")
     assert sorted(greys(open_batches(config, "tfds:greys", sharding)(0))[:5]) == [0, 20, 40, 60, 80]
+    few = open_batches(config, "tfds:greys:train[:2]", sharding)(0)
+    assert len(set(greys(few))) == 2
     test = open_batches(config, "tfds:greys:1.0.0:test", sharding, channels=1)(0)
     assert sorted(greys(test)) == [0, 0, 0, 0, 20, 20, 20, 20]
     with pytest.raises(ValueError, match="TFDS cannot open 'greys', split 'valid'"):

@@ -128,3 +128,11 @@ def test_the_config_of_a_run_is_not_exchanged(tmp_path):
 def test_a_command_without_named_configs_asks_for_a_file():
     with pytest.raises(ValueError, match=r"there is no config 'faces64': it is no file$"):
         config_flag.load("faces64")
+
+
+def test_colons_of_a_path_are_no_switches(tmp_path):
+    folder = tmp_path / "faces64:demo"
+    config_record.write_config(faces64.get_config("demo"), folder)
+    (folder / "mine.py").write_text("from disentangle_jax.configs.faces64 import get_config")
+    assert parse(f"--config={folder}/config.json").to_dict() == faces64.get_config("demo").to_dict()
+    assert parse(f"--config={folder}/mine.py:plain").to_dict() == faces64.get_config("plain").to_dict()

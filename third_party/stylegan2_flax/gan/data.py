@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from stylegan2_flax import plugins
 from stylegan2_flax.gan.folder import Folder
 
-_TFDS = re.compile(r"tfds:(?P<name>[^:]+(:[\d.*]+)?)(:(?P<split>[^:]+))?")
+_TFDS = re.compile(r"tfds:(?P<name>[^:]+(:[\d.*]+)?)(:(?P<split>[^:\[]+(\[[^\]]*\])?[^:]*))?")
 
 Batches = Callable[[int], Float[Array, "b h w c"]]
 """Index of a batch -> its images in [-1, 1], sharded over the devices."""

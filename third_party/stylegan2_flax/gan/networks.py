@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from stylegan2_flax import plugins
+from stylegan2_flax import files, plugins
 from stylegan2_flax.files import AnyPath
 from stylegan2_flax.gan.state import random_streams
 
@@ -69,11 +69,12 @@ def _create(kind: type[Network], config: ConfigDict, arguments: ConfigDict, key:
 
 
 def _own(name: str, workdir: AnyPath | None, network: str) -> str:
-    """The name, or the path of the run's own network if the named file is gone and the run has begun."""
+    """The name, or the path of the run's own network if the run has begun and the named file is gone or far away."""
     own = None if workdir is None else workdir / f"{network}.safetensors"
-    if own is None or not own.exists() or not Path(name).is_absolute() or Path(name).exists():
+    if own is None or not own.exists():
         return name
-    return str(own)
+    is_at_hand = not files.is_url(name) and (not Path(name).is_absolute() or Path(name).exists())
+    return name if is_at_hand else str(own)
 
 
 def _load_generator(name: str) -> sg2.Generator:

@@ -65,6 +65,13 @@ RULES = {
 }
 
 
+_OTHERS = (
+    *("data.source", "data.directory", "score.features", "init", "init_discriminator"),
+    *("generator.*", "discriminator.*"),
+)
+"""The fields that networks and data check themselves."""
+
+
 def check(config: ConfigDict) -> None:
     """Check all fields, except those that networks and data check themselves.
 
@@ -72,6 +79,7 @@ def check(config: ConfigDict) -> None:
         ValueError: fields are missing, invalid or contradict each other; the message names all of them.
     """
     config_rules.check(config, RULES, _check_samples, _check_channels, _check_labels)
+    config_rules.check_known(config, [*RULES, *_OTHERS])
 
 
 def _check_samples(config: ConfigDict) -> str | None:

@@ -101,7 +101,7 @@ def load(text: str, configs: ModuleType | None = None) -> ConfigDict:
     Raises:
         ValueError: there is no such config, or it cannot be read.
     """
-    path, colon, switches = (text, "", "") if files.is_url(text) else text.partition(":")
+    path, colon, switches = _without_switches(text)
     if path.endswith(".json"):
         if colon:
             raise ValueError(f"{path} is the record of a run, which takes no switches: leave out {colon}{switches}")
@@ -109,6 +109,16 @@ def load(text: str, configs: ModuleType | None = None) -> ConfigDict:
     else:
         config = _run_file(_config_file(path, configs), colon + switches)
     return config.lock()
+
+
+def _without_switches(text: str) -> tuple[str, str, str]:
+    """A path, which may hold colons itself, and the switches after the colon behind it."""
+    if files.is_url(text) or text.endswith(".json"):
+        return text, "", ""
+    places = [place for place, letter in enumerate(text) if letter == ":"]
+    ends = [place for place in places if Path(text[:place]).expanduser().is_file()]
+    end = (ends or places or [len(text)])[0]
+    return text[:end], text[end : end + 1], text[end + 1 :]
 
 
 def _names(configs: ModuleType | None) -> list[str]:

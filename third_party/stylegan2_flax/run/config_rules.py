@@ -4,6 +4,7 @@ RULES = {"train.batch_size": at_least(1), "loss.weights.*": positive(or_zero=Tru
 check(config, RULES, warmup)
 """
 
+import difflib
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -130,6 +131,29 @@ def check(config: ConfigDict, rules: dict[str, Rule], *relations: Relation) -> N
         errors[_MAX_LISTED:] = [f"and {more} more: is it the config of another command?"]
     if errors:
         raise ValueError(errors[0] if len(errors) == 1 else "the config is invalid:\n  " + "\n  ".join(errors))
+
+
+def check_known(config: ConfigDict, known: Iterable[str]) -> None:
+    """Raise ValueError if a config has other fields than these, as nothing would read them.
+
+    Args:
+        config: the experiment.
+        known: dotted names; `section.*` stands for whatever the section holds.
+    """
+    known = list(known)
+    free = tuple(name.removesuffix("*") for name in known if name.endswith(".*"))
+    if unknown := [name for name in names(config) if name not in known and not name.startswith(free)]:
+        close = {name: difflib.get_close_matches(name, known, 1) for name in unknown}
+        hints = [f"{name} (did you mean {found[0]}?)" if found else name for name, found in close.items()]
+        raise ValueError(f"nothing reads the config's {', '.join(hints)}: leave out what is not of this version")
+
+
+def names(config: ConfigDict, prefix: str = "") -> list[str]:
+    """The dotted names of all fields of a config, each after the prefix."""
+    found = []
+    for name, value in config.items():
+        found += names(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else [prefix + name]
+    return found
 
 
 def _field_errors(config: ConfigDict, name: str, rule: Rule) -> Iterable[str]:
