@@ -30,6 +30,8 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
 
@@ -128,6 +130,19 @@ def shapes(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def untrained():
+    """Builds networks with random numbers of NumPy's: JAX would compile a program for every shape that is drawn."""
+
+    def build(make, seed=0):
+        draws = np.random.default_rng(seed)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(jax.random, "normal", lambda key, shape: jnp.asarray(draws.normal(size=shape), jnp.float32))
+            return make(nnx.Rngs(seed))
+
+    return build
+
+
 TINY = """
 from disentangle_jax.configs import faces64
 
@@ -135,7 +150,7 @@ def get_config():
     config = faces64.get_config("demo,linear")
     config.generator = {generator!r}
     config.directions.update(source="random", num_samples=64, layers=(0, 2), num=2)
-    config.clips.update(mix_from=3, stats_samples=64)
+    config.clips.update(mix_from=3, stats_samples=64, trajectories=("sinusoid",))
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
     config.optimizer.warmup_steps = 1
     config.train.update(batch_size=8, log_every=1)
@@ -145,15 +160,14 @@ def get_config():
 
 
 @pytest.fixture(scope="session")
-def write_tiny_config(tmp_path_factory) -> Callable[[dict[str, int]], str]:
+def write_tiny_config(tmp_path_factory, untrained) -> Callable[[dict[str, int]], str]:
     """Writes the file of a config on an untrained generator, with fields changed by dotted name; gives its flag."""
     import stylegan2_flax as sg2
 
     def write(changes):
         folder = tmp_path_factory.mktemp("tiny")
-        sizes = {"channel_base": 64, "channel_max": 8}
-        build = jax.jit(lambda key: sg2.Generator(16, 0, 8, 8, synthesis_kwargs=sizes, rngs=nnx.Rngs(key)))
-        sg2.save(build(jax.random.key(0)), folder / "tiny.safetensors")
+        sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+        sg2.save(untrained(lambda rngs: sg2.Generator(16, 0, 8, 8, **sizes, rngs=rngs)), folder / "tiny.safetensors")
         text = TINY.format(generator=str(folder / "tiny.safetensors"), changes=changes)
         (folder / "tiny.py").write_text(text)
         return f"--config={folder / 'tiny.py'}"
@@ -169,7 +183,7 @@ def clip_config():
     return ClipConfig(
         length=16,
         num_frames=4,
-        trajectories=("sinusoid", "random_walk"),
+        trajectories=("sinusoid",),
         tau=8.0,
         amplitude=1.0,
         bound=4.0,

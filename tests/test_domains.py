@@ -61,7 +61,7 @@ def test_a_judge_of_other_factors_is_refused():
 
 def test_a_search_finds_the_nearest_latent_with_the_wanted_values():
     basis = jnp.diag(jnp.array([1.0, 2.0, 1.0]))
-    ws = jax.random.normal(jax.random.key(0), (2, 3))
+    ws = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3)), jnp.float32)
     found = search(lambda ws: ws.mean(0)[:2], ws, jnp.array([1.0, -1.0]), basis)
     np.testing.assert_allclose(found.mean(0)[:2], [1.0, -1.0], atol=0.03)
     np.testing.assert_allclose(found[:, 2], ws[:, 2], atol=1e-6)
@@ -69,7 +69,7 @@ def test_a_search_finds_the_nearest_latent_with_the_wanted_values():
 
 
 def test_a_search_by_layer_moves_the_layers_that_are_read():
-    ws = jax.random.normal(jax.random.key(0), (3, 4))
+    ws = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4)), jnp.float32)
 
     def read(ws):
         return (ws[0] + 3 * ws[1])[:2]

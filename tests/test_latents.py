@@ -1,5 +1,7 @@
 """Latents of random faces, of any generator."""
 
+from functools import cache, partial
+
 import jax
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ from disentangle_jax.latents import sample_labels, sample_mixed_ws, sample_w_bat
 LAYERS, DIM = 4, 8
 
 
+@cache
 def mapping(c_dim=0):
-    return sg2.MappingNetwork(DIM, c_dim, DIM, LAYERS, num_layers=1, rngs=nnx.Rngs(0))
+    build = jax.jit(lambda key: sg2.MappingNetwork(DIM, c_dim, DIM, LAYERS, num_layers=1, rngs=nnx.Rngs(key)))
+    return build(jax.random.key(0))
 
 
 @pytest.mark.parametrize("c_dim", [0, 3])
@@ -26,19 +30,20 @@ def test_faces_are_the_same_in_every_number_and_of_one_w(c_dim):
 @pytest.mark.parametrize("c_dim", [0, 3])
 def test_mixed_faces_change_at_one_layer(c_dim):
     for share, most in ((0.0, 0), (1.0, 1)):
-        ws = np.asarray(sample_mixed_ws(mapping(c_dim), jax.random.key(1), 50, 1.0, share))
+        sample = jax.jit(partial(sample_mixed_ws, n=50, truncation_psi=1.0, style_mixing=share))
+        ws = np.asarray(sample(mapping(c_dim), jax.random.key(1)))
         changes = np.any(ws[:, 1:] != ws[:, :-1], axis=2).sum(1)
         np.testing.assert_array_equal(changes, most)
 
 
 def test_labels_come_from_the_classes_that_are_asked_for():
-    labels = sample_labels(mapping(4), jax.random.key(0), 200, (1, 3))
+    labels = sample_labels(mapping(3), jax.random.key(0), 200, (0, 2))
     assert labels is not None
-    assert set(np.argmax(labels, axis=1).tolist()) == {1, 3}
+    assert set(np.argmax(labels, axis=1).tolist()) == {0, 2}
     np.testing.assert_array_equal(np.sum(labels, axis=1), 1.0)
-    every = sample_labels(mapping(4), jax.random.key(0), 200, ())
+    every = sample_labels(mapping(3), jax.random.key(0), 200, ())
     assert every is not None
-    assert set(np.argmax(every, axis=1).tolist()) == {0, 1, 2, 3}
+    assert set(np.argmax(every, axis=1).tolist()) == {0, 1, 2}
     assert sample_labels(mapping(), jax.random.key(0), 200, ()) is None
 
 

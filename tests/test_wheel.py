@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 USE = """
 import stylegan2_flax, disentangle_jax
 from importlib.metadata import version
@@ -16,21 +18,25 @@ images = generator.synthesis(generator.mapping(jnp.ones((1, generator.z_dim))))
 versions = {disentangle_jax.__version__, stylegan2_flax.__version__, version("disentangle_jax")}
 assert len(versions) == 1, versions
 print(Judge.load("judge_a")(images).shape, Truth.load("faces64").mean.shape)
+from disentangle_jax.configs import faces64, ffhq1024, gan_folder
+print("seed", ffhq1024.get_config().seed)
+from disentangle_jax.report import report
+print(report.environment().get_template("report.html.jinja").name)
 """
 
 
-def output_of(code, site, folder):
+@pytest.fixture(scope="module")
+def used(site, tmp_path_factory):
     """What code prints that finds the packages in the unpacked wheel."""
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    environment, folder = {**os.environ, "PYTHONPATH": str(site)}, tmp_path_factory.mktemp("elsewhere")
+    command = [sys.executable, "-c", USE]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_the_wheel_works_without_the_checkout(site, tmp_path):
-    assert "(1, 16) (64,)" in output_of(USE, site, tmp_path)
+def test_the_wheel_works_without_the_checkout(used):
+    assert "(1, 16) (64,)" in used
 
 
 def test_the_wheel_holds_the_cards_and_the_licence(site):
@@ -44,15 +50,13 @@ def test_the_wheel_holds_all_files_of_bundled_models(site):
     assert held == {"config.json", "SHA256SUMS", "model.safetensors", "README.md", "motion.gif"}
 
 
-def test_the_wheel_holds_the_configs(site, tmp_path):
-    use = "from disentangle_jax.configs import faces64, ffhq1024, gan_folder; print(ffhq1024.get_config().seed)"
-    assert output_of(use, site, tmp_path) == "0\n"
+def test_the_wheel_holds_the_configs(site, used):
+    assert "seed 0\n" in used
     assert not (site / "disentangle_jax" / "configs").is_symlink()
 
 
-def test_the_wheel_holds_the_templates_of_the_report(site, tmp_path):
-    use = "from disentangle_jax.report import report; report.environment().get_template('report.html.jinja')"
-    output_of(use, site, tmp_path)
+def test_the_wheel_holds_the_templates_of_the_report(site, used):
+    assert "report.html.jinja\n" in used
     assert (site / "disentangle_jax" / "report" / "templates" / "style.css").exists()
 
 

@@ -1,8 +1,11 @@
 """A small generator, faces of it, and directions that are known to move four scores of them."""
 
+from functools import partial
+
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
-from flax import nnx
 
 import stylegan2_flax as sg2
 from disentangle_jax.clips import ClipSource
@@ -11,21 +14,25 @@ from disentangle_jax.latents import sample_mixed_ws
 
 
 @pytest.fixture(scope="session")
-def generator() -> sg2.Generator:
-    sizes = {"channel_base": 64, "channel_max": 8}
-    return sg2.Generator(
-        z_dim=8, w_dim=8, img_resolution=16, mapping_kwargs={"num_layers": 2}, synthesis_kwargs=sizes, rngs=nnx.Rngs(0)
-    )
+def generator(untrained) -> sg2.Generator:
+    sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+    return untrained(lambda rngs: sg2.Generator(z_dim=8, w_dim=8, img_resolution=16, **sizes, rngs=rngs))
 
 
 @pytest.fixture(scope="session")
 def ws(generator):
-    return sample_mixed_ws(generator.mapping, jax.random.key(1), 3000, truncation_psi=1.0, style_mixing=0.9)
+    return faces_of(generator, style_mixing=0.9)
+
+
+@partial(jax.jit, static_argnames="style_mixing")
+def faces_of(generator, style_mixing):
+    return sample_mixed_ws(generator.mapping, jax.random.key(1), 3000, 1.0, style_mixing)
 
 
 @pytest.fixture(scope="session")
 def scored(ws):
-    scores = ws.reshape(len(ws), -1) @ jax.random.normal(jax.random.key(2), (48, 4))
+    weights = np.random.default_rng(2).normal(size=(48, 4)).astype(np.float32)
+    scores = jnp.asarray(np.asarray(ws).reshape(len(ws), -1) @ weights)
     return from_scores(ws, scores, ("a", "b", "c", "d"), ("a", "c"), ridge=1e-6), scores
 
 
@@ -35,9 +42,13 @@ def source(generator, scored, clip_config):
 
 
 @pytest.fixture(scope="session")
-def each_source(generator, clip_config):
+def unmixed(generator):
+    return faces_of(generator, style_mixing=0.0)
+
+
+@pytest.fixture(scope="session")
+def each_source(generator, unmixed, clip_config):
     """Every layer is moved to the pose, along directions found on faces that are not mixed; half of the clips' are."""
-    ws = sample_mixed_ws(generator.mapping, jax.random.key(1), 3000, truncation_psi=1.0, style_mixing=0.0)
-    scores = ws[:, 0] @ jax.random.normal(jax.random.key(2), (8, 4))
-    directions = from_scores(ws, scores, ("a", "b", "c", "d"), ("a", "c"), ridge=1e-6)
+    scores = np.asarray(unmixed)[:, 0] @ np.random.default_rng(2).normal(size=(8, 4)).astype(np.float32)
+    directions = from_scores(unmixed, jnp.asarray(scores), ("a", "b", "c", "d"), ("a", "c"), ridge=1e-6)
     return ClipSource.create(generator, directions, clip_config._replace(layers="each"))

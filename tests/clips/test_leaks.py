@@ -33,7 +33,7 @@ def train(loss, inputs, outputs, sample):
         (encoder, _), _ = jax.jit(partial(jax.lax.scan, step))(
             (encoder, optimizer.init(encoder)), jax.random.split(jax.random.key(1), STEPS)
         )
-    return encoder
+    return np.asarray(encoder)
 
 
 def explained(features, targets):
@@ -45,7 +45,7 @@ def explained(features, targets):
 
 
 def unit(codes):
-    return codes / jnp.linalg.norm(codes, axis=-1, keepdims=True)
+    return codes / np.linalg.norm(codes, axis=-1, keepdims=True)
 
 
 def faces_in_motion(key, another_face, clips=16, frames=4):
@@ -71,8 +71,8 @@ def identity_in_structure(negatives, another_face):
         return losses.structure_contrast(ws @ encoder, augmented @ encoder, structure, **options)
 
     encoder = train(loss, 9, 4, partial(faces_in_motion, another_face=another_face))
-    held_out = faces_in_motion(jax.random.key(2), another_face, clips=400, frames=1)
-    ws, _, structure = (x.reshape(-1, x.shape[-1]) for x in held_out)
+    sample = jax.jit(partial(faces_in_motion, another_face=another_face, clips=400, frames=1))
+    ws, _, structure = (np.asarray(x).reshape(-1, x.shape[-1]) for x in sample(jax.random.key(2)))
     codes = unit(ws @ encoder)
     assert explained(codes, structure) > 0.6  # it has learnt what it should, whatever else it has learnt
     return explained(ws[:, 2:5], codes)
@@ -106,8 +106,8 @@ def own_pose_in_appearance(coordinates):
         return losses.appearance_contrast(clips[0] @ encoder, **CONFIG.loss.appearance_contrast)
 
     encoder = train(loss, 12, 12, partial(motion_of_a_face, coordinates=coordinates))
-    ws, own = motion_of_a_face(jax.random.key(2), coordinates, clips=1000)
-    return explained(unit(ws[:, 0] @ encoder), own)
+    ws, own = jax.jit(partial(motion_of_a_face, coordinates=coordinates, clips=1000))(jax.random.key(2))
+    return explained(unit(np.asarray(ws)[:, 0] @ encoder), own)
 
 
 def test_offsets_leave_the_pose_of_the_base_face_in_appearance():
@@ -123,9 +123,10 @@ def pose_in_appearance(each):
     The picture follows the first layer alone, so a scorer's directions on mixed faces, whose layers can be told apart,
     move that; on faces of one w they move both layers. Either way the clip shows the same motion.
     """
-    axes = jnp.eye(6)[:2, None]  # the pose, two entries of each layer
-    vectors = jnp.concatenate([axes, axes if each else jnp.zeros_like(axes)], axis=1)
-    directions = Directions(vectors, vectors / (2 if each else 1), jnp.zeros((2, 6)), ("yaw", "pitch"))
+    axes = np.eye(6, dtype=np.float32)[:2, None]  # the pose, two entries of each layer
+    vectors = np.concatenate([axes, axes if each else np.zeros_like(axes)], axis=1)
+    vectors, normals = (jnp.asarray(x) for x in (vectors, vectors / (2 if each else 1)))
+    directions = Directions(vectors, normals, jnp.zeros((2, 6)), ("yaw", "pitch"))
     move = directions.move_each_layer if each else directions.move
 
     def faces(key, n):
@@ -139,7 +140,7 @@ def pose_in_appearance(each):
     def loss(encoder, ws):
         return losses.appearance_contrast(ws @ encoder, **CONFIG.loss.appearance_contrast)
 
-    ws = faces(jax.random.key(2), 1000)
+    ws = np.broadcast_to(np.random.default_rng(2).normal(size=(1000, 1, 6)), (1000, 2, 6))
     codes = unit(ws.reshape(1000, 12) @ train(loss, 12, 4, clips))  # as wide as what does not move
     assert explained(codes, ws[:, 0, 2:]) > 0.4
     return explained(codes, ws[:, 0, :2])
@@ -156,13 +157,14 @@ def test_near_frames_are_false_negatives():
     than one that also marks the frame, whatever the mark; told not to, it has nothing to gain from marks.
     """
     assert CONTRAST["min_gap"] > 0
-    angles = jnp.array([0.0, 0.05, 2.0, 2.05])
-    structure = jnp.broadcast_to(jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=-1), (8, 4, 2))
-    coefficients = jnp.broadcast_to(angles[:, None], (8, 4, 1))
+    angles = np.array([0.0, 0.05, 2.0, 2.05], np.float32)
+    structure = np.broadcast_to(np.stack([np.cos(angles), np.sin(angles)], axis=-1), (8, 4, 2))
+    coefficients = np.broadcast_to(angles[:, None], (8, 4, 1))
 
     def contrast(codes, min_gap):
-        return float(losses.structure_contrast(codes, codes, coefficients, **{**CONTRAST, "min_gap": min_gap}))
+        loss = jax.jit(partial(losses.structure_contrast, **{**CONTRAST, "min_gap": min_gap}))
+        return float(loss(codes, codes, coefficients))
 
-    marked = jnp.concatenate([structure, jnp.broadcast_to(jnp.eye(4), (8, 4, 4))], axis=-1)
+    marked = np.concatenate([structure, np.broadcast_to(np.eye(4, dtype=np.float32), (8, 4, 4))], axis=-1)
     assert contrast(structure, 0.0) - contrast(marked, 0.0) > 0.5
     assert contrast(structure, CONTRAST["min_gap"]) - contrast(marked, CONTRAST["min_gap"]) < 0.01

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from flax import nnx
 
 import stylegan2_flax as sg2
 from disentangle_jax.clips import Clip, shards
@@ -30,13 +29,20 @@ from stylegan2_flax.run import parallel
 ROOT = Path(__file__).parents[2]
 KEY = jax.random.key(7)
 NUM_CLIPS = 20
+SIZES = {"channel_base": 64, "channel_max": 4}
 
 
 def make_config(directory=""):
     config = faces64.get_config("demo,linear")
     config.data.update(source="stored", directory=str(directory), tile=2, threads=1, prefetch=2, clips_per_shard=8)
+    config.clips.layers, config.directions.style_mixing = "each", 0.0
     config.train.batch_size = 8
     return config
+
+
+@pytest.fixture(scope="module")
+def source(each_source):
+    return each_source
 
 
 @pytest.fixture(scope="module")
@@ -96,18 +102,6 @@ def test_stored_batches_are_those_that_training_makes(config, source):
         assert_same(clips, batch(generated, step))
 
 
-def test_clips_whose_layers_are_moved_each_are_stored_like_any(each_source, tmp_path):
-    config = make_config(tmp_path)
-    config.clips.layers, config.directions.style_mixing = "each", 0.0
-    write_clips(config, each_source, KEY, tmp_path, 8, "float32")
-    stored = batch(stream_of(config, each_source), 0)
-    config.data.source = "generated"
-    assert_same(stored, batch(stream_of(config, each_source), 0))
-    config.clips.layers, config.data.source = "together", "stored"
-    with pytest.raises(ValueError, match=r"clips\.layers: each there, together now"):
-        stream_of(config, each_source)
-
-
 def members(stream, steps, clips):
     """The indices of the clips in each batch."""
     known = {clip["ws"].tobytes(): clip["index"] for clip in clips}
@@ -146,16 +140,15 @@ def test_each_process_reads_its_own_rows():
     np.testing.assert_array_equal(whole["ws"], np.concatenate([part["ws"] for part in parts]))
 
 
-def toy(directory, source, generator=None, dtype="float32", num_clips=NUM_CLIPS):
+def sample_toy(source, key):
+    ws = jax.random.normal(key, (3, 6, 8))
+    return Clip(ws, -ws, ws[:, 0, :2])
+
+
+def toy(directory, source, synthesis=None, dtype="float32", num_clips=NUM_CLIPS):
     """Write clips that take no time to compile."""
-
-    def sample_toy(source, key):
-        ws = jax.random.normal(key, (3, 6, 8))
-        return Clip(ws, -ws, ws[:, 0, :2])
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writing, "sample_clip", sample_toy)
-        synthesis = generator.synthesis if generator else None
         write_clips(make_config(), source, KEY, directory, num_clips, dtype, synthesis)
     return directory
 
@@ -175,10 +168,13 @@ def test_half_precision_takes_half_the_room(source, toys, tmp_path):
     assert batch(stream, 0).ws.dtype == jnp.float32
 
 
-def test_frames_are_those_of_the_latents(source, generator, tmp_path):
-    clip = open_source(toy(tmp_path, source, generator, num_clips=3))[1]
-    images = np.clip(jax.jit(lambda net, ws: net(ws, noise_mode="const"))(generator.synthesis, clip["ws"]), -1, 1)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_frames_are_those_of_the_latents(source, untrained, tmp_path, channels):
+    synthesis = untrained(lambda rngs: sg2.SynthesisNetwork(8, 16, channels, **SIZES, rngs=rngs))
+    clip = open_source(toy(tmp_path, source, synthesis, num_clips=2))[1]
+    images = np.clip(jax.jit(lambda net, ws: net(ws, noise_mode="const"))(synthesis, clip["ws"]), -1, 1)
     assert np.stack(clip["frames"]).dtype == np.uint8
+    assert np.stack(clip["frames"]).shape == (3, 16, 16, channels)
     np.testing.assert_allclose(np.stack(clip["frames"]) / 127.5 - 1.0, images, atol=1 / 127)
 
 
@@ -250,8 +246,9 @@ def test_clips_of_another_generator_directions_or_recipe_are_refused(config, sou
     other = replace(source, directions=source.directions.select([1, 0]))
     with pytest.raises(ValueError, match=r"other directions.*directions\.safetensors"):
         stream_of(config, other)
-    config.clips.amplitude = 2.0
-    with pytest.raises(ValueError, match=r"another recipe.*\n  clips\.amplitude: 1\.0 there, 2\.0 now\n"):
+    config.clips.update(amplitude=2.0, layers="together")
+    message = r"another recipe.*\n  clips\.amplitude: 1\.0 there, 2\.0 now\n  clips\.layers: each there, together now\n"
+    with pytest.raises(ValueError, match=message):
         stream_of(config, source)
 
 
@@ -311,17 +308,6 @@ def test_an_unknown_data_set_is_said_in_one_line(source, tmp_path):
         stream_of(config, source)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400
-
-
-@pytest.mark.parametrize("channels", [1, 4])
-def test_frames_of_grey_and_transparent_pictures_are_stored_whole(source, tmp_path, channels):
-    synthesis = sg2.SynthesisNetwork(8, 16, channels, channel_base=64, channel_max=4, rngs=nnx.Rngs(0))
-    config = make_config()
-    write_clips(config, source, KEY, tmp_path, 2, "float32", synthesis)
-    clip = open_source(tmp_path)[1]
-    assert np.stack(clip["frames"]).shape == (len(clip["ws"]), 16, 16, channels)
-    images = np.clip(jax.jit(lambda net, ws: net(ws, noise_mode="const"))(synthesis, clip["ws"]), -1, 1)
-    np.testing.assert_allclose(np.stack(clip["frames"]) / 127.5 - 1.0, images, atol=1 / 127)
 
 
 def test_the_internals_of_tfds_are_those_that_the_writer_was_tried_with():

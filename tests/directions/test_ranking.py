@@ -18,11 +18,16 @@ SIDE = 32
 def world():
     """Latents whose entries are: the place of a disc (2), its brightness, the colour of the ground (2), and nothing."""
     names = ("place", "both", "colour", "idle")
-    vectors = jnp.zeros((4, 1, 6)).at[0, 0, 0].set(1.0).at[2, 0, 3].set(1.0).at[3, 0, 5].set(1.0)
-    vectors = vectors.at[1, 0, 1].set(0.7).at[1, 0, 4].set(0.7)
-    normals = vectors / jnp.sum(jnp.square(vectors), axis=2, keepdims=True)
-    directions = Directions(vectors, normals, jnp.zeros((1, 6)), names)
-    return directions, jax.random.normal(jax.random.key(0), (48, 1, 6))
+    vectors = np.zeros((4, 1, 6), np.float32)
+    vectors[0, 0, 0] = vectors[2, 0, 3] = vectors[3, 0, 5] = 1.0
+    vectors[1, 0, 1] = vectors[1, 0, 4] = 0.7
+    normals = vectors / np.sum(np.square(vectors), axis=2, keepdims=True)
+    directions = Directions(*(jnp.asarray(x) for x in (vectors, normals)), jnp.zeros((1, 6)), names)
+    return directions, jnp.asarray(normal(48, 1, 6))
+
+
+def normal(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
 @jax.jit
@@ -60,28 +65,29 @@ def test_the_pure_direction_comes_first_and_the_idle_one_last(world, read):
 
 def test_changes_are_in_standard_deviations_of_the_population():
     """On its way from -1 to 1 one of four equal and independent readings changes by 2: sqrt(4 / 4) of the spread."""
-    ws = jax.random.normal(jax.random.key(1), (4000, 1, 4))
-    vectors = jnp.eye(4)[:1, None, :]
+    ws = jnp.asarray(normal(4000, 1, 4))
+    vectors = jnp.asarray(np.eye(4, dtype=np.float32)[:1, None])
     directions = Directions(vectors, vectors, jnp.zeros((1, 4)), ("x",))
-    ranking = rank(directions, ws, lambda ws: Factors(3.0 * ws[:, 0] + 7.0, ws[:, 0]), "test", least_change=0.1)
+    look = jax.jit(lambda ws: Factors(3.0 * ws[:, 0] + 7.0, ws[:, 0]))
+    ranking = rank(directions, ws, look, "test", least_change=0.1)
     np.testing.assert_allclose([ranking.structure[0], ranking.appearance[0]], 1.0, rtol=0.03)
     np.testing.assert_allclose(ranking.purity[0], 1.0 / 2.01, rtol=0.05)
 
 
 def test_a_way_there_and_back_counts():
-    ws = jnp.zeros((2, 1, 2)).at[1].set(1.0)
-    vectors = jnp.eye(2)[:1, None, :]
+    ws = jnp.asarray(np.array([[[0.0, 0.0]], [[1.0, 1.0]]], np.float32))
+    vectors = jnp.asarray(np.eye(2, dtype=np.float32)[:1, None])
     directions = Directions(vectors, vectors, jnp.zeros((1, 2)), ("x",))
     ranking = rank(directions, ws, lambda ws: Factors(ws[:, 0], jnp.abs(ws[:, 0])), "test", least_change=0.1)
     np.testing.assert_allclose(ranking.structure, ranking.appearance)
 
 
 def test_edges_do_not_change_with_contrast_and_brightness(world):
-    images = draw(world[1])
-    plain, changed = by_picture(images), by_picture(0.5 * images + 0.3)
+    images, look = np.asarray(draw(world[1])), jax.jit(by_picture)
+    plain, changed = look(images), look(np.float32(0.5) * images + np.float32(0.3))
     np.testing.assert_allclose(plain.structure, changed.structure, atol=1e-3)
-    assert np.abs(plain.appearance - changed.appearance).max() > 0.1
-    assert by_picture(jnp.repeat(jnp.repeat(images, 4, axis=1), 4, axis=2)).structure.shape == (48, 16 * 16)
+    assert np.abs(np.asarray(plain.appearance) - changed.appearance).max() > 0.1
+    assert look(images.repeat(4, axis=1).repeat(4, axis=2)).structure.shape == (48, 16 * 16)
 
 
 def test_figures_are_written_purest_first(tmp_path):

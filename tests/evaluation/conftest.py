@@ -1,7 +1,7 @@
 """Two small worlds: one with a truth and an all but perfect model, one without, for an untrained one."""
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -116,40 +116,33 @@ def exact_readout(truth):
 
 
 @pytest.fixture(scope="session")
-def workdir(tmp_path_factory):
+def workdir(tmp_path_factory, untrained):
     """A folder with a model of a tiny generator that nothing is known about, and the record of its training."""
     folder = tmp_path_factory.mktemp("run")
-    write_untrained(folder)
+    write_untrained(untrained, folder)
     for step in (1, 2, 3):
         metrics.append(folder / "metrics.jsonl", step, {"loss": 1 / step, "swap": 0.5})
     return folder
 
 
 @pytest.fixture(scope="session")
-def export_untrained():
-    return write_untrained
+def export_untrained(untrained):
+    return partial(write_untrained, untrained)
 
 
-def write_untrained(folder, resolution=8, c_dim=0, channels=3):
+def write_untrained(untrained, folder, resolution=8, c_dim=0, channels=3):
     """An untrained model of such a generator, with two directions."""
     config = faces64.get_config("demo,linear")
     config.generator = "a user's own"
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
     config.evaluation.update(SIZES)
-    w_dim, synthesis_kwargs = 8, {"channel_base": 64, "channel_max": 8}
+    w_dim, sizes = 8, {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
     layers = 2 * int(np.log2(resolution)) - 2
     mean, std = jnp.zeros((layers, w_dim)), jnp.ones((layers, w_dim))
 
-    @jax.jit
-    def build(key):
-        rngs = nnx.Rngs(key)
-        autoencoder = Autoencoder(mean, std, **config.model, rngs=rngs)
-        return autoencoder, sg2.Generator(
-            16, c_dim, w_dim, resolution, channels, synthesis_kwargs=synthesis_kwargs, rngs=rngs
-        )
-
-    vectors = jnp.eye(layers * w_dim).reshape(-1, layers, w_dim)[:2]
-    autoencoder, generator = build(jax.random.key(0))
+    generator = untrained(lambda rngs: sg2.Generator(16, c_dim, w_dim, resolution, channels, **sizes, rngs=rngs))
+    autoencoder = jax.jit(lambda key: Autoencoder(mean, std, **config.model, rngs=nnx.Rngs(key)))(jax.random.key(0))
+    vectors = jnp.asarray(np.eye(layers * w_dim, dtype=np.float32).reshape(-1, layers, w_dim)[:2])
     Disentangler(autoencoder, generator, Directions(vectors, vectors, mean, ("x", "y")), config).export(folder)
 
 
@@ -160,5 +153,6 @@ def _decode(truth, appearance, structure):
     return posed.reshape(*appearance.shape[:-1], LAYERS, W_DIM)
 
 
+@cache
 def _mapping():
     return sg2.MappingNetwork(W_DIM, 0, W_DIM, LAYERS, num_layers=1, rngs=nnx.Rngs(0))

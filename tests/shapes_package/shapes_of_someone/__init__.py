@@ -78,6 +78,7 @@ class Synthesis(sg2.SynthesisNetwork):
         return render(truth(jnp.asarray(ws)), self.img_resolution)
 
 
+@jax.jit
 def generator():
     """The generator `shapes`."""
     rngs, channels = nnx.Rngs(0), {"channel_base": 64, "channel_max": 4}
