@@ -25,17 +25,17 @@ LAYERS, W_DIM, DIRECTIONS, FRAMES = 4, 8, 2, 3
 
 
 def sample_clip(source, key):
-    keys = jax.random.split(key, 3)
-    base = jax.random.normal(keys[0], (LAYERS, W_DIM))
-    coefficients = jax.random.normal(keys[1], (FRAMES, DIRECTIONS))
-    ws = base[None] + jnp.einsum("tk,kld->tld", coefficients, source)
-    fine = jax.random.normal(keys[2], (W_DIM,))[None, None]
-    return Clip(ws, ws.at[:, 2:].add(jnp.broadcast_to(fine, (FRAMES, 2, W_DIM))), coefficients)
+    sizes = np.cumsum([LAYERS * W_DIM, FRAMES * DIRECTIONS, W_DIM])
+    base, coefficients, fine, _ = jnp.split(jax.random.normal(key, (sizes[-1],)), sizes)  # one draw compiles fastest
+    coefficients = coefficients.reshape(FRAMES, DIRECTIONS)
+    ws = base.reshape(1, LAYERS, W_DIM) + jnp.einsum("tk,kld->tld", coefficients, source)
+    return Clip(ws, ws.at[:, 2:].add(jnp.broadcast_to(fine[None, None], (FRAMES, 2, W_DIM))), coefficients)
 
 
 def make_world():
-    source = jax.random.normal(jax.random.key(1), (DIRECTIONS, LAYERS, W_DIM))
-    return sample_clip, source, jnp.zeros((LAYERS, W_DIM)), jnp.ones((LAYERS, W_DIM))
+    source = np.random.default_rng(1).normal(size=(DIRECTIONS, LAYERS, W_DIM))
+    shape = (LAYERS, W_DIM)
+    return sample_clip, *(jnp.asarray(x, jnp.float32) for x in (source, np.zeros(shape), np.ones(shape)))
 
 
 @pytest.fixture(scope="session")
@@ -102,16 +102,16 @@ def assert_same():
     return check
 
 
-@pytest.fixture(scope="module")
-def ten_steps(module_config, world, tmp_path_factory):
+@pytest.fixture(scope="session")
+def ten_steps(shared_config, world, tmp_path_factory):
     """A run of ten steps that was never stopped: its workdir and its last state."""
     workdir = tmp_path_factory.mktemp("whole")
-    return workdir, train_world(module_config, workdir, world)
+    return workdir, train_world(shared_config, workdir, world)
 
 
 def make_config():
     config = faces64.get_config("demo,linear")
-    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
+    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=0)
     config.optimizer.update(warmup_steps=3, learning_rate=1e-2)
     config.train.update(batch_size=8, num_steps=10, log_every=2, checkpoint_every=5)
     return config
@@ -122,7 +122,7 @@ def config():
     return make_config()
 
 
-@pytest.fixture(scope="module")
-def module_config():
+@pytest.fixture(scope="session")
+def shared_config():
     """The same, not to be changed."""
     return make_config()
