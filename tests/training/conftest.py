@@ -21,7 +21,8 @@ from stylegan2_flax.run.train_state import graphdef, init_state
 
 collect_ignore_glob = ["*worker.py"]  # programs: importing them for doctests would run them
 
-LAYERS, W_DIM, DIRECTIONS, FRAMES = 4, 8, 2, 3
+# No size is a multiple of the eight devices: of such arrays each would write its slice, by a program for every slice.
+LAYERS, W_DIM, DIRECTIONS, FRAMES = 4, 6, 2, 3
 
 
 def sample_clip(source, key):
@@ -60,27 +61,50 @@ def train():
     return train_world
 
 
+def start_of(config, mean, std, optimizer):
+    """The state before the first step, on the host: one program makes it for any devices."""
+
+    def create(mean, std):
+        return Autoencoder(mean, std, **config.model, rngs=nnx.Rngs(jax.random.key(0)))
+
+    init = jax.jit(lambda mean, std: init_state(lambda: create(mean, std), optimizer))
+    mean, std = map(np.asarray, (mean, std))
+    return jax.device_get(init(mean, std)), graphdef(lambda: create(jnp.asarray(mean), jnp.asarray(std)))
+
+
+def place(state, mesh):
+    """The same on every device of a mesh, which may be those of several processes."""
+    replicated = parallel.replicated(mesh)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_callback(x.shape, replicated, lambda index: np.array(x[index])), state
+    )
+
+
+@pytest.fixture(scope="session")
+def starting_state():
+    """The state before the first step on the devices of a mesh, and the autoencoder's graphdef."""
+
+    def start(config, mean, std, optimizer, mesh):
+        state, definition = start_of(config, mean, std, optimizer)
+        return place(state, mesh), definition
+
+    return start
+
+
 def gradient_of_world(mesh, config, world):
     """Value and raw gradient of the loss on the clips of the first step."""
     sample_clip, source, mean, std = world
-    mean, std = np.asarray(mean), np.asarray(std)  # no process can hand an array of its own to the devices of all
     replicated = parallel.replicated(mesh)
     key = random_streams(config.seed).clips
     placed = jax.device_put(source, replicated)
     stream = GeneratedClips(sample_clip, placed, key, config.train.batch_size, mesh, config.data.tile)
 
-    def create():
-        return Autoencoder(jnp.asarray(mean), jnp.asarray(std), **config.model, rngs=nnx.Rngs(jax.random.key(0)))
-
-    def init():
-        state = init_state(create, make_optimizer(config.optimizer, lambda step: 0.0))
-        # Away from the start, where the zeros of the decoder hide most gradients.
-        kernel = state.params["decoder"]["unembed"]["kernel"]
-        state.params["decoder"]["unembed"]["kernel"] = jax.random.normal(jax.random.key(5), kernel.shape)
-        return state.params, state.buffers, state.step
-
-    gradient = make_value_and_grad(config, graphdef(create), stream)
-    start = jax.jit(init, out_shardings=replicated)()
+    state, definition = start_of(config, mean, std, make_optimizer(config.optimizer, lambda step: 0.0))
+    # Away from the start, where the zeros of the decoder hide most gradients.
+    unembed = state.params["decoder"]["unembed"]
+    unembed["kernel"] = np.random.default_rng(5).normal(size=unembed["kernel"].shape).astype(np.float32)
+    gradient = make_value_and_grad(config, definition, stream)
+    start = place((state.params, state.buffers, state.step), mesh)
     (value, _), grads = jax.jit(gradient, out_shardings=replicated)(*start, stream.fetch(0), None)
     return value, grads
 
@@ -111,7 +135,7 @@ def ten_steps(shared_config, world, tmp_path_factory):
 
 def make_config():
     config = faces64.get_config("demo,linear")
-    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=0)
+    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=3, width=12, num_blocks=0)
     config.optimizer.update(warmup_steps=3, learning_rate=1e-2)
     config.train.update(batch_size=8, num_steps=10, log_every=2, checkpoint_every=5)
     return config
