@@ -39,8 +39,8 @@ def model(tmp_path_factory):
     @jax.jit
     def build(key):
         rngs = nnx.Rngs(key)
-        sizes = {"channel_base": 64, "channel_max": 8}
-        generator = sg2.Generator(16, 0, 8, 8, synthesis_kwargs=sizes, rngs=rngs)
+        sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+        generator = sg2.Generator(16, 0, 8, 8, **sizes, rngs=rngs)
         return Autoencoder(mean, std, **config.model, rngs=rngs), generator
 
     autoencoder, generator = build(jax.random.key(0))

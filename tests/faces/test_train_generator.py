@@ -12,13 +12,12 @@ from flax import nnx
 
 import stylegan2_flax as sg2
 from disentangle_jax.configs import distill_faces64
-from disentangle_jax.faces import NAMES, assessment, distillation, render, train_generator
+from disentangle_jax.faces import NAMES, assessment, distillation, train_generator
 from disentangle_jax.faces.truth import Truth
 from stylegan2_flax.run import loop, metrics
 
 
-@pytest.fixture
-def config():
+def make_config():
     """The recipe, with three steps a stage and a checkpoint after the second and the last."""
     config = distill_faces64.get_config()
     config.generator.synthesis_kwargs.update(channel_base=64, channel_max=2)
@@ -28,6 +27,11 @@ def config():
     )
     config.evaluation.num_faces = 8
     return config
+
+
+@pytest.fixture
+def config():
+    return make_config()
 
 
 @pytest.fixture
@@ -96,26 +100,56 @@ def test_an_invalid_config_is_refused_before_anything_is_written(config, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-@pytest.fixture
-def generator(config):
-    return sg2.Generator(**config.generator.to_dict(), img_resolution=64, rngs=nnx.Rngs(0))
+def sample_ws(generator, seed, n):
+    """Latents, of one shape that all tests take some of."""
+    return MAP(generator.mapping, np.random.default_rng(seed).normal(size=(512, 64)).astype(np.float32))[:n]
+
+
+MAP = jax.jit(lambda mapping, z: mapping(z))
+DRAW = jax.jit(lambda synthesis, ws: synthesis(ws, noise_mode="none"))
+
+
+@pytest.fixture(scope="module")
+def untouched():
+    """A generator and a student, untrained."""
+    config = make_config().generator
+
+    @jax.jit
+    def build():
+        generator = sg2.Generator(**config.to_dict(), img_resolution=64, rngs=nnx.Rngs(0))
+        return generator, distillation.make_student(64, config.synthesis_kwargs, 3)
+
+    return build()
 
 
 @pytest.fixture
-def truth(config, generator):
-    w = generator.mapping(jax.random.normal(jax.random.key(1), (500, 64)))
-    return Truth.create(jax.random.key(2), w[:, 0], generator.num_ws, config.curved.to_dict())
+def generator(untouched):
+    return nnx.clone(untouched[0])
 
 
-def test_what_is_bundled_can_be_loaded_and_its_card_tells_how_good_it_is(config, generator, truth, tmp_path):
-    config.evaluation.num_faces = 64
-    student = distillation.make_student(64, config.generator.synthesis_kwargs, config.seed)
+@pytest.fixture
+def student(untouched):
+    return nnx.clone(untouched[1])
+
+
+@pytest.fixture(scope="module")
+def truth(untouched):
+    w = sample_ws(untouched[0], 1, 512)[:, 0]
+    return Truth.create(jax.random.key(2), w, untouched[0].num_ws, make_config().curved.to_dict())
+
+
+def test_what_is_bundled_can_be_loaded_and_its_card_tells_how_good_it_is(
+    config, generator, student, truth, tmp_path, monkeypatch
+):
+    config.evaluation.num_faces = 32
+    monkeypatch.setattr(distillation, "make_student", lambda *_: nnx.clone(student))
+    for module in (assessment, train_generator):
+        monkeypatch.setattr(module, "render", plain)
     weights = nnx.to_pure_dict(nnx.state(student, nnx.Param))
     train_generator.write_results(generator, truth, weights, config, jax.random.key(3), tmp_path)
     loaded = sg2.load(tmp_path / "faces64.safetensors")
-    ws = generator.mapping(jax.random.normal(jax.random.key(4), (4, 64)))
-    draw = jax.jit(lambda synthesis, ws: synthesis(ws))
-    np.testing.assert_allclose(draw(loaded.synthesis, ws), draw(generator.synthesis, ws), atol=0.02)  # half precision
+    ws = sample_ws(generator, 4, 4)
+    np.testing.assert_allclose(DRAW(loaded.synthesis, ws), DRAW(generator.synthesis, ws), atol=0.02)  # half precision
     again = Truth.load(tmp_path / "faces64_truth.safetensors")
     np.testing.assert_array_equal(again(ws).stack(), truth(ws).stack())
     card = json.loads((tmp_path / "faces64.json").read_text())
@@ -125,19 +159,17 @@ def test_what_is_bundled_can_be_loaded_and_its_card_tells_how_good_it_is(config,
     assert (tmp_path / "faces64.png").stat().st_size > 10_000
 
 
-def test_the_finished_generator_draws_from_w_what_the_student_drew_from_projections(config, generator, truth):
-    ws = generator.mapping(jax.random.normal(jax.random.key(4), (4, 64)))
-    student = distillation.make_student(64, config.generator.synthesis_kwargs, seed=3)
-    drawn = student(distillation.layer_inputs(truth, ws), noise_mode="none")
+def test_the_finished_generator_draws_from_w_what_the_student_drew_from_projections(generator, student, truth):
+    ws = sample_ws(generator, 4, 4)
+    drawn = DRAW(student, distillation.layer_inputs(truth, ws))
     distillation.fold(generator, student, truth)
-    np.testing.assert_allclose(generator.synthesis(ws), drawn, atol=1e-3)
-    assert float(jnp.std(drawn)) > 0.01
+    np.testing.assert_allclose(jax.jit(generator.synthesis)(ws), drawn, atol=1e-3)
+    assert np.std(drawn) > 0.01
 
 
 def test_layers_learn_from_the_factors_that_they_own_alone(generator, truth):
-    ws = generator.mapping(jax.random.normal(jax.random.key(4), (2, 64)))
-    shown = distillation.layer_inputs(truth, ws)
-    assert shown.shape == (2, generator.num_ws, len(NAMES))
+    shown = np.asarray(distillation.layer_inputs(truth, sample_ws(generator, 4, 4)))
+    assert shown.shape == (4, generator.num_ws, len(NAMES))
     np.testing.assert_array_equal(shown[0] != 0, truth.owners > 0)
 
 
@@ -155,11 +187,12 @@ def asset(name):
     return Path(str(resources.files("disentangle_jax"))) / "assets" / name
 
 
-def test_the_loss_is_zero_for_the_target_alone_and_larger_in_the_middle(config, truth, generator):
-    target = render(truth(generator.mapping(jax.random.normal(jax.random.key(4), (2, 64)))))
-    middle, edge = target.at[:, 30:34, 30:34].add(0.2), target.at[:, :4, :4].add(0.2)
-    at_target, in_middle, at_edge = (
-        float(distillation.distillation_loss(x, target, config.loss)) for x in (target, middle, edge)
-    )
+def test_the_loss_is_zero_for_the_target_alone_and_larger_in_the_middle(config, pictures):
+    target = pictures(np.random.default_rng(4).uniform(-1, 1, (2, len(NAMES))))
+    middle, edge = target.copy(), target.copy()
+    middle[:, 30:34, 30:34] += 0.2
+    edge[:, :4, :4] += 0.2
+    loss = jax.jit(lambda drawn, target: distillation.distillation_loss(drawn, target, config.loss))
+    at_target, in_middle, at_edge = (float(loss(x, target)) for x in (target, middle, edge))
     assert at_target < 0.01
     assert in_middle > 1.5 * at_edge - 0.5 * at_target

@@ -13,7 +13,7 @@ import stylegan2_flax as sg2
 from disentangle_jax.latents import sample_mixed_ws
 from stylegan2_flax.layers import SynthesisLayer
 
-LAYERS, W_DIM, SIZE = 6, 8, 16
+W_DIM, SIZE = 8, 8
 WRITERS = Path(__file__).parents[1] / "stylegan2_flax" / "checkpoints" / "writers.py"
 
 
@@ -27,11 +27,10 @@ def writers(load_module) -> ModuleType:
 def generator():
     @jax.jit
     def build(key):
-        network = sg2.Generator(
-            8, 0, W_DIM, SIZE, synthesis_kwargs={"channel_base": 64, "channel_max": 8}, rngs=nnx.Rngs(key)
-        )
+        sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+        network = sg2.Generator(8, 0, W_DIM, SIZE, **sizes, rngs=nnx.Rngs(key))
         for name, _, layer in network.synthesis.styled_layers():
-            if name == "b16.conv1" and isinstance(layer, SynthesisLayer):
+            if name == "b8.conv1" and isinstance(layer, SynthesisLayer):
                 layer.noise_strength.set_value(jnp.float32(0.1))
         return network
 
@@ -40,7 +39,9 @@ def generator():
 
 @pytest.fixture(scope="session")
 def ws(generator):
-    return np.asarray(sample_mixed_ws(generator.mapping, jax.random.key(1), 5, 1.0, 1.0))
+    return np.asarray(
+        jax.jit(lambda mapping: sample_mixed_ws(mapping, jax.random.key(1), 5, 1.0, 1.0))(generator.mapping)
+    )
 
 
 @pytest.fixture(scope="session")

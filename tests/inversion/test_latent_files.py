@@ -10,7 +10,7 @@ import stylegan2_flax as sg2
 from disentangle_jax.generators import digest
 from disentangle_jax.inversion.latent_files import read_latents, write_latents
 
-LAYERS, DIM = 6, 8
+LAYERS, DIM = 4, 8
 RNG = np.random.default_rng(0)
 
 
@@ -65,7 +65,7 @@ def test_a_rate_that_is_none_is_told(tmp_path, generator, rate):
 @pytest.mark.parametrize("shape", [(DIM + 1,), (2, DIM), (LAYERS + 1, DIM), (2, 3, LAYERS, DIM), (0, LAYERS, DIM)])
 def test_other_shapes_are_told_what_fits(tmp_path, generator, shape):
     np.save(tmp_path / "ws.npy", np.zeros(shape, np.float32))
-    with pytest.raises(ValueError, match=r"latents are \[8\], \[6, 8\] or \[frames, 6, 8\]"):
+    with pytest.raises(ValueError, match=r"latents are \[8\], \[4, 8\] or \[frames, 4, 8\]"):
         read_latents(tmp_path / "ws.npy", generator)
 
 
@@ -100,7 +100,7 @@ def test_what_is_written_says_what_it_is_and_is_read_again(tmp_path, generator, 
             "generator": "tiny",
             "generator_digest": digest(generator),
             "space": "w+",
-            "num_ws": "6",
+            "num_ws": "4",
             "psi": "1",
             "source": "clip.mp4",
             "fps": "29.97",

@@ -10,13 +10,13 @@ from flax import nnx
 
 from disentangle_jax.model import Autoencoder, weights
 
-SIZES: dict[str, Any] = {"appearance_dim": 6, "structure_dim": 3, "embed_dim": 4, "width": 16, "num_blocks": 2}
+SIZES: dict[str, Any] = {"appearance_dim": 6, "structure_dim": 3, "embed_dim": 4, "width": 16, "num_blocks": 1}
 LAYERS, W_DIM = 5, 8
 
 
 @pytest.fixture(scope="module")
 def ws():
-    return 1 + 2 * jax.random.normal(jax.random.key(0), (7, 3, LAYERS, W_DIM))
+    return 1 + 2 * np.random.default_rng(0).normal(size=(7, 3, LAYERS, W_DIM)).astype(np.float32)
 
 
 def init(mean, std, seed, **sizes):
@@ -35,15 +35,15 @@ decode = jax.jit(Autoencoder.decode)
 def test_any_leading_axes(ws, leading):
     autoencoder = create(0.0, 1.0, 0)
     some = ws.reshape(-1, LAYERS, W_DIM)[: int(np.prod(leading))].reshape(*leading, LAYERS, W_DIM)
-    codes = encode(autoencoder, some)
+    codes = jax.eval_shape(Autoencoder.encode, autoencoder, some)
     assert codes.appearance.shape == (*leading, 6)
     assert codes.structure.shape == (*leading, 3)
-    assert decode(autoencoder, *codes).shape == some.shape
+    assert jax.eval_shape(Autoencoder.decode, autoencoder, *codes).shape == some.shape
 
 
 def test_untrained_decoder_gives_the_mean_latent(ws):
     autoencoder = create(1.0, 2.0, 0)
-    np.testing.assert_array_equal(decode(autoencoder, *encode(autoencoder, ws)), jnp.ones_like(ws))
+    np.testing.assert_array_equal(decode(autoencoder, *encode(autoencoder, ws)), np.ones_like(ws))
 
 
 def test_codes_do_not_depend_on_the_scale_of_the_latents(ws):
@@ -63,8 +63,8 @@ def test_an_encoder_of_w_reads_the_mean_of_the_layers_alone(ws):
 def test_decode_uses_both_codes(ws):
     autoencoder = create(0.0, 1.0, 0)
     kernel = autoencoder.decoder.unembed.kernel
-    kernel[...] = jax.random.normal(jax.random.key(1), kernel.shape)
-    appearance, structure = encode(autoencoder, ws)
+    kernel[...] = jnp.asarray(np.random.default_rng(1).normal(size=kernel.shape), jnp.float32)
+    appearance, structure = map(np.asarray, encode(autoencoder, ws))
     own = decode(autoencoder, appearance, structure)
     assert not np.allclose(own, decode(autoencoder, appearance[::-1], structure))
     assert not np.allclose(own, decode(autoencoder, appearance, structure[::-1]))
@@ -88,8 +88,8 @@ def test_file_of_another_form_is_refused(tmp_path):
     weights.save(create(0.0, 1.0, 0), path)
     with pytest.raises(ValueError, match=r"has shape \(9, \d+\) there; the config gives \(10, \d+\)"):
         weights.load(nnx.eval_shape(lambda: init(0.0, 1.0, 0, structure_dim=4)), path)
-    with pytest.raises(ValueError, match=r"blocks/2/.*has shape none"):
-        weights.load(nnx.eval_shape(lambda: init(0.0, 1.0, 0, num_blocks=3)), path)
+    with pytest.raises(ValueError, match=r"blocks/1/.*has shape none"):
+        weights.load(nnx.eval_shape(lambda: init(0.0, 1.0, 0, num_blocks=2)), path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="damaged"):
         weights.load(nnx.eval_shape(lambda: init(0.0, 1.0, 0)), path)

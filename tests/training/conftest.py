@@ -21,21 +21,22 @@ from stylegan2_flax.run.train_state import graphdef, init_state
 
 collect_ignore_glob = ["*worker.py"]  # programs: importing them for doctests would run them
 
-LAYERS, W_DIM, DIRECTIONS, FRAMES = 4, 8, 2, 3
+# No size is a multiple of the eight devices: of such arrays each would write its slice, by a program for every slice.
+LAYERS, W_DIM, DIRECTIONS, FRAMES = 4, 6, 2, 3
 
 
 def sample_clip(source, key):
-    keys = jax.random.split(key, 3)
-    base = jax.random.normal(keys[0], (LAYERS, W_DIM))
-    coefficients = jax.random.normal(keys[1], (FRAMES, DIRECTIONS))
-    ws = base[None] + jnp.einsum("tk,kld->tld", coefficients, source)
-    fine = jax.random.normal(keys[2], (W_DIM,))[None, None]
-    return Clip(ws, ws.at[:, 2:].add(jnp.broadcast_to(fine, (FRAMES, 2, W_DIM))), coefficients)
+    sizes = np.cumsum([LAYERS * W_DIM, FRAMES * DIRECTIONS, W_DIM])
+    base, coefficients, fine, _ = jnp.split(jax.random.normal(key, (sizes[-1],)), sizes)  # one draw compiles fastest
+    coefficients = coefficients.reshape(FRAMES, DIRECTIONS)
+    ws = base.reshape(1, LAYERS, W_DIM) + jnp.einsum("tk,kld->tld", coefficients, source)
+    return Clip(ws, ws.at[:, 2:].add(jnp.broadcast_to(fine[None, None], (FRAMES, 2, W_DIM))), coefficients)
 
 
 def make_world():
-    source = jax.random.normal(jax.random.key(1), (DIRECTIONS, LAYERS, W_DIM))
-    return sample_clip, source, jnp.zeros((LAYERS, W_DIM)), jnp.ones((LAYERS, W_DIM))
+    source = np.random.default_rng(1).normal(size=(DIRECTIONS, LAYERS, W_DIM))
+    shape = (LAYERS, W_DIM)
+    return sample_clip, *(jnp.asarray(x, jnp.float32) for x in (source, np.zeros(shape), np.ones(shape)))
 
 
 @pytest.fixture(scope="session")
@@ -60,27 +61,50 @@ def train():
     return train_world
 
 
+def start_of(config, mean, std, optimizer):
+    """The state before the first step, on the host: one program makes it for any devices."""
+
+    def create(mean, std):
+        return Autoencoder(mean, std, **config.model, rngs=nnx.Rngs(jax.random.key(0)))
+
+    init = jax.jit(lambda mean, std: init_state(lambda: create(mean, std), optimizer))
+    mean, std = map(np.asarray, (mean, std))
+    return jax.device_get(init(mean, std)), graphdef(lambda: create(jnp.asarray(mean), jnp.asarray(std)))
+
+
+def place(state, mesh):
+    """The same on every device of a mesh, which may be those of several processes."""
+    replicated = parallel.replicated(mesh)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_callback(x.shape, replicated, lambda index: np.array(x[index])), state
+    )
+
+
+@pytest.fixture(scope="session")
+def starting_state():
+    """The state before the first step on the devices of a mesh, and the autoencoder's graphdef."""
+
+    def start(config, mean, std, optimizer, mesh):
+        state, definition = start_of(config, mean, std, optimizer)
+        return place(state, mesh), definition
+
+    return start
+
+
 def gradient_of_world(mesh, config, world):
     """Value and raw gradient of the loss on the clips of the first step."""
     sample_clip, source, mean, std = world
-    mean, std = np.asarray(mean), np.asarray(std)  # no process can hand an array of its own to the devices of all
     replicated = parallel.replicated(mesh)
     key = random_streams(config.seed).clips
     placed = jax.device_put(source, replicated)
     stream = GeneratedClips(sample_clip, placed, key, config.train.batch_size, mesh, config.data.tile)
 
-    def create():
-        return Autoencoder(jnp.asarray(mean), jnp.asarray(std), **config.model, rngs=nnx.Rngs(jax.random.key(0)))
-
-    def init():
-        state = init_state(create, make_optimizer(config.optimizer, lambda step: 0.0))
-        # Away from the start, where the zeros of the decoder hide most gradients.
-        kernel = state.params["decoder"]["unembed"]["kernel"]
-        state.params["decoder"]["unembed"]["kernel"] = jax.random.normal(jax.random.key(5), kernel.shape)
-        return state.params, state.buffers, state.step
-
-    gradient = make_value_and_grad(config, graphdef(create), stream)
-    start = jax.jit(init, out_shardings=replicated)()
+    state, definition = start_of(config, mean, std, make_optimizer(config.optimizer, lambda step: 0.0))
+    # Away from the start, where the zeros of the decoder hide most gradients.
+    unembed = state.params["decoder"]["unembed"]
+    unembed["kernel"] = np.random.default_rng(5).normal(size=unembed["kernel"].shape).astype(np.float32)
+    gradient = make_value_and_grad(config, definition, stream)
+    start = place((state.params, state.buffers, state.step), mesh)
     (value, _), grads = jax.jit(gradient, out_shardings=replicated)(*start, stream.fetch(0), None)
     return value, grads
 
@@ -102,16 +126,16 @@ def assert_same():
     return check
 
 
-@pytest.fixture(scope="module")
-def ten_steps(module_config, world, tmp_path_factory):
+@pytest.fixture(scope="session")
+def ten_steps(shared_config, world, tmp_path_factory):
     """A run of ten steps that was never stopped: its workdir and its last state."""
     workdir = tmp_path_factory.mktemp("whole")
-    return workdir, train_world(module_config, workdir, world)
+    return workdir, train_world(shared_config, workdir, world)
 
 
 def make_config():
     config = faces64.get_config("demo,linear")
-    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
+    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=3, width=12, num_blocks=0)
     config.optimizer.update(warmup_steps=3, learning_rate=1e-2)
     config.train.update(batch_size=8, num_steps=10, log_every=2, checkpoint_every=5)
     return config
@@ -122,7 +146,7 @@ def config():
     return make_config()
 
 
-@pytest.fixture(scope="module")
-def module_config():
+@pytest.fixture(scope="session")
+def shared_config():
     """The same, not to be changed."""
     return make_config()

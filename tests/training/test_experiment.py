@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 
 import jax
 import pytest
@@ -22,8 +23,8 @@ from stylegan2_flax.run.lock import locked
 @pytest.fixture(scope="module")
 def generators():
     """Two generators of one size."""
-    sizes = {"channel_base": 64, "channel_max": 8}
-    build = jax.jit(lambda key: sg2.Generator(16, 0, 8, 8, synthesis_kwargs=sizes, rngs=nnx.Rngs(key)))
+    sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+    build = jax.jit(lambda key: sg2.Generator(16, 0, 8, 8, **sizes, rngs=nnx.Rngs(key)))
     return build(jax.random.key(0)), build(jax.random.key(1))
 
 
@@ -33,8 +34,8 @@ def config(generators, tmp_path):
     config = faces64.get_config("demo,linear")
     config.generator = str(tmp_path / "mine.safetensors")
     config.directions.update(source="random", num_samples=64, layers=(0, 2), num=2)
-    config.clips.update(mix_from=3, stats_samples=64)
-    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
+    config.clips.update(mix_from=3, stats_samples=64, trajectories=("sinusoid",))
+    config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=0)
     config.optimizer.warmup_steps = 1
     config.train.update(batch_size=8, num_steps=2, log_every=1)
     return config
@@ -209,13 +210,15 @@ def test_a_run_resumes_from_any_folder_without_the_file_of_its_directions(config
     monkeypatch.chdir(tmp_path)
     (tmp_path / "first" / "directions.safetensors").rename("saved.safetensors")
     config.directions.source = "saved.safetensors"
+    config.train.checkpoint_every = 1
     experiment.run(config, "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "2")
     recorded = config_record.read_config(tmp_path / "run")
     assert recorded.directions.source == str(tmp_path / "saved.safetensors")
     (tmp_path / "saved.safetensors").unlink()
     monkeypatch.chdir("/")
-    recorded.train.num_steps = 3
-    assert experiment.run(recorded, tmp_path / "run").step == 3
+    assert experiment.run(recorded, tmp_path / "run").step == 2
+    assert (tmp_path / "run" / "checkpoints" / "2").exists()
 
 
 def test_stored_clips_in_the_working_directory_are_found_from_others(config, generators, tmp_path, monkeypatch):

@@ -64,7 +64,8 @@ def test_metrics_and_checkpoints_on_disk(config, assert_same, ten_steps):
 
 def test_a_window_of_steps_is_traced(config, world, train, ten_steps, tmp_path):
     shutil.copytree(ten_steps[0], tmp_path / "run")
-    config.train.update(num_steps=12, profile_steps=(12, 12))  # the step after the one that is compiled
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "10")
+    config.train.profile_steps = (7, 7)  # the step after the one that is compiled
     train(config, tmp_path / "run", world)
     assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
     config.train.profile_steps = (5, 2)

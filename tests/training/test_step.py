@@ -10,22 +10,20 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from disentangle_jax.clips.streams import GeneratedClips
-from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.objective import objective
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
 from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.step import Advance, make_train_step
 from stylegan2_flax.run import parallel
-from stylegan2_flax.run.train_state import graphdef, init_state, update_ema
+from stylegan2_flax.run.train_state import update_ema
 
 COMPILATION = "/jax/core/compile/backend_compile_duration"
 
 
 @pytest.fixture(scope="module")
 def generator():
-    synthesis = {"channel_base": 64, "channel_max": 16}
-    build = jax.jit(lambda key: sg2.Generator(16, 0, 8, 8, synthesis_kwargs=synthesis, rngs=nnx.Rngs(key)))
-    return build(jax.random.key(0))
+    sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+    return jax.jit(lambda key: sg2.Generator(16, 0, 6, 8, **sizes, rngs=nnx.Rngs(key)))(jax.random.key(0))
 
 
 def mesh_of(devices):
@@ -39,15 +37,21 @@ def stream_of(config, sample_clip, source, mesh):
     )
 
 
-def creator(config, mean, std):
-    return lambda: Autoencoder(mean, std, **config.model, rngs=nnx.Rngs(jax.random.key(0)))
+@pytest.fixture(scope="module")
+def on_one_device(shared_config, world, gradient_on):
+    """Loss and gradient, in float32."""
+    return gradient_on(mesh_of(1), shared_config, world)
 
 
-def test_loss_and_raw_gradient_are_the_same_on_one_device_and_on_eight(config, world, gradient_on):
-    (value, grads), (value8, grads8) = (gradient_on(mesh_of(devices), config, world) for devices in (1, 8))
+def assert_close(grads, others):
+    for one, other in zip(*map(jax.tree.leaves, (grads, others)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6 * max(1.0, np.abs(one).max()))
+
+
+def test_loss_and_raw_gradient_are_the_same_on_one_device_and_on_eight(config, world, gradient_on, on_one_device):
+    (value, grads), (value8, grads8) = on_one_device, gradient_on(mesh_of(8), config, world)
     np.testing.assert_allclose(value, value8, rtol=1e-6)
-    for one, eight in zip(jax.tree.leaves(grads), jax.tree.leaves(grads8), strict=True):
-        np.testing.assert_allclose(one, eight, atol=1e-6 * max(1.0, float(jnp.abs(one).max())))
+    assert_close(grads, grads8)
 
 
 def test_a_batch_in_parts_gives_the_same_gradient_where_frames_do_not_contrast(config, world, gradient_on):
@@ -56,52 +60,65 @@ def test_a_batch_in_parts_gives_the_same_gradient_where_frames_do_not_contrast(c
     config.train.batch_size = 16
     whole = gradient_on(mesh_of(2), config, world)
     config.train.accumulate = 4
-    for one, other in zip(*map(jax.tree.leaves, (whole, gradient_on(mesh_of(2), config, world))), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6 * max(1.0, float(jnp.abs(one).max())))
+    assert_close(whole, gradient_on(mesh_of(2), config, world))
     with pytest.raises(ValueError, match=r"batch_size is 16.* 8 devices and 4 parts \(train.accumulate\).* of 32"):
         parallel.make_mesh(16, 4)
 
 
-def test_half_precision_stays_close(config, world, gradient_on):
+def test_half_precision_stays_close(config, world, gradient_on, on_one_device):
     """In the trunks alone: parameters and their gradients are float32."""
-    value, grads = gradient_on(mesh_of(1), config, world)
+    value, grads = on_one_device
     config.model.dtype = "bfloat16"
     half_value, half_grads = gradient_on(mesh_of(1), config, world)
     assert 0 < abs(half_value - value) < 0.01 * value
-    kernel, half_kernel = (g["encoder"]["trunk"]["dense"]["kernel"] for g in (grads, half_grads))
+    kernel, half_kernel = (np.asarray(g["encoder"]["trunk"]["dense"]["kernel"]) for g in (grads, half_grads))
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(half_grads))
-    assert jnp.linalg.norm(half_kernel - kernel) < 0.05 * jnp.linalg.norm(kernel)
+    assert 0 < np.linalg.norm(half_kernel - kernel) < 0.05 * np.linalg.norm(kernel)
 
 
-def make_step(config, world, devices=8):
-    sample_clip, source, mean, std = world
-    create, mesh = creator(config, mean, std), mesh_of(devices)
-    schedule = make_schedule(config.optimizer, config.train.num_steps)
-    optimizer = make_optimizer(config.optimizer, schedule)
-    init = jax.jit(lambda: init_state(create, optimizer), out_shardings=parallel.replicated(mesh))
-    stream = stream_of(config, sample_clip, source, mesh)
-    step = make_train_step(config, graphdef(create), optimizer, schedule, stream, mesh)
-    return step, init(), stream.fetch(0)
+@pytest.fixture
+def make_step(config, world, starting_state):
+    """The step, a state and the fetched, all on eight devices."""
+
+    def make(world=world):
+        sample_clip, source, mean, std = world
+        mesh, schedule = mesh_of(8), make_schedule(config.optimizer, config.train.num_steps)
+        optimizer = make_optimizer(config.optimizer, schedule)
+        state, definition = starting_state(config, mean, std, optimizer, mesh)
+        stream = stream_of(config, sample_clip, source, mesh)
+        step = make_train_step(config, definition, optimizer, schedule, stream, mesh)
+        return step, state, stream.fetch(0)
+
+    return make
 
 
-def test_step_compiles_once_gives_up_its_state_and_learns(config, world):
+def test_step_compiles_once_gives_up_its_state_and_learns(config, make_step):
     """Ten steps on the clips of the first, over and over."""
-    step, state, source = make_step(config, world)
+    step, state, source = make_step()
     old, losses = state, []
     for _ in range(config.train.num_steps):
-        state, metrics = step(state._replace(step=jnp.zeros_like(state.step)), source, None)
-        losses.append(metrics["loss"])
+        start = jax.device_put(np.int32(0), state.step.sharding)
+        state, metrics = step(state._replace(step=start), source, None)
+        losses.append(float(metrics["loss"]))
     assert step._cache_size() == 1  # pyright: ignore[reportAttributeAccessIssue]
     assert old.params["decoder"]["spread"]["kernel"].is_deleted()
     assert int(state.step) == 1
     assert losses[-1] < 0.95 * losses[0]
 
 
-@pytest.mark.parametrize("block_size", [0, 8])
-def test_devices_exchange_codes_and_gradients_and_nothing_else(config, world, block_size, collectives):
+def learn_in_blocks(config):
+    """Contrasts in blocks and learnt temperatures, which two tests try by one program."""
+    config.model.learn_temperature = True
+    config.loss.structure_contrast.temperature = 0.005
     for name in ("appearance_contrast", "structure_contrast"):
-        config.loss[name].block_size = block_size
-    step, state, source = make_step(config, world)
+        config.loss[name].block_size = 8
+
+
+@pytest.mark.parametrize("block_size", [0, 8])
+def test_devices_exchange_codes_and_gradients_and_nothing_else(config, make_step, block_size, collectives):
+    if block_size:
+        learn_in_blocks(config)
+    step, state, source = make_step()
     sent = collectives(step.lower(state, source, None).compile())
     frames, width = config.train.batch_size * 3, config.model.appearance_dim + 2 * config.model.structure_dim
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
@@ -117,10 +134,9 @@ def test_devices_exchange_codes_and_gradients_and_nothing_else(config, world, bl
     assert (len(gathered), len(summed)) <= ((9, 5) if block_size else (3, 5))
 
 
-def test_learnt_temperatures_start_from_the_config_and_move(config, world):
-    config.model.learn_temperature = True
-    config.loss.structure_contrast.temperature = 0.005
-    step, state, source = make_step(config, world)
+def test_learnt_temperatures_start_from_the_config_and_move(config, make_step):
+    learn_in_blocks(config)
+    step, state, source = make_step()
     assert state.params["log_temperature"].shape == (2,)
     state, first = step(state, source, None)
     last = first
@@ -131,39 +147,41 @@ def test_learnt_temperatures_start_from_the_config_and_move(config, world):
     assert last["structure_contrast_temperature"] == pytest.approx(0.01)  # the least
 
 
-def test_generator_is_compiled_into_the_step_only_when_asked_for(config, world, generator):
-    step, state, source = make_step(config, world)
+def test_generator_is_compiled_into_the_step_only_when_asked_for(config, make_step, generator):
+    step, state, source = make_step()
     assert "convolution" not in step.lower(state, source, None).as_text()
     config.loss.weights.image = 1.0
     assert "convolution" in step.lower(state, source, generator.synthesis).as_text()
 
 
-def test_image_loss_reaches_the_decoder_through_the_generator(config, generator):
+def test_image_loss_reaches_the_decoder_through_the_generator(config, generator, starting_state):
     config.loss.weights = ConfigDict({name: float(name == "image") for name in config.loss.weights})
-    ws = jax.random.normal(jax.random.key(0), (2, 2, generator.num_ws, generator.w_dim))
-    create = creator(config, ws.mean((0, 1)), ws.std((0, 1)))
-    state = jax.jit(lambda: init_state(create, make_optimizer(config.optimizer, lambda step: 0.0)))()
+    ws = np.random.default_rng(0).normal(size=(2, 2, generator.num_ws, generator.w_dim)).astype(np.float32)
+    optimizer = make_optimizer(config.optimizer, lambda step: 0.0)
+    state, definition = starting_state(config, ws.mean((0, 1)), ws.std((0, 1)), optimizer, mesh_of(1))
 
-    def loss(params, synthesis):
-        autoencoder = nnx.merge(graphdef(create), params, state.buffers)
+    def loss(params, ws, synthesis):
+        autoencoder = nnx.merge(definition, params, state.buffers)
         return objective(autoencoder, ws, ws, ws[..., 0, :2], jnp.array(1), config.loss, synthesis)
 
-    (value, parts), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(state.params, generator.synthesis)
+    (value, parts), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(state.params, ws, generator.synthesis)
     assert value == parts["image"] > 0
-    assert jnp.abs(grads["decoder"]["unembed"]["kernel"]).max() > 0
+    assert np.abs(grads["decoder"]["unembed"]["kernel"]).max() > 0
 
 
-def test_clips_of_one_frame_are_refused(config, world):
+def test_clips_of_one_frame_are_refused(world, make_step):
     def sample_frame(source, key):
         return jax.tree.map(lambda x: x[:1], world[0](source, key))
 
-    step, state, source = make_step(config, (sample_frame, *world[1:]))
+    step, state, source = make_step((sample_frame, *world[1:]))
     with pytest.raises(ValueError, match="at least 2 frames"):
         step(state, source, None)
 
 
-def test_the_step_of_a_loop_is_compiled_once_and_refuses_what_would_need_another(config, world):
-    step, state, _ = make_step(config, world)
+def test_the_step_of_a_loop_is_compiled_once_and_refuses_what_would_need_another_or_slips_to_the_devices(
+    config, world, make_step
+):
+    step, state, _ = make_step()
     stream = stream_of(config, world[0], world[1], mesh_of(8))
     compiled = []
 
@@ -180,15 +198,8 @@ def test_the_step_of_a_loop_is_compiled_once_and_refuses_what_would_need_another
     assert compiled.count(COMPILATION) == first > 0
     with pytest.raises(TypeError, match="compiled"):
         advance(state._replace(step=jnp.zeros((2,), jnp.int32)), 4)
-
-
-def test_what_slips_to_the_devices_in_a_step_is_an_error(config, world):
-    step, state, _ = make_step(config, world)
-    stream = stream_of(config, world[0], world[1], mesh_of(8))
-    advance = Advance(step, stream, None)
-    state, _ = advance(state, 1)
     with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
-        advance(state._replace(step=np.int32(1)), 2)
+        advance(state._replace(step=np.int32(1)), 4)
 
 
 def test_batch_that_does_not_spread_over_the_devices_is_refused():
@@ -197,10 +208,9 @@ def test_batch_that_does_not_spread_over_the_devices_is_refused():
 
 
 def test_average_forgets_its_start():
-    average, step = jnp.zeros(()), jnp.zeros((), jnp.int32)
-    for _ in range(50):
-        average = update_ema(average, jnp.ones(()), step, 0.999)
-        step += 1
+    update, average = jax.jit(lambda ema, step: update_ema(ema, jnp.ones(()), step, 0.999)), np.float32(0)
+    for step in range(50):
+        average = update(average, np.int32(step))
     assert average > 0.99
-    late = update_ema(jnp.zeros(()), jnp.ones(()), jnp.asarray(10**6, jnp.int32), 0.999)
+    late = update(np.float32(0), np.int32(10**6))
     np.testing.assert_allclose(late, 0.001, rtol=1e-3)

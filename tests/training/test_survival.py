@@ -171,9 +171,8 @@ def test_training_goes_on_while_the_disk_is_full(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_disk_that_is_full_at_the_end_is_an_error(config, world, train, tmp_path, fill_disk):
-    config.train.update(num_steps=4, checkpoint_every=2)
-    fill_disk(tmp_path / "checkpoints", full_at=4, whole=2, free_at=None)
-    with pytest.raises(OSError, match=r"step 4 is made, but not saved: the newest .* of step 2\. Make room"):
+    fill_disk(tmp_path / "checkpoints", full_at=10, whole=5, free_at=None)
+    with pytest.raises(OSError, match=r"step 10 is made, but not saved: the newest .* of step 5\. Make room"):
         train(config, tmp_path, world)
 
 

@@ -22,6 +22,11 @@ def decoder(generator):
     return prefixed(arrays, "decoder.")
 
 
+@pytest.fixture(scope="module")
+def single_style(single_style_arrays):
+    return from_state_dict(single_style_arrays, encoder_type="SingleStyleCodeEncoder", num_ws=4).network
+
+
 @pytest.fixture
 def written(writers, tmp_path):
     def write(content, name="encoder.pt") -> Path:
@@ -51,7 +56,7 @@ def assert_is_the_generator(path, generator):
 
 @pytest.mark.parametrize("shape", [(4, 512), (1, 512)])
 def test_one_file_gives_the_encoder_and_the_generator(
-    writers, written, single_style_arrays, decoder, generator, average, shape
+    writers, written, single_style_arrays, single_style, decoder, generator, average, shape
 ):
     options = {"encoder_type": "SingleStyleCodeEncoder", "stylegan_size": 8, "start_from_latent_avg": True}
     content = {
@@ -61,8 +66,7 @@ def test_one_file_gives_the_encoder_and_the_generator(
     }
     path = written(content)
     encoder = load_encoder(path)
-    expected = from_state_dict(single_style_arrays, encoder_type="SingleStyleCodeEncoder", num_ws=4)
-    assert_same_arrays(encoder.network, expected.network)
+    assert_same_arrays(encoder.network, single_style)
     assert (encoder.num_ws, encoder.size, encoder.image_channels, encoder.in_rounds) == (4, (256, 256), 3, False)
     assert encoder.latent_avg is not None
     np.testing.assert_array_equal(encoder.latent_avg[...], np.tile(average, (4, 1)))
@@ -84,18 +88,37 @@ def test_cars_are_wide_and_nothing_is_added_where_codes_do_not_start_from_the_me
     assert encoder.size == (192, 256)
 
 
-def test_a_file_of_restyle_is_enough_to_encode_in_rounds_and_may_hold_more(
-    written, restyle_arrays, decoder, draw, average
-):
+@pytest.fixture
+def restyle(written, restyle_arrays, decoder, average):
+    """A file, and its encoder."""
     more = {"encoder.latlayer1.weight": np.zeros((2, 2), "f4")}
     options = {"encoder_type": "ResNetProgressiveBackboneEncoder", "output_size": 8, "start_from_latent_avg": True}
     arrays = prefixed(restyle_arrays, "encoder.") | decoder | more
     path = written({"state_dict": arrays, "latent_avg": np.tile(average, (4, 1)), "opts": options})
-    encoder, images = load_encoder(path), np.random.default_rng(0).uniform(-1, 1, (1, 256, 256, 3)).astype(np.float32)
+    return path, load_encoder(path)
+
+
+@pytest.fixture(scope="module")
+def restyle_network(restyle_arrays):
+    return from_state_dict(restyle_arrays, encoder_type="ResNetProgressiveBackboneEncoder", num_ws=4)
+
+
+def test_a_file_of_restyle_is_enough_to_encode_in_rounds_and_may_hold_more(
+    restyle, restyle_network, generator, average
+):
+    path, encoder = restyle
     assert (encoder.num_ws, encoder.size, encoder.image_channels, encoder.in_rounds) == (4, (256, 256), 3, True)
+    assert_same_arrays(encoder.network, restyle_network.network)
+    np.testing.assert_array_equal(encoder.latent_avg[...], np.tile(average, (4, 1)))
+    assert_is_the_generator(path, generator)
+
+
+@pytest.mark.slow
+def test_an_encoder_from_a_file_of_restyle_encodes(restyle, restyle_network, draw, average):
+    path, encoder = restyle
+    images = np.random.default_rng(0).uniform(-1, 1, (1, 256, 256, 3)).astype(np.float32)
     drawn = np.kron(draw(np.tile(average, (1, 4, 1))), np.ones((1, 32, 32, 1), np.float32))
-    network = from_state_dict(restyle_arrays, encoder_type="ResNetProgressiveBackboneEncoder", num_ws=4)
-    expected = np.asarray(network(np.concatenate([images, drawn], axis=-1))) + average
+    expected = np.asarray(restyle_network(np.concatenate([images, drawn], axis=-1))) + average
     assert np.abs(expected - average).max() > 1e-3
     np.testing.assert_allclose(encoder(images, sg2.load(path), rounds=1), expected, rtol=1e-5, atol=1e-5)
 

@@ -19,7 +19,7 @@ ENCODERS = [
     ("psp", "BackboneEncoderUsingLastLayerIntoW"),
     pytest.param("psp", "GradualStyleEncoder/32", marks=LONG),
     pytest.param("psp", "GradualStyleEncoder/256_ir", marks=LONG),
-    ("e4e", "Encoder4Editing/32"),
+    pytest.param("e4e", "Encoder4Editing/32", marks=LONG),
     pytest.param("e4e", "Encoder4Editing/1024", marks=LONG),
     pytest.param("e4e", "SingleStyleCodeEncoder/32", marks=LONG),
     pytest.param("restyle", "restyle_psp/BackboneEncoder", marks=LONG),
