@@ -93,7 +93,7 @@ def lines_of_a_whole_run(tmp_path_factory):
     return lines(folder)
 
 
-@pytest.mark.parametrize("after", [1, 4, 5, 7])
+@pytest.mark.parametrize("after", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 5)), 7])
 def test_a_run_that_ended_at_any_step_ends_as_if_it_never_had(tmp_path, lines_of_a_whole_run, after):
     """As after a kill: the checkpoints are those of before, metrics.jsonl has lines from beyond, one cut short."""
 
