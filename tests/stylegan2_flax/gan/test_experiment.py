@@ -6,9 +6,10 @@ from flax import nnx
 from PIL import Image
 
 import stylegan2_flax as sg2
+from stylegan2_flax import command, train
 from stylegan2_flax.gan import experiment
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
-from stylegan2_flax.run import metrics
+from stylegan2_flax.run import config_record, metrics
 from stylegan2_flax.run.dry_run import Needs
 
 
@@ -131,18 +132,28 @@ def test_data_and_features_that_are_missing_are_said_before_networks_are_built(
 
 
 @pytest.mark.parametrize("channels", [4, pytest.param(1, marks=pytest.mark.slow)])
-def test_grey_images_and_such_with_transparency_are_learnt_shown_and_scored(config, tmp_path, channels):
+def test_grey_images_and_such_with_transparency_are_learnt_shown_and_scored(config, as_new, tmp_path, channels, capsys):
+    """By the command, from the config that a run has recorded."""
     (tmp_path / "images").mkdir()
     for i in range(8):
         pixels = np.random.default_rng(i).integers(0, 256, (6, 6, 4), np.uint8)
         Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.png")
     config.channels = channels
+    new = nnx.eval_shape(lambda: (make_generator(config), make_discriminator(config)))
+    assert [network.img_channels for network in new] == [channels, channels]
+    for field, network in zip(("init", "init_discriminator"), new, strict=True):  # by NumPy, as nothing is to compile
+        kind, arguments = type(network), network.init_kwargs
+        sg2.save(as_new(lambda kind=kind, arguments=arguments: kind(**arguments, rngs=nnx.Rngs(0))), tmp_path / field)
+        config[field] = str(tmp_path / field)
     config.data.source = str(tmp_path / "images")
     config.score.features = "tiny_features" if channels == 4 else ""
     config.train.total_kimg = 0.008
     config.loss.path_length.weight = config.loss.r1.gamma = config.loss.style_mixing = 0.0
     config.augment.mode = "off"
-    experiment.run(config, tmp_path / "run")
+    config_record.write_config(config, tmp_path)
+    flags = ["--nodistributed", f"--config={tmp_path}/config.json", f"--workdir={tmp_path}/run"]
+    command.run(train.main, train.FLAGS, ["train", *flags])
+    assert "Trained 1 steps" in capsys.readouterr().out
     with Image.open(tmp_path / "run" / "snapshots" / "0000001.png") as picture:
         assert picture.mode == {1: "L", 4: "RGBA"}[channels]
     assert sg2.load(tmp_path / "run" / "generator.safetensors").img_channels == channels
