@@ -1,10 +1,11 @@
 """What all commands share: flags, help, and how each kind of error is told."""
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
-import time
+import warnings
 
 import jax
 import numpy as np
@@ -151,6 +152,7 @@ def test_a_run_that_a_signal_stopped_exits_as_shells_do(capsys):
 PROGRAM = '''
 """Count: python -m count --number=3"""
 import time
+import warnings
 from absl import flags
 from stylegan2_flax import command
 
@@ -161,16 +163,51 @@ STEP = flags.DEFINE_integer("step", 1, "by how much", flag_values=FLAGS)
 def main():
     import jax
     print(*range(0, NUMBER.value, STEP.value), jax.device_count(), flush=True)
-    time.sleep(60 * (NUMBER.value > 3))
+    if NUMBER.value > 3:
+        warnings.warn("that is far", stacklevel=1)
+        time.sleep(60)
 
 command.run(main, FLAGS)
 '''
 
 
-def start(tmp_path, *arguments, **environment):
-    (tmp_path / "count.py").write_text(PROGRAM.lstrip())
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "count.py"
+    path.write_text(PROGRAM.lstrip())
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "out"),
+    [
+        (["--help"], 0, "Count: python -m count --number=3\n\nFlags:\n  --number: how far\n  --step: by how"),
+        (["--number=3"], None, "0 1 2 8\n"),
+        ([], "error: --number is missing. For example:\n    python -m count --number=3", ""),
+        (["--number=x"], "error: flag --number=x: ", ""),
+        (["--nmuber=3"], "error: Unknown command line flag 'nmuber'. Did you mean: number ?", ""),
+    ],
+)
+def test_a_command_of_the_shell(program, arguments, code, out, monkeypatch, capsys):
+    """What a string as the code of an exit becomes is shown from outside, below."""
+    monkeypatch.setattr(sys, "argv", [program, *arguments])
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    found = None
+    try:
+        runpy.run_path(program, run_name="__main__")
+    except SystemExit as stop:
+        found = stop.code
+    assert str(found).startswith(str(code))
+    assert len(str(found).splitlines()) <= 3
+    printed, error = capsys.readouterr()
+    assert printed.startswith(out)
+    assert bool(printed) == bool(out)
+    assert error == ""
+
+
+def start(program, *arguments, **environment):
     return subprocess.Popen(
-        [sys.executable, str(tmp_path / "count.py"), *arguments],
+        [sys.executable, program, *arguments],
         env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -178,32 +215,22 @@ def start(tmp_path, *arguments, **environment):
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environment", "code", "out", "err"),
-    [
-        (["--help"], {}, 0, "Count: python -m count --number=3\n\nFlags:\n  --number: how far\n  --step: by how", ""),
-        (["--number=3"], {}, 0, "0 1 2 8\n", ""),
-        ([], {}, 1, "", "error: --number is missing. For example:\n    python -m count --number=3"),
-        (["--number=x"], {}, 1, "", "error: flag --number=x: "),
-        (["--nmuber=3"], {}, 1, "", "error: Unknown command line flag 'nmuber'. Did you mean: number ?"),
-        (["--number=3"], {"JAX_PLATFORMS": "cuda"}, 1, "", "error: JAX finds no such device (JAX_PLATFORMS=cuda)"),
-    ],
-)
-def test_a_command_from_outside(tmp_path, arguments, environment, code, out, err):
-    process = start(tmp_path, *arguments, **environment)
+def test_an_error_from_outside(program):
+    process = start(program, "--number=3", JAX_PLATFORMS="cuda")
     printed, error = process.communicate(timeout=120)
-    assert process.returncode == code, error
-    assert printed.startswith(out)
-    assert error.startswith(err)
+    assert process.returncode == 1, error
+    assert printed == ""
+    assert error.startswith("error: JAX finds no such device (JAX_PLATFORMS=cuda)")
     assert "Traceback" not in error
     assert len(error.splitlines()) <= 3
 
 
-def test_ctrl_c_from_outside(tmp_path):
-    process = start(tmp_path, "--number=4")
+def test_a_warning_and_ctrl_c_from_outside_are_a_line_each(program):
+    process = start(program, "--number=4")
     assert process.stdout
-    assert process.stdout.readline()
-    time.sleep(0.1)
+    assert process.stdout.readline() == "0 1 2 3 8\n"
+    assert process.stderr
+    assert process.stderr.readline() == "warning: that is far\n"
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[1] == "Interrupted. Every file that was written is whole.\n"
     assert process.returncode == 130
@@ -215,22 +242,12 @@ def test_help_names_flags_of_the_command_alone():
     assert command.usage(values).endswith("Flags:\n  --out: where to (default: 'runs')")
 
 
-def test_a_warning_for_the_user_is_one_line(tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import warnings\nfrom absl import flags\nfrom stylegan2_flax import command\n"
-        "def main():\n    warnings.warn('write an .mp4', stacklevel=1)\n"
-        "command.run(main, flags.FlagValues())\n"
-    )
-    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
-    assert done.stderr == "warning: write an .mp4\n"
-
-
-@pytest.mark.parametrize("package", ["stylegan2_flax", "disentangle_jax"])
-def test_ctrl_c_while_a_command_imports_is_one_line(package, tmp_path):
-    (tmp_path / "interrupting.py").write_text(f"import {package}\nraise KeyboardInterrupt")
-    code = "import sys\nsys.argv = ['-m']\nimport interrupting"
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("module", ["stylegan2_flax.sample", "disentangle_jax.train"])
+def test_ctrl_c_while_a_command_imports_is_one_line(module, tmp_path):
+    """While it imports JAX, which comes early: a module of that name, which `-m` finds first, stands for it."""
+    (tmp_path / "jax.py").write_text("raise KeyboardInterrupt")
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", module]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode in (130, -signal.SIGINT)
     assert done.stderr == "Interrupted.\n"

@@ -22,7 +22,7 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def tiny():
-    return sg2.Generator(**TINY, rngs=nnx.Rngs(0))  # as training begins
+    return sg2.Generator(**TINY | {"img_resolution": 4}, rngs=nnx.Rngs(0))  # as training begins
 
 
 def test_images_of_labels(golden, generator, relative_error):
@@ -46,7 +46,7 @@ def test_jit_and_vmap(tiny):
         return nnx.merge(graphdef, params, buffers)(z, truncation_psi=psi)
 
     images = jax.jit(call)(params, z, 0.7)
-    assert images.shape == (3, 8, 8, 3)
+    assert images.shape == (3, 4, 4, 3)
     assert images.dtype == jnp.float32
     one_by_one = jax.jit(jax.vmap(lambda one: call(params, one[None], 0.7)[0]))(z)
     np.testing.assert_allclose(one_by_one, images, atol=1e-5)
@@ -89,5 +89,6 @@ def test_init_kwargs_build_the_same_generator(tiny):
 
 
 def test_new_generators_make_images_of_unit_scale(tiny):
-    images = jax.jit(lambda g, z: g(z))(tiny, jax.random.normal(jax.random.key(0), (8, tiny.z_dim)))
+    z = np.random.default_rng(0).standard_normal((8, tiny.z_dim), np.float32)
+    images = np.asarray(jax.jit(lambda g, z: g(z))(tiny, z))
     assert 0.2 < images.std() < 5

@@ -56,9 +56,12 @@ def test_ema_decay(golden):
     """As numbers and under jit: also the rate 1 - decay, which is all that acts."""
     table = golden("optim")[TABLE]
     assert len(table) == 72
-    jitted = jax.jit(ema_decay, static_argnums=(0, 1, 2))
-    for batch, kimg, ramp, images, beta in table.tolist():
-        arguments = int(batch), kimg, None if ramp < 0 else ramp
-        for decay in (ema_decay(*arguments, int(images)), jitted(*arguments, jnp.int32(images))):
+    rows = [
+        ((int(batch), kimg, None if ramp < 0 else ramp), int(images)) for batch, kimg, ramp, images, _ in table.tolist()
+    ]
+    jitted = jax.jit(lambda images: jnp.stack([ema_decay(*row, n) for (row, _), n in zip(rows, images, strict=True)]))
+    decays = jitted(np.asarray([images for _, images in rows], np.int32))
+    for (arguments, images), beta, under_jit in zip(rows, table[:, -1].tolist(), np.asarray(decays), strict=True):
+        for decay in (ema_decay(*arguments, images), under_jit):
             assert decay == pytest.approx(beta, rel=1e-6)
             assert 1 - float(decay) == pytest.approx(1 - beta, rel=1e-2)

@@ -16,12 +16,12 @@ HERE = Path(__file__).parent
 GENERATOR = {
     "z_dim": 8,
     "w_dim": 12,
-    "img_resolution": 16,
+    "img_resolution": 8,
     "mapping_kwargs": {"num_layers": 2},
     "synthesis_kwargs": {"channel_base": 128, "channel_max": 8},
 }
 FILTERS = {(len(taps),) * 2: np.asarray(sg2.ops.setup_filter(taps)) for taps in ((1, 3, 3, 1), (1, 2, 1))}
-DISCRIMINATOR = {"img_resolution": 16, "channel_base": 128, "channel_max": 8}
+DISCRIMINATOR = {"img_resolution": 8, "channel_base": 128, "channel_max": 8}
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from stylegan2_flax.checkpoints import nvidia_tf, nvidia_torch
 from stylegan2_flax.checkpoints.network_data import CheckpointError
 from stylegan2_flax.checkpoints.torch_files import read_torch
 
-CASES = 50
 CODES = np.frombuffer(
     b"(.012NIJKMGUTX\x8c\x8dCB\x8e\x96]ae}su)t\x85\x86\x87\x8f\x90\x91c\x93R\x81\x92bQqr\x94hj\x80\x95\x8a", np.uint8
 )
@@ -110,12 +109,21 @@ def files(writers, torch_writer, tf_writer, make):
     return base_files(writers, torch_writer, tf_writer, make)
 
 
+@pytest.fixture(scope="module")
+def objects(writers, torch_writer, tf_writer, make):
+    return base_objects(writers, torch_writer, tf_writer, make)
+
+
+cases = pytest.mark.parametrize("cases", [12, pytest.param(200, marks=pytest.mark.slow)])
+
+
+@cases
 @pytest.mark.parametrize("number", range(9))
-def test_damaged_files(files, number):
+def test_damaged_files(files, number, cases):
     names = list(files)
     data, read = files[names[number]]
     rng = np.random.default_rng(number)
-    for case in range(CASES):
+    for case in range(cases):
         other, _ = files[names[rng.integers(len(names))]]
         check(read, mutated(data, other, rng), f"{names[number]}, case {case}")
 
@@ -129,11 +137,12 @@ def check(read, data, case):
         raise AssertionError(case) from error
 
 
+@cases
 @pytest.mark.parametrize("number", range(6))
-def test_wrong_contents(writers, torch_writer, tf_writer, make, number):
-    name, (value, write, read) = list(base_objects(writers, torch_writer, tf_writer, make).items())[number]
+def test_wrong_contents(objects, writers, number, cases):
+    name, (value, write, read) = list(objects.items())[number]
     rng = np.random.default_rng(number)
-    for case in range(CASES // 2):
+    for case in range(cases // 2):
         rate = 10 ** rng.uniform(-3.5, -1)
         check(read, write(with_wrong_parts(value, rng, writers, rate)), f"{name}, case {case}")
 

@@ -64,8 +64,8 @@ def assert_same_arrays(network: Any, other: Any) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("suffix", [".html", ".pkl"])
-def test_content_tells_the_format(files, network, tmp_path, name, suffix):
+def test_content_tells_the_format(files, network, tmp_path, name):
+    suffix = ".html" if FORMATS.index(name) % 2 else ".pkl"  # which is of no account
     (tmp_path / f"file{suffix}").write_bytes(files[name])
     found, loaded = load_as(tmp_path / f"file{suffix}")
     assert name.startswith(found)
@@ -316,13 +316,14 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.parametrize("cases", [45, pytest.param(450, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", FORMATS[:4])
-def test_damaged_files(files, network, tmp_path, monkeypatch, name):
+def test_damaged_files(files, network, tmp_path, monkeypatch, name, cases):
     # Networks are built of what is left intact; one for all keeps them from taking half a minute.
     monkeypatch.setattr("stylegan2_flax.checkpoints.network_data.NetworkData.build", lambda self: network)
     rng = np.random.default_rng(0)
     messages = []
-    for case in range(150):
+    for case in range(cases):
         (tmp_path / "file").write_bytes(damaged(files[name], rng))
         try:
             sg2.load(tmp_path / "file")
@@ -330,5 +331,5 @@ def test_damaged_files(files, network, tmp_path, monkeypatch, name):
             messages.append(str(error))
         except BaseException as error:
             raise AssertionError(f"case {case}") from error
-    assert len(messages) > 50
+    assert len(messages) > cases / 3
     assert max(map(len, messages)) < 1500

@@ -2,6 +2,7 @@
 
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -22,8 +23,7 @@ def file(tf_writer, networks):
     return tf_writer.file(networks["G"], networks["D"], networks["G_ema"])
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-@pytest.mark.parametrize("which", ["G_ema", "G", "D"])
+@pytest.mark.parametrize(("protocol", "which"), [(2, "G_ema"), (3, "G"), (4, "D"), (5, "G_ema")])
 def test_round_trip(assert_holds, tf_writer, networks, protocol, which):
     data = tf_writer.file(networks["G"], networks["D"], networks["G_ema"], protocol)
     assert_holds(nvidia_tf.read(data, which), networks[which])
@@ -61,10 +61,11 @@ def test_original_conditional_generator_normalises_latent_and_label_together(tf_
     x = x / np.sqrt(np.mean(x**2, axis=1, keepdims=True) + 1e-8)
     x = x @ weights["Dense0/weight"] * 0.01 / np.sqrt(16) + weights["Dense0/bias"] * 0.01
     expected = np.maximum(x, 0.2 * x) * np.sqrt(2)
-    np.testing.assert_allclose(loaded.mapping(z, c)[:, 0], expected, rtol=2e-5, atol=1e-7)
+    latents = jax.jit(lambda mapping: mapping(z, c))
+    np.testing.assert_allclose(latents(loaded.mapping)[:, 0], expected, rtol=2e-5, atol=1e-7)
     sg2.save(loaded, tmp_path / "network.safetensors")
     again = sg2.load(tmp_path / "network.safetensors")
-    np.testing.assert_array_equal(again.mapping(z, c), loaded.mapping(z, c))
+    np.testing.assert_array_equal(latents(again.mapping), latents(loaded.mapping))
 
 
 @pytest.mark.parametrize(("function", "size"), [("D_stylegan2", 4), ("D_main", None)])
@@ -121,7 +122,7 @@ def test_other_filter_and_activation(assert_same, tf_writer, writers, make):
 
 def test_layouts(tf_writer, writers, make):
     """Against the rule itself rather than the writer: which kernels are flipped, and the bias that lacks its 1."""
-    network = tf_writer.generator(make("generator"))
+    network = tf_writer.generator(make("generator", img_resolution=16))
     synthesis = dict(network.state["components"]["synthesis"].state["variables"])
     arrays = nvidia_tf.read(writers.pickled(network)).arrays
     up, plain = synthesis["8x8/Conv0_up/weight"], synthesis["8x8/Conv1/weight"]

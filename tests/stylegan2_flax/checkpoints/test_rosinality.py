@@ -162,19 +162,19 @@ def test_arguments(checkpoint):
     [
         ("generator", {}),
         ("generator", {"img_resolution": 4}),
-        ("generator", {"img_resolution": 32, "img_channels": 1, "mapping_kwargs": {"num_layers": 1}}),
+        ("generator", {"img_resolution": 16, "img_channels": 1, "mapping_kwargs": {"num_layers": 1}}),
         ("discriminator", {}),
         ("discriminator", {"img_resolution": 4, "img_channels": 1}),
         ("discriminator", {"img_resolution": 8, "num_fp16_res": 2}),
     ],
 )
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
-def test_round_trip_of_networks(make, tmp_path, kind, changes, suffix):
+def test_round_trip_of_networks(make, tmp_path, kind, changes):
     network = make(kind, **({**SQUARE, **changes} if kind == "generator" else changes))
-    save_rosinality(network, tmp_path / f"file{suffix}")
-    other = sg2.load(tmp_path / f"file{suffix}")
-    assert_equal(sg2.to_state_dict(other), sg2.to_state_dict(network))
-    assert [path.name for path in tmp_path.iterdir()] == [f"file{suffix}"]
+    for name in ["file.npz"] if changes else ["file.npz", "file.safetensors"]:
+        save_rosinality(network, tmp_path / name)
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        assert_equal(sg2.to_state_dict(sg2.load(tmp_path / name)), sg2.to_state_dict(network))
+        (tmp_path / name).unlink()
 
 
 def test_same_images(make):
@@ -216,14 +216,19 @@ def test_what_torch_saves(checkpoint, writers, tmp_path, monkeypatch):
     }
     training = {name: checkpoint[name] for name in ("g", "d", "g_ema")}
     training |= {"g_optim": moments, "d_optim": moments, "args": arguments, "ada_aug_p": 0.25}
-    for content in (checkpoint, {"g_ema": checkpoint["g_ema"], "latent_avg": checkpoint["latent_avg"]}, training):
-        for save in (writers.torch_zip, writers.torch_legacy):
-            (tmp_path / "file").write_bytes(save(content))
-            network = sg2.load(tmp_path / "file", "G_ema")
-            expected = as_mean(checkpoint, "g_ema") | (
-                {} if "latent_avg" in content else {"latent_avg": np.asarray(network.mapping.w_avg[...])}
-            )
-            assert_equal(to_rosinality(network), expected)
+    short = {"g_ema": checkpoint["g_ema"], "latent_avg": checkpoint["latent_avg"]}
+    for content, save in (
+        (checkpoint, writers.torch_zip),
+        (checkpoint, writers.torch_legacy),
+        (short, writers.torch_zip),
+        (training, writers.torch_legacy),
+    ):
+        (tmp_path / "file").write_bytes(save(content))
+        network = sg2.load(tmp_path / "file", "G_ema")
+        expected = as_mean(checkpoint, "g_ema") | (
+            {} if "latent_avg" in content else {"latent_avg": np.asarray(network.mapping.w_avg[...])}
+        )
+        assert_equal(to_rosinality(network), expected)
 
 
 def flat(checkpoint: dict[str, Any], separator: str) -> dict[str, np.ndarray]:
@@ -257,7 +262,7 @@ def test_mean_latent_is_found_where_it_is_missing(checkpoint):
     again = rosinality.read({"g_ema": checkpoint["g_ema"], "latent_avg": None}).build()
     np.testing.assert_array_equal(generator.mapping.w_avg[...], again.mapping.w_avg[...])
     z = np.random.default_rng(0).standard_normal((20_000, 6), np.float32)
-    ws = np.asarray(generator.mapping(z))[:, 0]
+    ws = np.asarray(jax.jit(lambda mapping: mapping(z))(generator.mapping))[:, 0]
     np.testing.assert_allclose(generator.mapping.w_avg[...], ws.mean(0), atol=4 * ws.std() / 4096**0.5)
 
 
@@ -358,8 +363,8 @@ def test_many_missing_names_are_not_all_listed(checkpoint):
     ],
 )
 def test_networks_that_it_cannot_hold(randomized, kind, changes, message):
-    build, usual = (sg2.Generator, SQUARE) if kind == "generator" else (sg2.Discriminator, {"img_resolution": 8})
-    network = randomized(lambda: build(**{**usual, **changes}, rngs=nnx.Rngs(0)))
+    build, usual = (sg2.Generator, SQUARE) if kind == "generator" else (sg2.Discriminator, {})
+    network = randomized(lambda: build(**{**usual, **changes, "img_resolution": 4}, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match=message):
         to_rosinality(network)
 

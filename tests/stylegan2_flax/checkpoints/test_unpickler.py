@@ -38,11 +38,15 @@ def reduced(function, *args):
     return Trap()
 
 
-@given(value=PLAIN, protocol=st.integers(2, 5))
-@settings(max_examples=100, deadline=None, database=None)
-def test_plain_data(value, protocol):
-    data = pickle.dumps(value, protocol)
-    assert plain(load(data, "_codecs.encode", "__builtin__.bytes")) == value
+@pytest.mark.parametrize("examples", [30, pytest.param(1000, marks=pytest.mark.slow)])
+def test_plain_data(examples):
+    @given(value=PLAIN, protocol=st.integers(2, 5))
+    @settings(max_examples=examples, deadline=None, database=None)
+    def check(value, protocol):
+        data = pickle.dumps(value, protocol)
+        assert plain(load(data, "_codecs.encode", "__builtin__.bytes")) == value
+
+    check()
 
 
 def plain(value):

@@ -6,10 +6,10 @@ from flax import nnx
 from PIL import Image
 
 import stylegan2_flax as sg2
-from stylegan2_flax import sample
+from stylegan2_flax import command, train
 from stylegan2_flax.gan import experiment
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
-from stylegan2_flax.run import metrics
+from stylegan2_flax.run import config_record, metrics
 from stylegan2_flax.run.dry_run import Needs
 
 
@@ -47,7 +47,8 @@ def test_bad_values_are_named(config, tmp_path, field, value, message):
 
 def test_a_dry_run_lowers_each_phase_and_writes_nothing(config, tmp_path, monkeypatch):
     monkeypatch.setattr(Needs, "of", lambda program: Needs(0, 0, 0, 1e9))
-    config.loss.r1.gamma = 0.0
+    config.loss.r1.gamma = config.loss.style_mixing = 0.0
+    config.augment.mode = "off"
     text = experiment.dry_run(config, tmp_path)
     names = [line.split()[0] for line in text.splitlines()]
     phases = ["generator_main", "generator_path_length", "discriminator_main", "finish"]
@@ -71,8 +72,9 @@ def test_an_offered_generator_and_a_file_are_started_from(config, tmp_path):
         make_generator(config)
 
 
-def test_a_discriminator_is_loaded_with_its_own_form(config, tmp_path):
-    discriminator = sg2.Discriminator(img_resolution=4, channel_base=16, channel_max=2, rngs=nnx.Rngs(3))
+def test_a_discriminator_is_loaded_with_its_own_form(config, tmp_path, randomized):
+    sizes = {"channel_base": 16, "channel_max": 2}
+    discriminator = randomized(lambda: sg2.Discriminator(img_resolution=4, **sizes, rngs=nnx.Rngs(3)))
     sg2.save(discriminator, tmp_path / "d.safetensors")
     config.init_discriminator = str(tmp_path / "d.safetensors")
     assert make_discriminator(config).b4.fc.weight.shape == (2, 32)
@@ -87,9 +89,10 @@ def test_arguments_of_networks_that_there_are_not_are_named(config):
         make_generator(config)
 
 
-def test_labels_are_refused(config, tmp_path):
+def test_labels_are_refused(config, tmp_path, randomized):
     blocks = {"synthesis_kwargs": {"channel_base": 16, "channel_max": 2}, "mapping_kwargs": {"num_layers": 1}}
-    sg2.save(sg2.Generator(4, 2, 4, 4, 3, **blocks, rngs=nnx.Rngs(0)), tmp_path / "g.safetensors")
+    network = randomized(lambda: sg2.Generator(4, 2, 4, 4, 3, **blocks, rngs=nnx.Rngs(0)))
+    sg2.save(network, tmp_path / "g.safetensors")
     config.init = str(tmp_path / "g.safetensors")
     with pytest.raises(ValueError, match=r"2 label classes; .* without labels"):
         make_generator(config)
@@ -129,22 +132,31 @@ def test_data_and_features_that_are_missing_are_said_before_networks_are_built(
 
 
 @pytest.mark.parametrize("channels", [4, pytest.param(1, marks=pytest.mark.slow)])
-def test_grey_images_and_such_with_transparency_are_learnt_shown_and_scored(config, tmp_path, channels):
+def test_grey_images_and_such_with_transparency_are_learnt_shown_and_scored(config, as_new, tmp_path, channels, capsys):
+    """By the command, from the config that a run has recorded."""
     (tmp_path / "images").mkdir()
     for i in range(8):
         pixels = np.random.default_rng(i).integers(0, 256, (6, 6, 4), np.uint8)
         Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.png")
     config.channels = channels
+    new = nnx.eval_shape(lambda: (make_generator(config), make_discriminator(config)))
+    assert [network.img_channels for network in new] == [channels, channels]
+    for field, network in zip(("init", "init_discriminator"), new, strict=True):  # by NumPy, as nothing is to compile
+        kind, arguments = type(network), network.init_kwargs
+        sg2.save(as_new(lambda kind=kind, arguments=arguments: kind(**arguments, rngs=nnx.Rngs(0))), tmp_path / field)
+        config[field] = str(tmp_path / field)
     config.data.source = str(tmp_path / "images")
     config.score.features = "tiny_features" if channels == 4 else ""
     config.train.total_kimg = 0.008
-    config.loss.path_length.weight = config.loss.r1.gamma = 0.0
-    experiment.run(config, tmp_path / "run")
+    config.loss.path_length.weight = config.loss.r1.gamma = config.loss.style_mixing = 0.0
+    config.augment.mode = "off"
+    config_record.write_config(config, tmp_path)
+    flags = ["--nodistributed", f"--config={tmp_path}/config.json", f"--workdir={tmp_path}/run"]
+    command.run(train.main, train.FLAGS, ["train", *flags])
+    assert "Trained 1 steps" in capsys.readouterr().out
     with Image.open(tmp_path / "run" / "snapshots" / "0000001.png") as picture:
         assert picture.mode == {1: "L", 4: "RGBA"}[channels]
-    sample.main(
-        ["sample", str(tmp_path / "run" / "generator.safetensors"), "--seeds", "0-3", "--out", str(tmp_path / "a.png")]
-    )
+    assert sg2.load(tmp_path / "run" / "generator.safetensors").img_channels == channels
     assert np.isfinite(metrics.read(tmp_path / "run" / "metrics.jsonl")[-1].get("score", 0.0))
 
 

@@ -10,7 +10,7 @@ from stylegan2_flax.gan.score import Scorer, open_features
 
 def batches_of(shift, scale=1.0):
     """Noise about a mean, 64 images a batch."""
-    return lambda index: shift + scale * jax.random.normal(jax.random.key(index), (64, 4, 4, 3))
+    return lambda index: jnp.asarray(np.random.default_rng(index).normal(shift, scale, (64, 4, 4, 3)), jnp.float32)
 
 
 def means(images):

@@ -2,16 +2,19 @@
 
 import logging
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from stylegan2_flax.gan import data
+from stylegan2_flax.gan import step as steps
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
 from stylegan2_flax.gan.state import init_state, random_streams, split_graphdefs
-from stylegan2_flax.gan.step import make_optimizers, make_train_step
+from stylegan2_flax.gan.step import jit_phases, make_optimizers, make_train_step
 from stylegan2_flax.optimizer import ema_decay
 from stylegan2_flax.run import parallel
 
@@ -19,15 +22,22 @@ from stylegan2_flax.run import parallel
 class Training:
     """A train step, its first state, its data."""
 
-    def __init__(self, config, mesh):
-        generator, discriminator = make_generator(config), make_discriminator(config)
+    def __init__(self, config, networks, mesh):
         optimizers, replicated = make_optimizers(config), parallel.replicated(mesh)
         start = partial(init_state, optimizers=optimizers, augment_p=config.augment.p)
-        self.state = jax.jit(start, out_shardings=replicated)(*jax.device_put((generator, discriminator), replicated))
-        self.step = make_train_step(config, split_graphdefs(generator, discriminator), optimizers, mesh)
+        self.state = jax.jit(start, out_shardings=replicated)(*jax.device_put(networks, replicated))
+        self.arguments = split_graphdefs(*networks), optimizers, mesh
+        self.phases = jit_phases(config, *self.arguments)
+        self.step = self.make_step(config)
         key, sharding = random_streams(config.seed).data, parallel.over_batch(mesh)
         images = data.open_images(config.data, config.resolution, 3)
         self.batches = images.batches(config.train.batch_size, key, sharding)
+
+    def make_step(self, config):
+        """A step of these phases, so that those of several configs are compiled once."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(steps, "jit_phases", lambda *_: self.phases)
+            return make_train_step(config, *self.arguments)
 
     def run(self, steps, change=lambda state: state):
         """States after each step; `change` may alter what goes in."""
@@ -43,13 +53,39 @@ class Training:
 
 
 @pytest.fixture(scope="module")
-def training(module_config, mesh_of):
-    return Training(module_config, mesh_of(8))
+def networks(module_config):
+    return make_generator(module_config), make_discriminator(module_config)
 
 
 @pytest.fixture(scope="module")
-def states(training):
-    return training.run(5)
+def eight_devices(module_config, networks, mesh_of):
+    """Five steps on eight devices: states after each, names of what was compiled, whether the first was given up."""
+    training, names = Training(module_config, networks, mesh_of(8)), []
+    handler = logging.Handler()
+    handler.emit = lambda record: names.append(record.getMessage())
+    logging.getLogger("jax").addHandler(handler)
+    try:
+        with jax.log_compiles():
+            first = state = training.start()
+            states = []
+            for step in range(5):
+                state, _ = training.step(state, training.batches(step), step)
+                states.append(jax.device_get(state))
+    finally:
+        logging.getLogger("jax").removeHandler(handler)
+    given_up = first.params["generator"]["synthesis"]["b4"]["const"].is_deleted()
+    return SimpleNamespace(states=states, log="\n".join(names), given_up=given_up)
+
+
+@pytest.fixture(scope="module")
+def states(eight_devices):
+    return eight_devices.states
+
+
+@pytest.fixture(scope="module")
+def training(module_config, networks, mesh_of):
+    """On one device, where so little is computed sooner than on eight."""
+    return Training(module_config, networks, mesh_of(1))
 
 
 def changed(before, after):
@@ -133,29 +169,24 @@ def test_a_generator_alone_learns_to_fool(training):
     assert losses[-4:].mean() < 0.9 * losses[:4].mean()
 
 
-def test_a_new_discriminator_may_learn_alone_at_first(config, training, mesh_of):
+def test_a_new_discriminator_may_learn_alone_at_first(config, training, monkeypatch):
     config.train.alone_kimg = 2 * config.train.batch_size / 1000
-    late = Training(config, mesh_of(8)).run(3)
+    monkeypatch.setattr(training, "step", training.make_step(config))
+    late = training.run(3)
     before = training.state.params["generator"]
     assert [any(changed(before, state.params["generator"])) for state in late] == [False, False, True]
     assert any(changed(training.state.params["discriminator"], late[0].params["discriminator"]))
 
 
-def test_each_phase_compiles_once_and_gives_up_its_state(module_config, mesh_of, caplog):
-    training, old = Training(module_config, mesh_of(8)), None
-    with jax.log_compiles(), caplog.at_level(logging.WARNING):
-        state = old = training.start()
-        for step in range(3):
-            state, _ = training.step(state, training.batches(step), step)
-    text = caplog.text
+def test_each_phase_compiles_once_and_gives_up_its_state(eight_devices):
     for phase in ("generator_main", "generator_path_length", "discriminator_main", "discriminator_r1", "finish"):
-        assert text.count(f"Compiling jit({phase})") == 1
-    assert old.params["generator"]["synthesis"]["b4"]["const"].is_deleted()
+        assert eight_devices.log.count(f"Compiling jit({phase})") == 1
+    assert eight_devices.given_up
 
 
-def test_one_device_and_eight_agree(module_config, mesh_of, states):
+def test_one_device_and_eight_agree(training, states):
     """The raw gradients, which Adam's memory keeps; the groups of the minibatch deviation span the devices."""
-    one, eight = Training(module_config, mesh_of(1)).run(1)[0], states[0]
+    one, eight = training.run(1)[0], states[0]
     for name in ("generator", "discriminator"):
         for moment in ("mu", "nu"):
             a, b = (getattr(state.opt_state[name][0], moment) for state in (one, eight))
@@ -170,10 +201,15 @@ def test_one_device_and_eight_agree(module_config, mesh_of, states):
 
 def test_networks_compute_in_the_dtype_of_the_config(config, mesh_of):
     """From 8 px on, in every phase; parameters stay float32. What half precision costs is tested with the networks."""
-    config.resolution, config.train.dtype = 8, "bfloat16"
-    training = Training(config, mesh_of(8))
-    step = jax.make_jaxpr(lambda state, images: training.step(state, images, 0), return_shape=True)
-    jaxpr, (state, _) = step(training.state, jnp.zeros((8, 8, 8, 3)))
+    config.resolution, config.train.dtype, config.augment.mode, config.loss.style_mixing = 8, "bfloat16", "off", 0.0
+    networks, optimizers = (
+        nnx.eval_shape(lambda: (make_generator(config), make_discriminator(config))),
+        make_optimizers(config),
+    )
+    state = jax.eval_shape(partial(init_state, optimizers=optimizers, augment_p=0.0), *networks)
+    train_step = make_train_step(config, split_graphdefs(*networks), optimizers, mesh_of(8))
+    step = jax.make_jaxpr(lambda state, images: train_step(state, images, 0), return_shape=True)
+    jaxpr, (state, _) = step(state, jax.ShapeDtypeStruct((8, 8, 8, 3), jnp.float32))
     phases = [str(equation) for equation in jaxpr.eqns]
     assert [phase.count("bf16[") > 0 for phase in phases] == [True] * 4 + [False]
     assert {leaf.dtype for leaf in jax.tree.leaves((state.params, state.ema))} == {jnp.dtype("float32")}

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 PROGRAM = """
 from stylegan2_flax.run import parallel
 parallel.PATIENCE, parallel._SOON = 6, 1.0
@@ -59,6 +61,7 @@ def test_when_a_process_dies_the_first_says_so_in_one_line_and_stops():
     assert seconds < 60
 
 
+@pytest.mark.slow
 def test_when_the_first_process_dies_the_others_stop():
     said, code, seconds = survivor_of(0)
     assert "another task died" in said or "another process of this run has died" in said  # JAX itself may be the faster

@@ -86,11 +86,16 @@ def test_what_is_due_is_done_in_order(tmp_path):
     assert saved(tmp_path) == [5, 10]
 
 
-@pytest.mark.parametrize("after", [1, 4, 5, 7])
-def test_a_run_that_ended_at_any_step_ends_as_if_it_never_had(tmp_path, after):
+@pytest.fixture(scope="module")
+def lines_of_a_whole_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    train(totals()[0], schedule(), folder)
+    return lines(folder)
+
+
+@pytest.mark.parametrize("after", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 5)), 7])
+def test_a_run_that_ended_at_any_step_ends_as_if_it_never_had(tmp_path, lines_of_a_whole_run, after):
     """As after a kill: the checkpoints are those of before, metrics.jsonl has lines from beyond, one cut short."""
-    whole, _ = totals()
-    train(whole, schedule(), tmp_path / "whole")
 
     def die(step):
         if step == after + 1:
@@ -104,7 +109,7 @@ def test_a_run_that_ended_at_any_step_ends_as_if_it_never_had(tmp_path, after):
     again, _ = totals()
     state = train(again, schedule(), tmp_path / "run")
     assert (int(state.step), int(state.total)) == (10, 0)
-    assert lines(tmp_path / "run") == lines(tmp_path / "whole")
+    assert lines(tmp_path / "run") == lines_of_a_whole_run
 
 
 def test_an_error_of_any_kind_saves_first(tmp_path, capsys):
