@@ -16,6 +16,7 @@ from importlib import metadata
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Tests compile much and compute little. Each flag once, as workers inherit them, and programs are kept by their flags.
@@ -166,7 +167,10 @@ def write_tiny_config(tmp_path_factory, untrained) -> Callable[[dict[str, int]],
 
     def write(changes):
         folder = tmp_path_factory.mktemp("tiny")
-        sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+        sizes: dict[str, Any] = {
+            "mapping_kwargs": {"num_layers": 2},
+            "synthesis_kwargs": {"channel_base": 64, "channel_max": 8},
+        }
         sg2.save(untrained(lambda rngs: sg2.Generator(16, 0, 8, 8, **sizes, rngs=rngs)), folder / "tiny.safetensors")
         text = TINY.format(generator=str(folder / "tiny.safetensors"), changes=changes)
         (folder / "tiny.py").write_text(text)

@@ -1,5 +1,7 @@
 """The user's handle, on a model that was really trained (for three steps, on a tiny generator)."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -16,7 +18,10 @@ LAYERS, W_DIM = 4, 8
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory, untrained):
     folder = tmp_path_factory.mktemp("run")
-    sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+    sizes: dict[str, Any] = {
+        "mapping_kwargs": {"num_layers": 2},
+        "synthesis_kwargs": {"channel_base": 64, "channel_max": 8},
+    }
     sg2.save(untrained(lambda rngs: sg2.Generator(16, 0, W_DIM, 8, **sizes, rngs=rngs)), folder / "tiny.safetensors")
     config = faces64.get_config("demo,linear")
     config.generator = str(folder / "tiny.safetensors")

@@ -1,5 +1,7 @@
 """Generators by name, path or URL; the formats have tests of their own."""
 
+from typing import Any
+
 import jax
 import pytest
 from flax import nnx
@@ -14,7 +16,7 @@ def test_bundled():
 
 def test_url(tmp_path):
     pytest.importorskip("fsspec")
-    sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 16}}
+    sizes: dict[str, Any] = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 16}}
     generator = jax.jit(lambda key: sg2.Generator(4, 0, 4, 4, **sizes, rngs=nnx.Rngs(key)))(jax.random.key(0))
     sg2.save(generator, tmp_path / "file")
     for source in (tmp_path / "file", f"file://{tmp_path}/file"):

@@ -88,7 +88,7 @@ def test_every_layer_alone_has_the_coordinates_of_the_clip(each_source, each_cli
 def test_layers_moved_together_keep_poses_of_their_own(each_source):
     together = replace(each_source, config=each_source.config._replace(layers="together"))
     clips = clips_of(together)
-    np.testing.assert_allclose(coordinates(together, clips.ws), clips.coefficients, atol=1e-4)
+    np.testing.assert_allclose(coordinates(together, np.asarray(clips.ws)), clips.coefficients, atol=1e-4)
     assert layers_off(together, clips.ws, clips.coefficients)[1] > 0.1
 
 

@@ -29,7 +29,7 @@ from stylegan2_flax.run import parallel
 ROOT = Path(__file__).parents[2]
 KEY = jax.random.key(7)
 NUM_CLIPS = 20
-SIZES = {"channel_base": 64, "channel_max": 4}
+SIZES: dict[str, Any] = {"channel_base": 64, "channel_max": 4}
 
 
 def make_config(directory=""):

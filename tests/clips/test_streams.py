@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,10 @@ class Purified(NamedTuple):
 @pytest.fixture(scope="module")
 def source(untrained, clip_config):
     """Wide enough for XLA to take products of different sizes by different routes."""
-    sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+    sizes: dict[str, Any] = {
+        "mapping_kwargs": {"num_layers": 2},
+        "synthesis_kwargs": {"channel_base": 64, "channel_max": 8},
+    }
     generator = untrained(lambda rngs: sg2.Generator(z_dim=64, w_dim=64, img_resolution=16, **sizes, rngs=rngs))
     vectors = jnp.asarray(normal(7, 6, 64) / 20)
     return ClipSource.create(generator, Directions(vectors, vectors, jnp.zeros((6, 64)), tuple("abcdefg")), clip_config)
@@ -119,7 +122,7 @@ def test_a_purifier_sees_whole_tiles(source):
         ws = jax.random.normal(key, (3, 6, 8))
         return Clip(ws, -ws, ws[:, 0, :2])
 
-    make = jax.jit(lambda source: sample_tiles(sample, source, KEY, indices_of(6), TILE))
+    make = jax.jit(lambda source: sample_tiles(sample, source, KEY, jnp.asarray(indices_of(6)), TILE))
     made, plain = make(Purified(source, jax.tree_util.Partial(purifier))), make(source)
     assert set(seen) == {TILE}
     np.testing.assert_array_equal(made.augmented, made.ws)
@@ -137,7 +140,7 @@ def test_steps_follow_one_another_without_overlap(source, clips):
 
 def test_tiles_of_no_clips_are_refused(source):
     with pytest.raises(ValueError, match=r"data\.tile is 0, but clips are made at least 1 at a time"):
-        sample_tiles(sample_clip, source, KEY, indices_of(8), 0)
+        sample_tiles(sample_clip, source, KEY, jnp.asarray(indices_of(8)), 0)
 
 
 def test_unknown_source_is_refused(source):

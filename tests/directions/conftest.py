@@ -1,5 +1,7 @@
 """A small generator, faces of it, and directions that are known to move four scores of them."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,10 @@ from disentangle_jax.latents import sample_mixed_ws
 
 @pytest.fixture(scope="session")
 def generator(untrained) -> sg2.Generator:
-    sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+    sizes: dict[str, Any] = {
+        "mapping_kwargs": {"num_layers": 2},
+        "synthesis_kwargs": {"channel_base": 64, "channel_max": 8},
+    }
     return untrained(lambda rngs: sg2.Generator(z_dim=8, w_dim=8, img_resolution=16, **sizes, rngs=rngs))
 
 

@@ -1,6 +1,7 @@
 """Directions move what they say and nothing else, whatever found them; files of them are checked."""
 
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from disentangle_jax.directions.stylespace import channel_candidates, strongest,
 from disentangle_jax.generators import digest
 
 FOUR = ("a", "b", "c", "d")
-SIZES = {"channel_base": 64, "channel_max": 8}
+SIZES: dict[str, Any] = {"channel_base": 64, "channel_max": 8}
 
 
 @pytest.fixture
@@ -27,7 +28,10 @@ def another(untrained):
     """Builds a generator of its own for a test."""
 
     def build(channel_max=8):
-        sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {**SIZES, "channel_max": channel_max}}
+        sizes: dict[str, Any] = {
+            "mapping_kwargs": {"num_layers": 2},
+            "synthesis_kwargs": {**SIZES, "channel_max": channel_max},
+        }
         return untrained(lambda rngs: sg2.Generator(z_dim=8, w_dim=8, img_resolution=16, **sizes, rngs=rngs), seed=1)
 
     return build

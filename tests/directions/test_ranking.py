@@ -22,7 +22,7 @@ def world():
     vectors[0, 0, 0] = vectors[2, 0, 3] = vectors[3, 0, 5] = 1.0
     vectors[1, 0, 1] = vectors[1, 0, 4] = 0.7
     normals = vectors / np.sum(np.square(vectors), axis=2, keepdims=True)
-    directions = Directions(*(jnp.asarray(x) for x in (vectors, normals)), jnp.zeros((1, 6)), names)
+    directions = Directions(jnp.asarray(vectors), jnp.asarray(normals), jnp.zeros((1, 6)), names)
     return directions, jnp.asarray(normal(48, 1, 6))
 
 

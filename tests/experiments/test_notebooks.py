@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +40,10 @@ def model(tmp_path_factory):
     @jax.jit
     def build(key):
         rngs = nnx.Rngs(key)
-        sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+        sizes: dict[str, Any] = {
+            "mapping_kwargs": {"num_layers": 2},
+            "synthesis_kwargs": {"channel_base": 64, "channel_max": 8},
+        }
         generator = sg2.Generator(16, 0, 8, 8, **sizes, rngs=rngs)
         return Autoencoder(mean, std, **config.model, rngs=rngs), generator
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,10 @@ def writers(load_module) -> ModuleType:
 def generator():
     @jax.jit
     def build(key):
-        sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+        sizes: dict[str, Any] = {
+            "mapping_kwargs": {"num_layers": 2},
+            "synthesis_kwargs": {"channel_base": 64, "channel_max": 8},
+        }
         network = sg2.Generator(8, 0, W_DIM, SIZE, **sizes, rngs=nnx.Rngs(key))
         for name, _, layer in network.synthesis.styled_layers():
             if name == "b8.conv1" and isinstance(layer, SynthesisLayer):

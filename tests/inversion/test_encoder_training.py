@@ -1,6 +1,7 @@
 """Training an encoder: it learns, resumes exactly, and leaves a file and a card."""
 
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,8 +42,8 @@ class Colours:
 
 @pytest.fixture(scope="module")
 def generator():
-    sizes = {"channel_base": 32, "channel_max": 4}
-    kwargs = {"mapping_kwargs": {"num_layers": 1}, "synthesis_kwargs": sizes}
+    sizes: dict[str, Any] = {"channel_base": 32, "channel_max": 4}
+    kwargs: dict[str, Any] = {"mapping_kwargs": {"num_layers": 1}, "synthesis_kwargs": sizes}
     return jax.jit(lambda: sg2.Generator(8, 0, 8, 8, **kwargs, rngs=nnx.Rngs(0)))()
 
 

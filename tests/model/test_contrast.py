@@ -111,7 +111,7 @@ NTXENT = jax.jit(jax.value_and_grad(optax.losses.ntxent))
 @pytest.mark.parametrize("block_size", [0, BLOCK])
 def test_edges_are_finite(form, block_size):
     """Codes of no length, of hardly any and of a great one; a low temperature; no anchor at all."""
-    size = np.repeat(np.float32([0.0, 1e-20, 1e15]), N // 3)
+    size = np.repeat(np.array([0.0, 1e-20, 1e15], np.float32), N // 3)
     x, run = normal(0, N, WIDTH) * size[:, None], value_and_grad(form, block_size)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run(x, 0.001, places(N, 3))))
     value, (gradient, _) = run(x, 0.1, places(N, N))

@@ -32,7 +32,7 @@ def views():
 
 
 def test_reconstruction_is_one_for_the_mean_and_zero_for_the_truth():
-    ws = 3 + normal(0, 500, 2, 4) * np.float32([0.1, 1.0, 2.0, 30.0])
+    ws = 3 + normal(0, 500, 2, 4) * np.array([0.1, 1.0, 2.0, 30.0], np.float32)
     mean, std, reconstruction = np.broadcast_to(ws.mean(0), ws.shape), ws.std(0), jax.jit(losses.reconstruction)
     np.testing.assert_allclose(reconstruction(mean, ws, std), 1.0, rtol=1e-4)
     assert reconstruction(ws, ws, std) == 0

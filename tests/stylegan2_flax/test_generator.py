@@ -22,7 +22,8 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def tiny():
-    return sg2.Generator(**TINY | {"img_resolution": 4}, rngs=nnx.Rngs(0))  # as training begins
+    sizes: dict[str, Any] = TINY | {"img_resolution": 4}
+    return sg2.Generator(**sizes, rngs=nnx.Rngs(0))  # as training begins
 
 
 def test_images_of_labels(golden, generator, relative_error):

@@ -1,5 +1,7 @@
 """Pictures of seeds, whatever they are drawn beside, and the loops through latents."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from stylegan2_flax.sampling import Sampler, loop_slerp, loop_spline
 @pytest.fixture(scope="module")
 def build(as_new):
     def build(c_dim=0):
-        sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_max": 8}}
+        sizes: dict[str, Any] = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_max": 8}}
         network = as_new(lambda: sg2.Generator(8, c_dim, 12, 8, **sizes, rngs=nnx.Rngs(0)))
         changes = {"mapping.w_avg": np.full(12, 0.3)}
         changes |= {f"synthesis.{name}.conv1.noise_strength": np.asarray(0.5) for name in ("b4", "b8")}

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from typing import Any
 
 import jax
 import pytest
@@ -23,7 +24,10 @@ from stylegan2_flax.run.lock import locked
 @pytest.fixture(scope="module")
 def generators():
     """Two generators of one size."""
-    sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+    sizes: dict[str, Any] = {
+        "mapping_kwargs": {"num_layers": 2},
+        "synthesis_kwargs": {"channel_base": 64, "channel_max": 8},
+    }
     build = jax.jit(lambda key: sg2.Generator(16, 0, 8, 8, **sizes, rngs=nnx.Rngs(key)))
     return build(jax.random.key(0)), build(jax.random.key(1))
 

@@ -1,5 +1,7 @@
 """The train step on one device and on eight: the same clips, the same gradient."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +24,10 @@ COMPILATION = "/jax/core/compile/backend_compile_duration"
 
 @pytest.fixture(scope="module")
 def generator():
-    sizes = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 8}}
+    sizes: dict[str, Any] = {
+        "mapping_kwargs": {"num_layers": 2},
+        "synthesis_kwargs": {"channel_base": 64, "channel_max": 8},
+    }
     return jax.jit(lambda key: sg2.Generator(16, 0, 6, 8, **sizes, rngs=nnx.Rngs(key)))(jax.random.key(0))
 
 

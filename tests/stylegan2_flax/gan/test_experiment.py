@@ -1,5 +1,7 @@
 """What an experiment starts from, and what it refuses before anything is written."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from flax import nnx
@@ -73,7 +75,7 @@ def test_an_offered_generator_and_a_file_are_started_from(config, tmp_path):
 
 
 def test_a_discriminator_is_loaded_with_its_own_form(config, tmp_path, randomized):
-    sizes = {"channel_base": 16, "channel_max": 2}
+    sizes: dict[str, Any] = {"channel_base": 16, "channel_max": 2}
     discriminator = randomized(lambda: sg2.Discriminator(img_resolution=4, **sizes, rngs=nnx.Rngs(3)))
     sg2.save(discriminator, tmp_path / "d.safetensors")
     config.init_discriminator = str(tmp_path / "d.safetensors")
