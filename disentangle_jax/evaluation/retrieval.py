@@ -52,7 +52,7 @@ def same_motion(codes: Float[Array | np.ndarray, "n t s"]) -> Recall:
     return Recall(float(np.mean(similarity.argmax(axis=2) == np.arange(num_frames)[None, :])), 1.0 / num_frames)
 
 
-def _unit(codes: Float[Array | np.ndarray, "n t c"]) -> Float[np.ndarray, "n t c"]:
+def _unit(codes: Float[Array | np.ndarray, "n t c"]) -> Float[np.ndarray, "n t _"]:
     """Codes minus their mean over all faces and frames, scaled to length 1: their inner products are cosines.
 
     Of a single number that would leave the sign. It becomes an angle, so that cosines fall with the distance.

@@ -154,5 +154,5 @@ def test_a_torch_file_that_is_none_is_told(tmp_path, generator):
 
 
 def test_a_rate_keeps_all_of_its_digits(tmp_path, generator, ws):
-    write_latents(tmp_path / "x.safetensors", np.stack([ws, ws]), generator, fps=30000 / 1001)
+    write_latents(tmp_path / "x.safetensors", ws, generator, fps=30000 / 1001)
     assert read_latents(tmp_path / "x.safetensors", generator).fps == 30000 / 1001
