@@ -9,6 +9,7 @@ from stylegan2_flax.run.config_rules import (
     at_least,
     between,
     check,
+    check_known,
     each,
     file_name,
     finite,
@@ -101,3 +102,12 @@ def test_fields_must_go_together():
         check(config, rules, lambda config: None, warmup)
     config.optimizer.warmup_steps = 4
     check(config, rules, warmup)
+
+
+def test_a_field_that_nothing_reads_is_named_with_those_that_may_be_meant():
+    config = ConfigDict({"seed": 0, "train": {"stepz": 3, "odd": 1}, "generator": {"anything": 1}})
+    known = ["seed", "train.steps", "scout.steps", "generator.*"]
+    with pytest.raises(
+        ValueError, match=r"config's train\.odd, train\.stepz \(did you mean train\.steps or scout\.steps\?\)"
+    ):
+        check_known(config, known)

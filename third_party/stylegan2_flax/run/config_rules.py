@@ -143,9 +143,16 @@ def check_known(config: ConfigDict, known: Iterable[str]) -> None:
     known = list(known)
     free = tuple(name.removesuffix("*") for name in known if name.endswith(".*"))
     if unknown := [name for name in names(config) if name not in known and not name.startswith(free)]:
-        close = {name: difflib.get_close_matches(name, known, 1) for name in unknown}
-        hints = [f"{name} (did you mean {found[0]}?)" if found else name for name, found in close.items()]
-        raise ValueError(f"nothing reads the config's {', '.join(hints)}: leave out what is not of this version")
+        told = [f"{name}{_meant(name, known)}" for name in unknown]
+        raise ValueError(f"nothing reads the config's {', '.join(told)}: leave out what is not of this version")
+
+
+def _meant(name: str, known: list[str]) -> str:
+    """The fields of any section whose own name is like that of an unknown field."""
+    fields = {other: other.rpartition(".")[2] for other in known}
+    near = difflib.get_close_matches(name.rpartition(".")[2], set(fields.values()), 1)
+    similar = [other for other, field in fields.items() if field in near]
+    return f" (did you mean {' or '.join(similar[:3])}?)" if similar else ""
 
 
 def names(config: ConfigDict, prefix: str = "") -> list[str]:
