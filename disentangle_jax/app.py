@@ -16,14 +16,13 @@ from pathlib import Path
 from absl import flags
 
 from disentangle_jax import configs, model_sources
-from disentangle_jax.configs import transfer
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion import portraits
 from disentangle_jax.page.editing import Controls, Editor
+from disentangle_jax.reenactment import rules
 from disentangle_jax.reenactment.inputs import Reading
-from disentangle_jax.reenactment.rules import RULES
 from stylegan2_flax import command
-from stylegan2_flax.run import config_flag, config_rules
+from stylegan2_flax.run import config_flag
 
 FLAGS = flags.FlagValues()
 MODEL = model_sources.define_flag(FLAGS)
@@ -46,8 +45,7 @@ CONFIG = config_flag.define(FLAGS, configs, default="transfer")
 def main() -> None:
     if importlib.util.find_spec("gradio") is None:
         raise ImportError("the page needs Gradio: pip install 'disentangle_jax[app]'")
-    config_rules.check(CONFIG.value, RULES)
-    config_rules.check_known(CONFIG.value, config_rules.names(transfer.get_config()))
+    rules.check(CONFIG.value)
     reading = Reading(None, None, ALIGN.value, "auto", CONFIG.value)
     editor = Editor(Disentangler.load(MODEL.value), reading, MAX_FRAMES.value)
     _compile(editor)

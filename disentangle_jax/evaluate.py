@@ -279,10 +279,16 @@ def _compared(folder: str, other: Disentangler, model: Disentangler) -> Compared
     shared = []  # such as those that were read from a file
     if np.array_equal(other.directions.vectors, model.directions.vectors):
         shared.append("directions.")
-    if other.readout and model.readout and np.array_equal(other.readout.network.looks, model.readout.network.looks):
+    if _same_readout(other, model):
         shared.append("readout.")
     sections = tuple(section for section in _TRAINED_BY if section not in shared)
     return Compared(folder, {name: values for name, values in changed.items() if name.startswith(sections)})
+
+
+def _same_readout(one: Disentangler, other: Disentangler) -> bool:
+    if one.readout is None or other.readout is None or one.readout.restraint != other.readout.restraint:
+        return False
+    return np.array_equal(one.readout.network.looks, other.readout.network.looks)
 
 
 def _named_workdirs(texts: list[str]) -> dict[str, str]:

@@ -22,17 +22,15 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from disentangle_jax import configs, media, model_sources
-from disentangle_jax.configs import transfer as defaults
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion import METHODS, portraits
-from disentangle_jax.reenactment import inputs, quality, showing
+from disentangle_jax.reenactment import inputs, quality, rules, showing
 from disentangle_jax.reenactment.encoding import Encoded, encode
 from disentangle_jax.reenactment.footage import Footage, PictureFootage, count_frames
 from disentangle_jax.reenactment.motion import Motion, check_reference, drive
-from disentangle_jax.reenactment.rules import RULES
 from disentangle_jax.reenactment.smoothing import OneEuro
 from stylegan2_flax import command, files
-from stylegan2_flax.run import config_flag, config_rules
+from stylegan2_flax.run import config_flag
 
 FLAGS = flags.FlagValues()
 MODEL = model_sources.define_flag(FLAGS)
@@ -182,8 +180,7 @@ def _encode(footage: Footage, config: ConfigDict) -> Encoded:
 
 def _check(source_names: Sequence[str], driving_names: Sequence[str], out: Path, options: Options) -> None:
     """Check the arguments before anything is loaded. Raises ValueError, OSError or ImportError."""
-    config_rules.check(options.config, RULES)
-    config_rules.check_known(options.config, config_rules.names(defaults.get_config()))
+    rules.check(options.config)
     for flag, names in (("--source", source_names), ("--driving", driving_names)):
         for name in names:
             files.local_path(name, flag)

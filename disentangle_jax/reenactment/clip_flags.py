@@ -10,10 +10,8 @@ from ml_collections import ConfigDict
 from disentangle_jax.configs import transfer
 from disentangle_jax.evaluation.given_clips import LEAST_FRAMES
 from disentangle_jax.inversion import METHODS, portraits
-from disentangle_jax.reenactment import inputs
-from disentangle_jax.reenactment.rules import RULES
+from disentangle_jax.reenactment import inputs, rules
 from stylegan2_flax import files
-from stylegan2_flax.run import config_rules
 
 KINDS = "a video, an animation such as a GIF, frames:FOLDER, a latent file [frames, l, d], or clip:N"
 
@@ -63,7 +61,7 @@ class ClipOptions(NamedTuple):
         steps = {f"{phase}.steps": self.steps for phase in ("optimise", "refine")}
         said = {name: value for name, value in {"space": self.space, **steps}.items() if value is not None}
         config.inversion.update_from_flattened_dict(said)
-        config_rules.check(config, RULES)
+        rules.check(config)
         return inputs.Reading(None, None, self.align or "auto", self.method or "auto", config)
 
     def said(self) -> dict[str, Any]:

@@ -1,6 +1,10 @@
-"""What the settings of a transfer may be, for `run.config_rules.check`."""
+"""What the settings of a transfer may be."""
 
+from ml_collections import ConfigDict
+
+from disentangle_jax.configs import transfer
 from disentangle_jax.inversion import rules as inversion
+from stylegan2_flax.run import config_rules
 from stylegan2_flax.run.config_rules import at_least, positive
 
 RULES = {
@@ -11,3 +15,9 @@ RULES = {
     "smooth.beta": positive(or_zero=True),
     **{f"inversion.{name}": rule for name, rule in inversion.RULES.items()},
 }
+
+
+def check(config: ConfigDict) -> None:
+    """Check all fields. Raises ValueError if some are missing, invalid or unknown."""
+    config_rules.check(config, RULES)
+    config_rules.check_known(config, config_rules.names(transfer.get_config()))

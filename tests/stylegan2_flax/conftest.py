@@ -1,7 +1,6 @@
 """Goldens: the arrays of one file, and networks built from them."""
 
 import json
-import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -37,47 +36,25 @@ def _arguments(name: str) -> dict:
     return {key: value for key, value in config.items() if key not in ("kind", "truncation_cutoff_used")}
 
 
-def _filled(build: Callable[[], nnx.Module], number: Callable[[tuple, tuple[int, ...]], np.ndarray]) -> Any:
+def _randomized(build: Callable[[], nnx.Module]) -> Any:
     graphdef, state = nnx.split(nnx.eval_shape(build))
+    rng = np.random.default_rng(0)
 
     def array(path, leaf):
         if path[-1] == "resample_filter":
             taps = np.array({1: (1,), 3: (1, 2, 1), 4: (1, 3, 3, 1), 5: (1, 2, 3, 2, 1)}[leaf.shape[0]], np.float32)
             return jnp.asarray(np.outer(taps, taps) / np.square(taps.sum()))
-        return jnp.asarray(number(path, leaf.shape))
+        return jnp.asarray(rng.standard_normal(leaf.shape, np.float32))
 
     values = {path: array(path, leaf) for path, leaf in nnx.to_flat_state(state)}
     nnx.replace_by_pure_dict(state, nnx.traversals.unflatten_mapping(values))
     return nnx.merge(graphdef, state)
 
 
-def _randomized(build: Callable[[], nnx.Module]) -> Any:
-    rng = np.random.default_rng(0)
-    return _filled(build, lambda path, shape: rng.standard_normal(shape, np.float32))
-
-
-def _as_new(build: Callable[[], nnx.Module]) -> Any:
-    rng = np.random.default_rng(0)
-
-    def number(path, shape):
-        if path[-1] in ("weight", "const", "noise_const"):
-            of_mapping = re.fullmatch(r"fc\d+", str(path[-2]))
-            return rng.standard_normal(shape, np.float32) * np.float32(100 if of_mapping else 1)
-        return np.full(shape, 1 if path[-2:] == ("affine", "bias") else 0, np.float32)
-
-    return _filled(build, number)
-
-
 @pytest.fixture(scope="session")
 def randomized() -> Callable[[Callable[[], nnx.Module]], Any]:
     """The network that a function builds, with random numbers in all but its filters; nothing is compiled."""
     return _randomized
-
-
-@pytest.fixture(scope="session")
-def as_new() -> Callable[[Callable[[], nnx.Module]], Any]:
-    """The network that a function builds, with numbers of the size that they have at first; nothing is compiled."""
-    return _as_new
 
 
 @pytest.fixture(scope="session")

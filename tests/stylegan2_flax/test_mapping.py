@@ -80,8 +80,8 @@ def test_update_of_the_mean_latent(name, golden, generator, parameters, relative
     np.testing.assert_array_equal(mapping.w_avg[...], updated)
 
 
-def test_speed_of_the_mean_latent(as_new):
-    mapping = as_new(lambda: sg2.MappingNetwork(4, 0, 3, num_ws=2, num_layers=1, w_avg_beta=0.75, rngs=nnx.Rngs(0)))
+def test_speed_of_the_mean_latent(untrained):
+    mapping = untrained(lambda rngs: sg2.MappingNetwork(4, 0, 3, num_ws=2, num_layers=1, w_avg_beta=0.75, rngs=rngs))
     w = jnp.asarray(np.array([[4, 8, 0], [0, 0, 0]], np.float32))
     mapping.update_w_avg(w)
     np.testing.assert_array_equal(mapping.w_avg[...], [0.5, 1.0, 0.0])
@@ -170,10 +170,10 @@ def test_bad_arguments_are_named(changes, message):
         nnx.eval_shape(lambda: sg2.MappingNetwork(**arguments, rngs=nnx.Rngs(0)))
 
 
-def test_labels_are_normalised_alone_or_together_with_the_latents(as_new):
+def test_labels_are_normalised_alone_or_together_with_the_latents(untrained):
     def mapping(input_norm, c_dim=3):
-        return as_new(
-            lambda: sg2.MappingNetwork(16, c_dim, 24, 4, num_layers=1, input_norm=input_norm, rngs=nnx.Rngs(0))
+        return untrained(
+            lambda rngs: sg2.MappingNetwork(16, c_dim, 24, 4, num_layers=1, input_norm=input_norm, rngs=rngs)
         )
 
     z, c = np.random.default_rng(0).normal(size=(2, 16)).astype("f4"), np.eye(3, dtype="f4")[:2]

@@ -17,10 +17,10 @@ from stylegan2_flax.sampling import Sampler
 
 
 @pytest.fixture(scope="module")
-def build(as_new):
+def build(untrained):
     def build(img_resolution=8, img_channels=3, c_dim=0):
         blocks = {"mapping_kwargs": {"num_layers": 1}, "synthesis_kwargs": {"channel_max": 8}}
-        return as_new(lambda: sg2.Generator(8, c_dim, 12, img_resolution, img_channels, **blocks, rngs=nnx.Rngs(0)))
+        return untrained(lambda rngs: sg2.Generator(8, c_dim, 12, img_resolution, img_channels, **blocks, rngs=rngs))
 
     return build
 

@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 
 import stylegan2_flax as sg2
 from stylegan2_flax.media import to_uint8
@@ -13,10 +12,10 @@ from stylegan2_flax.sampling import Sampler, loop_slerp, loop_spline
 
 
 @pytest.fixture(scope="module")
-def build(as_new):
+def build(untrained):
     def build(c_dim=0):
         sizes: dict[str, Any] = {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_max": 8}}
-        network = as_new(lambda: sg2.Generator(8, c_dim, 12, 8, **sizes, rngs=nnx.Rngs(0)))
+        network = untrained(lambda rngs: sg2.Generator(8, c_dim, 12, 8, **sizes, rngs=rngs))
         changes = {"mapping.w_avg": np.full(12, 0.3)}
         changes |= {f"synthesis.{name}.conv1.noise_strength": np.asarray(0.5) for name in ("b4", "b8")}
         return sg2.from_state_dict(sg2.to_state_dict(network) | changes, **network.init_kwargs)

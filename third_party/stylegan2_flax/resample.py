@@ -100,7 +100,7 @@ def upsample2d(
 ) -> Float[Array, "n h2 w2 c"]:
     """Upsample images by `up`, aligned as in StyleGAN2, without changing their mean. See `upfirdn2d`."""
     up_x, up_y = _pair(up, "up")
-    pads = _up_padding(_padding(padding), f, (up_x, up_y))
+    pads = _resample_padding(_padding(padding), f, (up_x, up_y), up=True)
     return upfirdn2d(x, f, up=(up_x, up_y), padding=pads, flip_filter=flip_filter, gain=gain * up_x * up_y)
 
 
@@ -114,7 +114,7 @@ def downsample2d(
 ) -> Float[Array, "n h2 w2 c"]:
     """Downsample images by `down`. See `upfirdn2d`."""
     factors = _pair(down, "down")
-    pads = _down_padding(_padding(padding), f, factors)
+    pads = _resample_padding(_padding(padding), f, factors, up=False)
     return upfirdn2d(x, f, down=factors, padding=pads, flip_filter=flip_filter, gain=gain)
 
 
@@ -160,10 +160,8 @@ def conv2d_resample(
         raise ValueError(f"conv2d_resample resamples one way at a time, got up={up} and down={down}")
     kernel = weight if flip_weight else jnp.flip(weight, (2, 3))
     pads = _padding(padding)
-    if up > 1:
-        pads = _up_padding(pads, f, (up, up))
-    elif down > 1:
-        pads = _down_padding(pads, f, (down, down))
+    if (factor := max(up, down)) > 1:
+        pads = _resample_padding(pads, f, (factor, factor), up > 1)
     left, right, top, bottom = pads
     if up > 1 and weight.shape[2:] == (1, 1):  # commutes with the filter, so it runs on the small image
         return upfirdn2d(_conv(x, kernel), f, up=up, padding=pads, flip_filter=flip_filter, gain=float(up**2))
@@ -210,26 +208,15 @@ def _filter_size(f: Array | None) -> tuple[int, int]:
     return (1, 1) if f is None else (f.shape[-1], f.shape[0])
 
 
-def _up_padding(pads: tuple[int, int, int, int], f: Array | None, up: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Padding that keeps an upsampled image aligned with its source, along an axis whose factor is 1 as well."""
-    (x, y), (up_x, up_y), (left, right, top, bottom) = _filter_size(f), up, pads
-    return (
-        left + (x + up_x - 1) // 2,
-        right + (x - up_x) // 2,
-        top + (y + up_y - 1) // 2,
-        bottom + (y - up_y) // 2,
-    )
-
-
-def _down_padding(pads: tuple[int, int, int, int], f: Array | None, down: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The same for a downsampled image."""
-    (x, y), (down_x, down_y), (left, right, top, bottom) = _filter_size(f), down, pads
-    return (
-        left + (x - down_x + 1) // 2,
-        right + (x - down_x) // 2,
-        top + (y - down_y + 1) // 2,
-        bottom + (y - down_y) // 2,
-    )
+def _resample_padding(
+    pads: tuple[int, int, int, int], f: Array | None, factors: tuple[int, int], up: bool
+) -> tuple[int, int, int, int]:
+    """Padding that keeps a resampled image aligned with its source, along an axis whose factor is 1 as well."""
+    padded = list(pads)
+    for axis, (taps, factor) in enumerate(zip(_filter_size(f), factors, strict=True)):
+        padded[2 * axis] += (taps + (factor - 1 if up else 1 - factor)) // 2
+        padded[2 * axis + 1] += (taps - factor) // 2
+    return padded[0], padded[1], padded[2], padded[3]
 
 
 def _correlate(x: Array, f: Array, strides: tuple[int, int]) -> Array:

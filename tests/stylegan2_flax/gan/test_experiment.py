@@ -134,7 +134,9 @@ def test_data_and_features_that_are_missing_are_said_before_networks_are_built(
 
 
 @pytest.mark.parametrize("channels", [4, pytest.param(1, marks=pytest.mark.slow)])
-def test_grey_images_and_such_with_transparency_are_learnt_shown_and_scored(config, as_new, tmp_path, channels, capsys):
+def test_grey_images_and_such_with_transparency_are_learnt_shown_and_scored(
+    config, untrained, tmp_path, channels, capsys
+):
     """By the command, from the config that a run has recorded."""
     (tmp_path / "images").mkdir()
     for i in range(8):
@@ -145,7 +147,7 @@ def test_grey_images_and_such_with_transparency_are_learnt_shown_and_scored(conf
     assert [network.img_channels for network in new] == [channels, channels]
     for field, network in zip(("init", "init_discriminator"), new, strict=True):  # by NumPy, as nothing is to compile
         kind, arguments = type(network), network.init_kwargs
-        sg2.save(as_new(lambda kind=kind, arguments=arguments: kind(**arguments, rngs=nnx.Rngs(0))), tmp_path / field)
+        sg2.save(untrained(lambda rngs, kind=kind, arguments=arguments: kind(**arguments, rngs=rngs)), tmp_path / field)
         config[field] = str(tmp_path / field)
     config.data.source = str(tmp_path / "images")
     config.score.features = "tiny_features" if channels == 4 else ""
