@@ -165,7 +165,8 @@ def main():
     print(*range(0, NUMBER.value, STEP.value), jax.device_count(), flush=True)
     if NUMBER.value > 3:
         warnings.warn("that is far", stacklevel=1)
-        time.sleep(60)
+        for _ in range(6000):  # a signal that comes between Python's check for one and a sleep does not end that sleep
+            time.sleep(0.01)
 
 command.run(main, FLAGS)
 '''
@@ -216,8 +217,8 @@ def start(program, *arguments, **environment):
 
 
 def test_an_error_from_outside(program):
-    process = start(program, "--number=3", JAX_PLATFORMS="cuda")
-    printed, error = process.communicate(timeout=120)
+    with start(program, "--number=3", JAX_PLATFORMS="cuda") as process:
+        printed, error = process.communicate(timeout=120)
     assert process.returncode == 1, error
     assert printed == ""
     assert error.startswith("error: JAX finds no such device (JAX_PLATFORMS=cuda)")
@@ -226,13 +227,13 @@ def test_an_error_from_outside(program):
 
 
 def test_a_warning_and_ctrl_c_from_outside_are_a_line_each(program):
-    process = start(program, "--number=4")
-    assert process.stdout
-    assert process.stdout.readline() == "0 1 2 3 8\n"
-    assert process.stderr
-    assert process.stderr.readline() == "warning: that is far\n"
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60)[1] == "Interrupted. Every file that was written is whole.\n"
+    with start(program, "--number=4") as process:
+        assert process.stdout
+        assert process.stdout.readline() == "0 1 2 3 8\n"
+        assert process.stderr
+        assert process.stderr.readline() == "warning: that is far\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=120)[1] == "Interrupted. Every file that was written is whole.\n"
     assert process.returncode == 130
 
 
