@@ -11,6 +11,7 @@ from disentangle_jax.configs import faces64
 from disentangle_jax.model.autoencoder import INPUT_SPACES
 from disentangle_jax.model.contrast_forms import FORMS
 from disentangle_jax.model.losses import NEGATIVES
+from disentangle_jax.training import optimizer
 from disentangle_jax.training.objective import CONTRASTS
 from stylegan2_flax.run import config_rules
 from stylegan2_flax.run.config_rules import Rule, at_least, between, finite, flag, one_of, positive, seed
@@ -21,6 +22,7 @@ RULES = config_rules.TRAIN | {
     "generator": Rule(lambda value: isinstance(value, str) and value != "", "a generator's name, path or URL"),
     "train.batch_size": _COUNT,
     "train.accumulate": _COUNT,
+    "optimizer.name": one_of(*optimizer.NAMES),
     "optimizer.learning_rate": positive(),
     "optimizer.warmup_steps": at_least(0),
     "optimizer.b1": between(0, 1, without_high=True),

@@ -53,6 +53,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.embed_dim = 64
     config.model.width = 1024
     config.model.dtype = "bfloat16"
+    config.optimizer.name = "adamw"  # at this width and batch Muon would cost several times the rest of a step
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup_steps = 1000
     config.train.num_steps = 50_000
