@@ -52,7 +52,6 @@ def probe(
     kind: str,
     seed: int,
     options: FitOptions,
-    shuffle: bool = False,
 ) -> Float[np.ndarray, "f"]:
     """R^2 of each target, predicted from the features, on groups that are held out from the fit.
 
@@ -61,11 +60,10 @@ def probe(
         targets: the factors of each row.
         groups: the face of each row; all rows of a face are fitted to, or all are tested on.
         kind: one of `KINDS`.
-        seed: of the splits, of the network's initial weights, and of the shuffling.
+        seed: of the splits and of the network's initial weights.
         options: how the probe is fitted.
-        shuffle: fit to shuffled targets, which gives the score of chance.
     """
-    return _probes(features, [(targets, shuffle)], groups, kind, seed, options)[0]
+    return _probes(features, [(targets, False)], groups, kind, seed, options)[0]
 
 
 def probe_matrix(
@@ -83,7 +81,8 @@ def probe_matrix(
         groups, seed, options: as in `probe`.
 
     Returns:
-        {kind: {features: {targets: {"r2": ..., "chance": ...}}}}, each the mean over the columns of the targets.
+        {kind: {features: {targets: {"r2": ..., "chance": ...}}}}, each the mean over the columns of the targets. Chance
+        is the score of a fit to shuffled targets.
     """
     return {
         kind: {code: _scores(x, targets, groups, kind, seed, options) for code, x in features.items()} for kind in KINDS

@@ -1,7 +1,6 @@
 """The factors of a parametric face: nine of appearance and seven of structure, each in [-1, 1]."""
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from disentangle_jax.scorers import Factors
@@ -39,16 +38,3 @@ def unstack(values: Float[Array, "... 16"]) -> Factors:
 def sample(key: PRNGKeyArray, n: int) -> Factors:
     """Sample the factors of n faces, independent and uniform in [-1, 1]."""
     return unstack(jax.random.uniform(key, (n, len(NAMES)), minval=-1.0, maxval=1.0))
-
-
-def check(factors: Factors) -> None:
-    """Raise ValueError if a factor is not finite or not in [-1, 1]; the message names the first one.
-
-    The renderer clips factors instead, so that trajectories may overshoot. Use this for values from users.
-    """
-    values = jnp.asarray(factors.stack())
-    for name, column in zip(NAMES, jnp.moveaxis(values, -1, 0), strict=True):
-        if not bool(jnp.all(jnp.abs(column) <= 1.0)):
-            raise ValueError(
-                f"factor {name!r} must lie in [-1, 1]; got {float(column.reshape(-1)[jnp.argmax(jnp.abs(column))])}"
-            )

@@ -50,7 +50,7 @@ def render(factors: Factors, resolution: int = 64, supersampling: int = 1) -> Fl
     """Render faces.
 
     Args:
-        factors: factors with any leading axes. Values are clipped to [-1, 1]; `factors.check` raises an error instead.
+        factors: factors with any leading axes. Values are clipped to [-1, 1], so that trajectories may overshoot.
         resolution: height and width of the images in pixels, from 32 to 256.
         supersampling: samples per pixel and axis; 1 is antialiased, 2 is for close inspection.
 

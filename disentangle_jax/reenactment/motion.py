@@ -59,7 +59,7 @@ def smoothed(driving: Encoded, constants: OneEuro | None, fps: float) -> Encoded
     if constants is None or not driving.is_clip:
         return driving
     scale = structure_scale(driving.model)
-    return driving._replace(structure=scale * smooth(driving.structure / scale, fps, constants)[0])
+    return driving._replace(structure=scale * smooth(driving.structure / scale, fps, constants))
 
 
 def carry_over(source: Encoded, driving: Encoded, motion: Motion) -> Float[np.ndarray, "t s"]:

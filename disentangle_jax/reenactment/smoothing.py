@@ -25,16 +25,7 @@ class OneEuro(NamedTuple):
     beta: float
 
 
-class Filtered(NamedTuple):
-    """Where the filter stands after a frame: smoothed codes, and their smoothed change per second."""
-
-    codes: Float[np.ndarray, "s"]
-    speed: Float[np.ndarray, "s"]
-
-
-def smooth(
-    codes: Float[np.ndarray, "t s"], fps: float, constants: OneEuro, before: Filtered | None = None
-) -> tuple[Float[np.ndarray, "t s"], Filtered | None]:
+def smooth(codes: Float[np.ndarray, "t s"], fps: float, constants: OneEuro) -> Float[np.ndarray, "t s"]:
     """Smooth codes over time.
 
     With a(f) = 1 / (1 + fps / (2 pi f)), the weight of a new value in a low-pass filter of cutoff frequency f:
@@ -45,21 +36,14 @@ def smooth(
         codes: of t frames, in units in which motion is of order 1.
         fps: frames per second.
         constants: of the filter.
-        before: what an earlier call returned, of the frames that come right before these; None at the start.
-
-    Returns:
-        Smoothed codes, and where the filter stands after them.
     """
-    smoothed = np.empty_like(codes)
-    for i, code in enumerate(codes):
-        if before is None:
-            before = Filtered(code, np.zeros_like(code))
+    smoothed, speed = codes.copy(), np.zeros_like(codes[:1])[0]
+    for i in range(1, len(codes)):
         weight = _weight(_SPEED_CUTOFF, fps)
-        speed = weight * fps * (code - before.codes) + (1 - weight) * before.speed
+        speed = (weight * fps * (codes[i] - smoothed[i - 1]) + (1 - weight) * speed).astype(codes.dtype)
         weight = _weight(constants.min_cutoff + constants.beta * math.sqrt(np.mean(speed**2)), fps)
-        before = Filtered((weight * code + (1 - weight) * before.codes).astype(codes.dtype), speed.astype(codes.dtype))
-        smoothed[i] = before.codes
-    return smoothed, before
+        smoothed[i] = weight * codes[i] + (1 - weight) * smoothed[i - 1]
+    return smoothed
 
 
 def _weight(cutoff: float, fps: float) -> float:

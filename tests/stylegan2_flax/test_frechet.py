@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from stylegan2_flax.frechet import FeatureStatistics, frechet_distance, kernel_distance
+from stylegan2_flax.frechet import FeatureStatistics, frechet_distance
 
 
 def statistics(*batches):
@@ -114,29 +114,3 @@ def test_what_cannot_be_measured_is_refused():
     for bad in (np.nan, np.inf):
         with pytest.raises(ValueError, match="NaN or infinity"):
             four.add(np.full((1, 4), bad))
-
-
-def test_kernel_distance_of_a_shift_is_known():
-    # One feature: k(x, y) = (x y + 1)^3. Within {1, -1, ...} pairs and across, by hand.
-    a, b = np.array([[1.0], [-1.0]]), np.array([[2.0], [0.0]])
-    within_a, within_b, across = 0.0, 1.0, (27 + 1 - 1 + 1) / 4
-    expected = within_a + within_b - 2 * across
-    assert kernel_distance(a, b, subsets=3, subset_size=2) == pytest.approx(expected)
-
-
-def test_kernel_distance_is_unbiased_and_sees_a_difference(rng):
-    a, b = rng.normal(size=(2, 400, 16))
-    same = kernel_distance(a, b, subsets=20, subset_size=100)
-    other = kernel_distance(a, b + 1, subsets=20, subset_size=100)
-    assert abs(same) < 0.05
-    assert other > 1
-    assert other == kernel_distance(a, b + 1, subsets=20, subset_size=100)
-
-
-def test_kernel_distance_refuses_what_it_cannot_compare():
-    with pytest.raises(ValueError, match="from 2 to 5"):
-        kernel_distance(np.zeros((5, 3)), np.zeros((9, 3)))
-    with pytest.raises(ValueError, match="3 and 4 features"):
-        kernel_distance(np.zeros((5, 3)), np.zeros((5, 4)), subset_size=5)
-    with pytest.raises(ValueError, match="NaN"):
-        kernel_distance(np.full((5, 3), np.nan), np.zeros((5, 3)), subset_size=5)

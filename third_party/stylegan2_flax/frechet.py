@@ -110,53 +110,6 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     return max(shift + spread, 0.0)  # rounding can make it negative
 
 
-def kernel_distance(
-    a: Float[Array | np.ndarray, "n f"],
-    b: Float[Array | np.ndarray, "m g"],
-    *,
-    subsets: int = 100,
-    subset_size: int = 1000,
-    seed: int = 0,
-) -> float:
-    """The kernel distance KID (Bińkowski et al. 2018, arXiv:1801.01401), unbiased for any number of images.
-
-    The squared maximum mean discrepancy with the kernel (x.y / f + 1)^3, averaged over random subsets. It is about zero
-    for two samples of one distribution, so it may be negative.
-
-    Args:
-        a, b: features of the two sets of images.
-        subsets: number of subsets.
-        subset_size: samples in a subset, of each set.
-        seed: of the subsets.
-
-    Raises:
-        ValueError: numbers of features differ, features are not finite, or there are fewer samples than subset_size.
-    """
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"the two sides have {a.shape[1]} and {b.shape[1]} features: use one network for both")
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ValueError("the features contain NaN or infinity")
-    if not 2 <= subset_size <= min(len(a), len(b)):
-        raise ValueError(f"subset_size must be from 2 to {min(len(a), len(b))}, the smaller sample; got {subset_size}")
-    rng = np.random.default_rng(seed)
-    picks = [[rng.choice(len(side), subset_size, replace=False) for side in (a, b)] for _ in range(subsets)]
-    return float(np.mean([_squared_mmd(a[i], b[j]) for i, j in picks]))
-
-
-def _squared_mmd(a: Float64[np.ndarray, "n f"], b: Float64[np.ndarray, "n f"]) -> float:
-    """The unbiased estimate, in which no image is compared with itself."""
-
-    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return (x @ y.T / x.shape[1] + 1) ** 3
-
-    def within(x: np.ndarray) -> float:
-        values = kernel(x, x)
-        return (values.sum() - np.trace(values)) / (len(x) * (len(x) - 1))
-
-    return within(a) + within(b) - 2 * kernel(a, b).mean()
-
-
 def _factor(covariance: Float64[np.ndarray, "f f"]) -> Float64[np.ndarray, "f f"]:
     """F with F F' = covariance."""
     values, vectors = np.linalg.eigh(covariance)

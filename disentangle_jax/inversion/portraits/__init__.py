@@ -5,7 +5,7 @@ from disentangle_jax.inversion.portraits.dlib_faces import LICENCE
 from disentangle_jax.inversion.portraits.finding import FaceFinder, NoFaceError, SeveralFacesError, load_finder
 from disentangle_jax.inversion.portraits.placement import ALIGN, Placement, alignment, place
 from disentangle_jax.inversion.portraits.square import Square, central_square, crop, ffhq_square, paste
-from disentangle_jax.inversion.portraits.tracking import shake, smooth
+from disentangle_jax.inversion.portraits.tracking import smooth
 
 __all__ = [
     "ALIGN",
@@ -24,6 +24,5 @@ __all__ = [
     "load_finder",
     "paste",
     "place",
-    "shake",
     "smooth",
 ]

@@ -79,19 +79,6 @@ def smooth(squares: Sequence[Square], frames: float) -> tuple[Square, ...]:
     return _squares(gaussian_filter1d(_numbers(squares), frames, axis=0, mode="nearest"))
 
 
-def shake(squares: Sequence[Square]) -> float:
-    """How much squares tremble: the mean length of the second differences of their corners over time, in sides.
-
-    Raises:
-        ValueError: there are fewer than 3 squares.
-    """
-    if len(squares) < 3:
-        raise ValueError(f"trembling shows in at least 3 frames; these are {len(squares)}")
-    corners = np.stack([square.corners() for square in squares])
-    lengths = np.linalg.norm(np.diff(corners, n=2, axis=0), axis=-1)
-    return float(lengths.mean() / np.mean([square.side for square in squares]))
-
-
 def _same(candidates: Sequence[Square], last: Square | None, missed: int) -> Square | None:
     """The candidate that continues the last square, which may have gone the farther the longer it was missed."""
     if last is None:

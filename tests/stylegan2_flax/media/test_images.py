@@ -53,16 +53,6 @@ def test_bad_files_are_told_apart(tmp_path):
         media.save_image(images(4, 4, 3), tmp_path / "a.bmp")
 
 
-def test_images_of_one_batch_have_one_size(tmp_path):
-    for name, side in (("a", 4), ("b", 4), ("c", 6)):
-        media.save_image(images(side, 4, 3), tmp_path / f"{name}.png")
-    assert media.load_images([tmp_path / "a.png", tmp_path / "b.png"]).shape == (2, 4, 4, 3)
-    with pytest.raises(ValueError, match=r"c\.png is 4x6, but .*a\.png is 4x4"):
-        media.load_images([tmp_path / "a.png", tmp_path / "c.png"])
-    with pytest.raises(ValueError, match="no image paths"):
-        media.load_images([])
-
-
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_an_image_of_any_number_of_channels_is_written_as_it_is(tmp_path, channels):
     pixels = media.to_uint8(images(6, 5, channels))

@@ -6,7 +6,6 @@ Functions that write files accept uint8 images too, which need a quarter of the 
 from stylegan2_flax.media.errors import UnreadableImageError, UnreadableVideoError
 from stylegan2_flax.media.images import (
     load_image,
-    load_images,
     load_pillow,
     png_bytes,
     save_image,
@@ -40,7 +39,6 @@ __all__ = [
     "from_uint8",
     "image_grid",
     "load_image",
-    "load_images",
     "load_pillow",
     "open_video",
     "png_bytes",

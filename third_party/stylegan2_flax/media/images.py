@@ -1,7 +1,6 @@
 """Reading and writing of image files."""
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,18 +40,6 @@ def load_image(path: str | Path, channels: int = 3, background: str = BACKGROUND
     """Read an image file; see `load_pillow`."""
     pixels = np.asarray(load_pillow(path, channels, background))
     return from_uint8(pixels.reshape(*pixels.shape[:2], channels))
-
-
-def load_images(paths: Sequence[str | Path]) -> Float[np.ndarray, "n h w 3"]:
-    """Read image files of one size. Raises ValueError, which names the first file of another size."""
-    if not paths:
-        raise ValueError("no image paths were given")
-    images = [load_image(path) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != images[0].shape:
-            sizes = ["x".join(map(str, shape[1::-1])) for shape in (image.shape, images[0].shape)]
-            raise ValueError(f"{path} is {sizes[0]}, but {paths[0]} is {sizes[1]}: give images of one size")
-    return np.stack(images)
 
 
 def load_pillow(path: str | Path, channels: int = 3, background: str = BACKGROUND) -> Image.Image:

@@ -9,8 +9,12 @@ class ShapeMismatchError(ValueError):
 
 
 def leaves_by_path(tree: PyTree) -> dict[str, PyTree]:
-    """The leaves of a tree under their paths, such as "encoder/kernel", in the tree's order."""
-    return {"/".join(map(_name, path)): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    """The leaves of a tree under their paths, such as "encoder/kernel", in the tree's order.
+
+    Dict keys, named tuple fields and list indices look alike, since saving a tree may turn one into another.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def check_shapes(source: str, found: dict[str, PyTree], expected: dict[str, PyTree]) -> None:
@@ -32,8 +36,3 @@ def check_shapes(source: str, found: dict[str, PyTree], expected: dict[str, PyTr
 def abstract(tree: PyTree, sharding: jax.sharding.Sharding) -> PyTree:
     """The same tree with a `jax.ShapeDtypeStruct` of this sharding in place of each array."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
-
-
-def _name(entry: object) -> str:
-    # Dict keys, named tuple fields and list indices look alike, since saving a tree may turn one into another.
-    return str(next(getattr(entry, kind) for kind in ("key", "name", "idx") if hasattr(entry, kind)))
