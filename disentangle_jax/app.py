@@ -39,6 +39,7 @@ ALIGN = flags.DEFINE_enum(
     "what of an upload is inverted: a face, aligned as in FFHQ; the middle (none); auto decides by the generator",
     flag_values=FLAGS,
 )
+FACE_FINDER = portraits.define_finder_flag(FLAGS)
 CONFIG = config_flag.define(FLAGS, configs, default="transfer")
 
 
@@ -46,7 +47,7 @@ def main() -> None:
     if importlib.util.find_spec("gradio") is None:
         raise ImportError("the page needs Gradio: pip install 'disentangle_jax[app]'")
     rules.check(CONFIG.value)
-    reading = Reading(None, None, ALIGN.value, "auto", CONFIG.value)
+    reading = Reading(CONFIG.value, align=ALIGN.value, face_finder=FACE_FINDER.value)
     editor = Editor(Disentangler.load(MODEL.value), reading, MAX_FRAMES.value)
     _compile(editor)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that files are deleted then, too

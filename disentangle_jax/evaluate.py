@@ -33,6 +33,7 @@ from disentangle_jax.evaluation.proxies import Instruments
 from disentangle_jax.evaluation.suite import METHODS, OURS, measure
 from disentangle_jax.generators import digest
 from disentangle_jax.inversion.distances import absolute_distance, load_distance
+from disentangle_jax.inversion.portraits import DLIB
 from disentangle_jax.inversion.portraits.dlib_faces import is_installed
 from disentangle_jax.model import contrast_forms
 from disentangle_jax.reenactment import clip_flags
@@ -64,7 +65,8 @@ ARCFACE = flags.DEFINE_string(
 FACE_FINDER = flags.DEFINE_string(
     "face_finder",
     None,
-    "what finds the 68 landmarks of faces: dlib (if not said, where it is installed), package.module:factory, or none",
+    "what finds the 68 landmarks of faces: dlib (if not said, where it is installed), package.module:factory, or none, "
+    "which reads no face",
     flag_values=FLAGS,
 )
 DISTANCE = flags.DEFINE_string(
@@ -96,6 +98,11 @@ class PictureOptions(NamedTuple):
     arcface: str | None
     face_clips: int
     distance: str
+
+    @property
+    def finder(self) -> str:
+        """What finds faces, where some are looked for."""
+        return DLIB if self.face_finder in (None, "none") else self.face_finder
 
     def arguments(self) -> list[str]:
         """The flags that say something, as they are written, with paths that hold in any folder."""
@@ -155,7 +162,7 @@ def evaluate(
     folder = out / "eval"
     for path in (folder / "metrics.json", folder / "motion.gif", out / "report.html"):
         media.check_output(path, (path.suffix,))
-    opened = open_clips(model, clips)
+    opened = open_clips(model, clips, pictures.finder)
     losses = _read_losses(source / "metrics.jsonl")
     started = time.monotonic()
 
@@ -214,7 +221,7 @@ def _face_reader(pictures: PictureOptions, model: Disentangler, domain: JudgedDo
     if pictures.face_finder is None and not is_installed():
         print("identity, expression and pose are left out: pip install 'disentangle_jax[portraits]' to have them")
         return None
-    return load_face_reader(pictures.face_finder or "dlib", pictures.arcface)
+    return load_face_reader(pictures.finder, pictures.arcface)
 
 
 def _no_faces(reader: FaceReader, model: Disentangler, data: HeldOut) -> str | None:

@@ -26,12 +26,12 @@ from disentangle_jax import configs, media
 from disentangle_jax.configs import inversion
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.generators import is_registered, load_generator
-from disentangle_jax.inversion import METHODS, Inversion, encoders, invert
+from disentangle_jax.inversion import METHODS, Inversion, encoders, invert, portraits
 from disentangle_jax.inversion.distances import load_distance
 from disentangle_jax.inversion.latent_files import FAR, write_latents
 from disentangle_jax.inversion.latent_space import LatentSpace
 from disentangle_jax.inversion.optimisation import Distance, measured
-from disentangle_jax.inversion.portraits import ALIGN, alignment, crop, place
+from disentangle_jax.inversion.portraits import ALIGN, Placement, alignment, crop, place
 from disentangle_jax.inversion.rules import RULES
 from disentangle_jax.inversion.tuning import tune
 from stylegan2_flax import command, files
@@ -75,6 +75,7 @@ DISTANCE = flags.DEFINE_string(
 ALIGNMENT = flags.DEFINE_enum(
     "align", "auto", list(ALIGN), "ffhq: cut faces out as FFHQ shows them; none; auto: where it makes sense", FLAGS
 )
+FACE_FINDER = portraits.define_finder_flag(FLAGS)
 STEPS = flags.DEFINE_integer(
     "steps", None, "of optimisation (if not said: the config's)", lower_bound=1, flag_values=FLAGS
 )
@@ -112,7 +113,7 @@ def main() -> None:
     generator, name = _load_generator(MODEL.value, GENERATOR.value)
     encoder = encoders.load(ENCODER.value, generator) if ENCODER.value else encoders.load_for(name)
     distance = load_distance(DISTANCE.value)
-    pictures = read_pictures(frames, generator, name, ALIGNMENT.value)
+    pictures = read_pictures(frames, generator, name, ALIGNMENT.value, FACE_FINDER.value)
     found = invert(
         pictures.images,
         generator,
@@ -137,7 +138,9 @@ def main() -> None:
     print(f"Wrote {', '.join(map(str, outputs))}")
 
 
-def read_pictures(frames: media.Frames, generator: sg2.Generator, name: str, align: str) -> Pictures:
+def read_pictures(
+    frames: media.Frames, generator: sg2.Generator, name: str, align: str, face_finder: str = portraits.DLIB
+) -> Pictures:
     """Read a photo, photos or a clip as images of the generator's size; of each the square that --align says.
 
     Raises:
@@ -147,7 +150,14 @@ def read_pictures(frames: media.Frames, generator: sg2.Generator, name: str, ali
     size, channels, is_clip = generator.img_resolution, generator.img_channels, frames.fps is not None
     wanted = alignment(align, has_domain=is_registered(name), resolution=size, channels=channels)
     clips = [frames] if is_clip else ([photo] for photo in frames)
-    crops = [crop for clip in clips for crop in _crops(clip, wanted, size)]
+    find = None if wanted == "none" else portraits.load_finder(face_finder)
+    crops, aligned = [], False
+    for clip in clips:
+        placement = place(clip, wanted, size, find=find)
+        aligned |= placement.aligned
+        crops += _crops(clip, placement, size)
+    if aligned and face_finder == portraits.DLIB:
+        print(f"Note: {portraits.LICENCE}")
     return Pictures(media.from_uint8(media.from_rgb(np.stack(crops), channels)), frames.fps)
 
 
@@ -235,9 +245,10 @@ def _load_generator(model: str | None, generator: str | None) -> tuple[sg2.Gener
     return loaded.generator, loaded.config.generator
 
 
-def _crops(clip: media.Frames | list[np.ndarray], wanted: str, size: int) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
+def _crops(
+    clip: media.Frames | list[np.ndarray], placement: Placement, size: int
+) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
     """The squares of the frames of a clip, or of a photo, which is one of a single frame."""
-    placement = place(clip, wanted, size)
     for remark in placement.remarks:
         warnings.warn(remark, stacklevel=3)
     for number, (frame, square) in enumerate(zip(clip, placement.squares, strict=True)):

@@ -64,6 +64,7 @@ ALIGN = flags.DEFINE_enum(
     "what of a picture is inverted: a face, aligned as in FFHQ; the middle (none); auto decides by the generator",
     flag_values=FLAGS,
 )
+FACE_FINDER = portraits.define_finder_flag(FLAGS)
 METHOD = flags.DEFINE_enum(
     "method",
     "auto",
@@ -101,10 +102,7 @@ CONFIG = config_flag.define(FLAGS, configs, default="transfer")
 class Options(NamedTuple):
     """The values of the flags."""
 
-    align: str
-    method: str
-    psi: float | None
-    label: int | None
+    reading: inputs.Reading
     relative: bool
     reference: str | None
     strength: float
@@ -112,13 +110,19 @@ class Options(NamedTuple):
     show: str
     fps: float | None
     force: bool
-    config: ConfigDict
 
 
 def main() -> None:
     motion = (RELATIVE.value, REFERENCE.value, STRENGTH.value, SMOOTH.value)
-    reading = (ALIGN.value, METHOD.value, PSI.value, CLASS.value)
-    options = Options(*reading, *motion, SHOW.value, FPS.value, FORCE.value, CONFIG.value)
+    reading = inputs.Reading(
+        CONFIG.value,
+        psi=PSI.value,
+        label=CLASS.value,
+        align=ALIGN.value,
+        face_finder=FACE_FINDER.value,
+        method=METHOD.value,
+    )
+    options = Options(reading, *motion, SHOW.value, FPS.value, FORCE.value)
     out = files.local_path(OUT.value, "--out")
     transfer(MODEL.value, SOURCE.value, DRIVING.value, out, options)
     print(f"Wrote {out}")
@@ -140,9 +144,8 @@ def transfer(
         OSError: a file is missing, or `out` cannot be written.
     """
     _check(source_names, driving_names, out, options)
-    config = options.config
+    reading, config = options.reading, options.reading.config
     model = Disentangler.load(model_name)
-    reading = inputs.Reading(options.psi, options.label, options.align, options.method, config)
     sources, drivings = (
         [face for name in names for face in inputs.open_input(model, name, reading)]
         for names in (source_names, driving_names)
@@ -153,7 +156,8 @@ def transfer(
     if clips:
         media.check_clip(out, fps)
     codes = [[_encode(face, config) for face in faces] for faces in (sources, drivings)]
-    if any(isinstance(face, PictureFootage) and face.placement.aligned for face in (*sources, *drivings)):
+    pictured = [face for face in (*sources, *drivings) if isinstance(face, PictureFootage)]
+    if reading.face_finder == portraits.DLIB and any(face.placement.aligned for face in pictured):
         print(f"Note: {portraits.LICENCE}")
     reference = (options.reference or "first") if options.relative else None
     motion = Motion(reference, options.strength, OneEuro(**config.smooth) if options.smooth else None)
@@ -180,15 +184,14 @@ def _encode(footage: Footage, config: ConfigDict) -> Encoded:
 
 def _check(source_names: Sequence[str], driving_names: Sequence[str], out: Path, options: Options) -> None:
     """Check the arguments before anything is loaded. Raises ValueError, OSError or ImportError."""
-    rules.check(options.config)
+    rules.check(options.reading.config)
     for flag, names in (("--source", source_names), ("--driving", driving_names)):
         for name in names:
             files.local_path(name, flag)
     media.check_output(out, (*media.IMAGE_SUFFIXES, *media.CLIP_SUFFIXES))
     if out.suffix:
         files.check_free([out], options.force)
-    for name in ("strength", "psi", "fps"):
-        value = getattr(options, name)
+    for name, value in (("strength", options.strength), ("psi", options.reading.psi), ("fps", options.fps)):
         if value is not None and not math.isfinite(value):
             raise ValueError(f"--{name} must be a finite number; got {value}")
     if options.fps is not None:
@@ -199,17 +202,17 @@ def _check(source_names: Sequence[str], driving_names: Sequence[str], out: Path,
         raise ValueError("--reference is the frame that --relative measures motion from: say --relative too")
     check_reference(options.reference or "first")
     if not any([inputs.parse_seed(name) for name in (*source_names, *driving_names)]):
-        for name, value in (("psi", options.psi), ("class", options.label)):
+        for name, value in (("psi", options.reading.psi), ("class", options.reading.label)):
             if value is not None:
                 raise ValueError(f"--{name} is for seed:N and clip:N, but --source and --driving are all files")
 
 
 def _check_together(sources: Sequence[Footage], drivings: Sequence[Footage], out: Path, options: Options) -> None:
     """Check what is known once the inputs are open, before any is inverted. Raises ValueError."""
-    if (cells := len(sources) * len(drivings)) > options.config.max_cells:
+    if (cells := len(sources) * len(drivings)) > (most := options.reading.config.max_cells):
         raise ValueError(
             f"{len(sources)} sources and {len(drivings)} drivings are {cells} results, and a grid has at most "
-            f"{options.config.max_cells} (--config.max_cells); if the pictures of a folder are the frames of a clip, "
+            f"{most} (--config.max_cells); if the pictures of a folder are the frames of a clip, "
             f"say {inputs.FRAMES}FOLDER"
         )
     if options.relative and (still := [face.name for face in drivings if face.num_frames is None]):

@@ -55,14 +55,14 @@ class ClipOptions(NamedTuple):
         if twice := [name for name, count in Counter(map(_absolute, self.clip)).items() if count > 1]:
             raise ValueError(f"--clip={twice[0]} is given twice: each clip is driven by all others anyway")
 
-    def reading(self) -> inputs.Reading:
+    def reading(self, face_finder: str = portraits.DLIB) -> inputs.Reading:
         """How they become latents. Raises ValueError if an option is invalid."""
         config: ConfigDict = transfer.get_config()
         steps = {f"{phase}.steps": self.steps for phase in ("optimise", "refine")}
         said = {name: value for name, value in {"space": self.space, **steps}.items() if value is not None}
         config.inversion.update_from_flattened_dict(said)
         rules.check(config)
-        return inputs.Reading(None, None, self.align or "auto", self.method or "auto", config)
+        return inputs.Reading(config, align=self.align or "auto", face_finder=face_finder, method=self.method or "auto")
 
     def said(self) -> dict[str, Any]:
         """The flags that are given, but for the clips."""

@@ -29,7 +29,7 @@ class Opened(NamedTuple):
     total: int | None
 
 
-def open_clips(model: Disentangler, options: ClipOptions) -> list[Opened]:
+def open_clips(model: Disentangler, options: ClipOptions, face_finder: str = portraits.DLIB) -> list[Opened]:
     """Open clips and read all their frames once, so that what is wrong with one is told before any work.
 
     Says which of them have more frames than are looked at.
@@ -40,7 +40,7 @@ def open_clips(model: Disentangler, options: ClipOptions) -> list[Opened]:
             latents of another generator; or an option is invalid.
         ImportError: a package is missing that reads it.
     """
-    reading = options.reading()
+    reading = options.reading(face_finder)
     opened = [_open(model, name, reading, options.most) for name in options.clip]
     shared = Counter(clip.name for clip in opened)
     named = zip(options.clip, opened, strict=True)
@@ -49,14 +49,15 @@ def open_clips(model: Disentangler, options: ClipOptions) -> list[Opened]:
         if clip.total is not None:
             of = f" of about {clip.total}" if clip.total else ""
             print(f"{clip.name}: only the first {options.most}{of} frames are looked at (--clip_frames)")
+    aligned = any(isinstance(clip.footage, PictureFootage) and clip.footage.placement.aligned for clip in opened)
+    if aligned and face_finder == portraits.DLIB:
+        print(f"Note: {portraits.LICENCE}")
     return opened
 
 
 def invert_clips(opened: Sequence[Opened], options: ClipOptions, on_stage: Callable[[str], None]) -> list[GivenClip]:
     """The latents of clips. Warns of those that were not found well; `on_stage` is told which clip is next."""
     poor = options.reading().config.inversion.poor
-    if any(isinstance(clip.footage, PictureFootage) and clip.footage.placement.aligned for clip in opened):
-        print(f"Note: {portraits.LICENCE}")
     clips = []
     for clip in opened:
         on_stage(f"{clip.name}: its latents")

@@ -32,18 +32,20 @@ class Reading(NamedTuple):
     """How inputs become latents.
 
     Attributes:
+        config: `configs/transfer.py`.
         psi: truncation of random faces; None for that of the training clips.
         label: of a conditional generator: the class of random faces; None for those of the training clips.
         align: of pictures, one of `portraits.ALIGN`.
+        face_finder: finds the faces that are aligned; see `portraits.load_finder`.
         method: of inversion; see `Disentangler.invert`.
-        config: `configs/transfer.py`.
     """
 
-    psi: float | None
-    label: int | None
-    align: str
-    method: str
     config: ConfigDict
+    psi: float | None = None
+    label: int | None = None
+    align: str = "auto"
+    face_finder: str = portraits.DLIB
+    method: str = "auto"
 
 
 def parse_seed(name: str) -> tuple[str, int] | None:
@@ -131,12 +133,13 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, 
         found = model.invert(images, method, encoder=start, clip=len(images) > 1, settings=reading.config.inversion)
         return Piece(found.ws, found.psnr, found.deviations)
 
-    find_squares = partial(portraits.place, wanted=wanted, size=generator.img_resolution)
+    find = None if wanted == "none" else portraits.load_finder(reading.face_finder)
+    find_squares = partial(portraits.place, wanted=wanted, size=generator.img_resolution, find=find)
     return PictureFootage(frames.path.name, model, frames, is_clip, find_squares, invert, reading.config.piece)
 
 
 def _repeat(ws: Float[np.ndarray, "l d"], images: Float[Array, "n h w c"]) -> Float[Array, "n l d"]:
-    """An encoder that says the same of all images."""
+    """An encoder that returns `ws` for every image."""
     return jnp.broadcast_to(jnp.asarray(ws), (len(images), *ws.shape))
 
 

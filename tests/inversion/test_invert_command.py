@@ -75,6 +75,7 @@ def test_a_clip_gives_latents_with_its_rate_and_a_clip(network, images, tmp_path
         ("photos", ("--out=x.npy",), "the file type must be one of .safetensors"),
         ("photos", ("--method=encoder",), "needs an encoder, and none is registered for this generator"),
         ("photos", ("--encoder=nothing.pt",), "there is no encoder 'nothing.pt'"),
+        ("photos", ("--align=ffhq", "--face_finder=nobody"), "unknown face finder 'nobody'"),
         ("photos", ("--distance=magic",), "unknown distance 'magic'"),
         ("photos", ("--model=runs/demo",), "either --model or --generator"),
         ("photos", ("--config.optimise.learning_rate=0",), "optimise.learning_rate must be positive, got 0.0"),

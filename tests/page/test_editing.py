@@ -52,7 +52,7 @@ class Toy(Disentangler):
 def editor():
     made = Editor.__new__(Editor)
     made.model, made.max_frames = Toy(), 3
-    made.reading = Reading(None, None, "none", "auto", transfer.get_config())
+    made.reading = Reading(transfer.get_config(), align="none")
     made.appearance = Axes(("tone",), np.array([[0.5]], np.float32))
     made.structure = Axes(("yaw", "smile"), np.array([[0.1, 0.0], [0.0, 0.2]], np.float32))
     return made

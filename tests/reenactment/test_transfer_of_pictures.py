@@ -3,6 +3,8 @@
 A latent is a colour and a number; it is drawn as that colour with a white square, shifted right by the number.
 """
 
+import sys
+import types
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -129,6 +131,25 @@ def test_a_photo_is_driven_by_a_video_with_its_rate_and_its_sound(files, tmp_pat
     told = capsys.readouterr().out
     assert "photo.png: inverted at 25.0 dB, 2.5 standard deviations from the mean face" in told
     assert f"video.mp4: inverted at 25.0 dB (worst of {FRAMES} frames 25.0 dB)" in told
+
+
+def test_a_face_finder_of_the_user_says_what_of_a_picture_is_inverted(files, tmp_path, toy, monkeypatch, capsys):
+    """Eyes and mouth such that FFHQ's square is the whole height of the picture, at its left end."""
+    finders, seen = types.ModuleType("finders_of_a_user"), []
+
+    def find(image):
+        seen.append(image.shape)
+        return (np.array([[-20, 0], [20, 0], [0, 15], [-14, 36], [14, 36]]) * HEIGHT / 160 + [HEIGHT / 2, 7])[None]
+
+    vars(finders)["left"] = lambda: find
+    monkeypatch.setitem(sys.modules, finders.__name__, finders)
+    options = {"align": "ffhq", "face_finder": "finders_of_a_user:left", "show": "result"}
+    call(tmp_path, files / "photo.png", files / "video.mp4", "out.mp4", **options)
+    assert set(seen) == {(HEIGHT, WIDTH, 3)}
+    assert len(seen) == 1 + FRAMES
+    assert "Note: " not in capsys.readouterr().out, "the licence of dlib's landmarks"
+    with pytest.raises(SystemExit, match="unknown face finder 'nobody': say dlib, or a factory"):
+        call(tmp_path, files / "photo.png", files / "video.mp4", "out2.mp4", align="ffhq", face_finder="nobody")
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,21 @@
 
 from disentangle_jax.inversion.portraits.aligned import Aligned, align
 from disentangle_jax.inversion.portraits.dlib_faces import LICENCE
-from disentangle_jax.inversion.portraits.finding import FaceFinder, NoFaceError, SeveralFacesError, load_finder
+from disentangle_jax.inversion.portraits.finding import (
+    DLIB,
+    FaceFinder,
+    NoFaceError,
+    SeveralFacesError,
+    define_finder_flag,
+    load_finder,
+)
 from disentangle_jax.inversion.portraits.placement import ALIGN, Placement, alignment, place
 from disentangle_jax.inversion.portraits.square import Square, central_square, crop, ffhq_square, paste
 from disentangle_jax.inversion.portraits.tracking import smooth
 
 __all__ = [
     "ALIGN",
+    "DLIB",
     "LICENCE",
     "Aligned",
     "FaceFinder",
@@ -20,6 +28,7 @@ __all__ = [
     "alignment",
     "central_square",
     "crop",
+    "define_finder_flag",
     "ffhq_square",
     "load_finder",
     "paste",

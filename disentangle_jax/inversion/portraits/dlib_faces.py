@@ -99,7 +99,7 @@ def _dlib() -> ModuleType:
     if not is_installed():
         raise ImportError(
             "finding faces needs dlib and its models: pip install 'disentangle_jax[portraits]', name a face finder of "
-            "your own, or give pictures that are aligned already and say so"
+            "your own (--face_finder), or give pictures that are aligned already and say so"
         )
     import dlib
 

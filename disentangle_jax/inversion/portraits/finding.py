@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import cast
 
 import numpy as np
+from absl import flags
 from jaxtyping import Float, Shaped, UInt8
 
 from disentangle_jax.inversion.portraits.dlib_faces import find_faces
@@ -38,6 +39,16 @@ def load_finder(name: str = DLIB) -> FaceFinder:
     if not callable(finder):
         raise ValueError(f"the face finder {name!r} is a {type(finder).__name__}: it must be a callable")
     return cast(FaceFinder, finder)
+
+
+def define_finder_flag(flag_values: flags.FlagValues) -> flags.FlagHolder[str]:
+    """Define --face_finder, whose value `load_finder` takes."""
+    return flags.DEFINE_string(
+        "face_finder",
+        DLIB,
+        "what finds the landmarks of the faces that are aligned: dlib, or package.module:factory",
+        flag_values=flag_values,
+    )
 
 
 def find_landmarks(image: Shaped[np.ndarray, "..."], find: FaceFinder) -> Float[np.ndarray, "n k 2"]:
