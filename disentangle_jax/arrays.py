@@ -54,7 +54,7 @@ def asset(name: str | Path, missing: str, ending: str = ".safetensors") -> Path:
         FileNotFoundError: there is no such file.
     """
     bundled = Path(str(resources.files("disentangle_jax"))) / "assets" / f"{name}{ending}"
-    for path in (bundled, Path(name)):
+    for path in (bundled, Path(name).expanduser()):
         if path.is_file():
             return path
     raise FileNotFoundError(missing)

@@ -196,10 +196,11 @@ def evaluate(
     compared = {name: _compared(compare[name], other, model) for name, other in others.items()}
     flags = [*pictures.arguments(), *clips.arguments()]
     commands = command_lines(source, model.config, out, compare, overrides, seed_runs, flags)
+    for stale in (path for name in ("trade_off*.png", "training*.png", "clips.png") for path in folder.glob(name)):
+        stale.unlink()  # of an earlier report, which may have had numbers that this one has not
     with files.local_folder(folder) as local:
         save_pictures(gallery, local)
         plots.draw(metrics, losses, _floors(model.config), local)
-        (local / "clips.png").unlink(missing_ok=True)  # of an earlier report
         if strips:
             media.save_image(strips_picture(strips), local / "clips.png")
         page = write_report(metrics, config, compared, commands, gallery, local, strips)

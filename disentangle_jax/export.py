@@ -57,7 +57,7 @@ def export(source: str, out: AnyPath, license: str = "") -> None:
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ValueError(f"{out} exists and is not empty: give another --out, or delete it")
     files.check_folder(out.parent, out)
-    found = model_sources.find(source)
+    found = model_sources.find(source, also=("metrics.json", *PICTURES.values()))
     model = Disentangler.load(found)
     evaluation = found / "eval" if (found / "eval").is_dir() else found  # the latter in an exported folder
     metrics = _read_metrics(evaluation / "metrics.json")

@@ -5,7 +5,8 @@
 
 Writes into --out:
     directions.safetensors  the directions, for `config.directions.source` of a training run
-    readout.safetensors     where clips.motion is readout: the latent readout, for `config.readout.source`
+    readout.safetensors     for clips that the readout moves and a scorer's directions: the latent readout, for
+                            `config.readout.source`
     directions.png          faces moved along each direction, from -2 to 2 standard deviations
     ranking.json            how purely each direction, or each candidate that they were chosen from, moves structure
 """
@@ -54,11 +55,11 @@ _COLUMN = 90  # width in pixels of a column of numbers
 
 
 def main() -> None:
-    write_directions(CONFIG.value, files.local_path(OUT.value, "--out"), FORCE.value, CLASS.value)
-    print(f"Wrote directions.safetensors, directions.png and ranking.json to {OUT.value}")
+    written = write_directions(CONFIG.value, files.local_path(OUT.value, "--out"), FORCE.value, CLASS.value)
+    print(f"Wrote {', '.join(written[:-1])} and {written[-1]} to {OUT.value}")
 
 
-def write_directions(config: ConfigDict, folder: Path, force: bool = False, label: int | None = None) -> None:
+def write_directions(config: ConfigDict, folder: Path, force: bool = False, label: int | None = None) -> list[str]:
     """Find, rank and save the directions of `config.directions`, and draw a contact sheet.
 
     Args:
@@ -67,6 +68,9 @@ def write_directions(config: ConfigDict, folder: Path, force: bool = False, labe
         force: whether to overwrite directions in the folder.
         label: class of the faces in the contact sheet, for a conditional generator; None for some of the faces that the
             directions were found with.
+
+    Returns:
+        The names of the files.
 
     Raises:
         ValueError: the config is invalid, the generator has no such class, the folder is a file, or it holds directions
@@ -83,14 +87,19 @@ def write_directions(config: ConfigDict, folder: Path, force: bool = False, labe
     ws = find.sample_population(config, generator)
     found = find.find_directions(config, generator, ws)
     ranking = found.ranking or _rank(config, generator, found.directions, ws)
+    files_written = ["directions.safetensors", "directions.png", "ranking.json"]
     if config.clips.motion == "readout" and config.directions.source == "scorer":
+        files_written.append(READOUT)
         find_readout(config, generator).save(folder / READOUT)
+    else:
+        (folder / READOUT).unlink(missing_ok=True)  # of earlier directions
     Found(found.directions, ranking).save(folder)
     faces = ws[:_FACES]
     if label is not None:
         key = jax.random.key(config.seed)
         faces = sample_ws(generator.mapping, key, _FACES, config.clips.truncation_psi, (label,))
     media.save_image(contact_sheet(generator, found.directions, faces, ranking), folder / "directions.png")
+    return files_written
 
 
 def contact_sheet(

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -42,13 +43,14 @@ def is_own_folder(name_or_folder: str | AnyPath) -> bool:
     return not files.is_url(name_or_folder)
 
 
-def find(name_or_folder: str | AnyPath) -> AnyPath:
+def find(name_or_folder: str | AnyPath, also: Sequence[str] = ()) -> AnyPath:
     """The folder of a model. A downloaded one is kept in the user's cache folder.
 
     Args:
         name_or_folder: the name of a model that an installed package registers, a training workdir, which may lie in a
             bucket (gs://), an exported folder, or the URL of one: hf://owner/name[@revision], gs://, https:// or
             another that fsspec knows.
+        also: further files to download of a URL, if they are there.
 
     Raises:
         FileNotFoundError: there is no such model.
@@ -66,7 +68,7 @@ def find(name_or_folder: str | AnyPath) -> AnyPath:
     elif is_own_folder(name_or_folder):
         folder = files.as_path(name_or_folder)
     else:
-        return _download(str(name_or_folder).rstrip("/"))
+        return _download(str(name_or_folder).rstrip("/"), (*NAMES, *also))
     if not (folder / CONFIG).is_file():
         raise FileNotFoundError(
             f"there is no model {str(name_or_folder)!r}: it is neither a training workdir nor an exported folder (it "
@@ -101,8 +103,8 @@ def check(folder: AnyPath) -> None:
             )
 
 
-def _download(url: str) -> Path:
-    """Download an exported folder, or what the cache lacks of it. Its digests name the folder in the cache."""
+def _download(url: str, names: Sequence[str]) -> Path:
+    """Download files of an exported folder, those that the cache lacks. Its digests name the folder in the cache."""
     try:
         sums = fetch(f"{url}/{SUMS}")
     except FileNotFoundError as error:
@@ -110,7 +112,7 @@ def _download(url: str) -> Path:
             f"there is no exported model at {url}, or it is not public: it has no {SUMS}, which "
             "python -m disentangle_jax.export writes"
         ) from error
-    wanted = _wanted(sums.decode(errors="replace"))
+    wanted = _wanted(sums.decode(errors="replace"), names)
     if absent := [name for name in (CONFIG, MODEL, DIRECTIONS) if name not in wanted]:
         raise ValueError(f"{url}/{SUMS} does not list {', '.join(absent)}: it is not that of an exported model")
     folder = files.user_cache() / "disentangle_jax" / "models" / _digest(sums)
@@ -129,11 +131,11 @@ def _download(url: str) -> Path:
     return folder
 
 
-def _wanted(sums: str) -> dict[str, str]:
-    """The digests of the files that are to be loaded, by name. Other names are passed over, paths among them."""
+def _wanted(sums: str, names: Sequence[str] = NAMES) -> dict[str, str]:
+    """The digests of the files of these names. Others are passed over, paths among them."""
     found = (_LINE.fullmatch(line) for line in sums.splitlines())
     digests = {match[2]: match[1] for match in found if match}
-    return {name: digests[name] for name in NAMES if name in digests}
+    return {name: digests[name] for name in names if name in digests}
 
 
 def _digest(content: bytes) -> str:

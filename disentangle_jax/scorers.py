@@ -8,6 +8,8 @@ A config may also name a factory that is not registered: "my_package.module:fact
 one argument, a path, which follows a colon: "faces_judge:runs/judges/mine.safetensors".
 """
 
+import inspect
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -50,6 +52,17 @@ class Scorer(Named, Protocol):
         ...
 
 
+def features_of(scorer: Scorer) -> Callable[..., Float[Array, "n f"]] | None:
+    """A function of (scorer, images) that gives the features from which it reads the factors; None if it has none.
+
+    They are those of a method `features(images)` of its class. An attribute of that name is something else.
+    """
+    features: Any = getattr(type(scorer), "features", None)
+    if not callable(features):
+        return None
+    return lambda scorer, images: jnp.reshape(features(scorer, images), (len(images), -1))
+
+
 class Factors(NamedTuple):
     """Values of the appearance factors and of the structure factors, each in the order of their names.
 
@@ -73,7 +86,13 @@ def load_scorer(name: str) -> Scorer:
     """
     registered, colon, argument = name.partition(":")
     if factory := plugins.find_factory(GROUP, registered):
-        scorer = factory(argument) if colon else factory()
+        arguments = [argument] if colon else []
+        try:
+            inspect.signature(factory).bind(*arguments)
+        except TypeError:
+            wanted = "takes no path: leave the colon and what follows out" if colon else f"wants one: {registered}:PATH"
+            raise ValueError(f"the scorer {registered!r} {wanted}") from None
+        scorer = factory(*arguments)
     else:
         unknown = (
             f"unknown scorer {name!r}: it is neither registered by an installed package "
@@ -111,7 +130,10 @@ def checked_scorer(scorer: Any, name: str) -> Scorer:
 
 
 def check_names(of: Named, what: str) -> None:
-    """Raise ValueError if the names are not unique, or do not include both structure and appearance."""
+    """Raise ValueError if the names are no tuples, are not unique, or do not include structure and appearance."""
+    if not isinstance(of.names, tuple) or not isinstance(of.structure, tuple):
+        kinds = " and a ".join(type(names).__name__ for names in (of.names, of.structure))
+        raise ValueError(f"{what} must give names and structure as tuples of strings; they are a {kinds}")
     if len(set(of.names)) != len(of.names) or not set(of.structure) < set(of.names) or not of.structure:
         raise ValueError(
             f"{what} must have factors of structure and of appearance, each named once; it has the names "

@@ -6,7 +6,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from disentangle_jax import evaluate, export, find_directions, invert, make_clips, media, train, transfer
+from disentangle_jax import arrays, evaluate, export, find_directions, invert, make_clips, media, train, transfer
 from disentangle_jax.clips.shards import NAME, ClipDataset, features_of, folder_of
 from disentangle_jax.clips.stored_clips import open_clips
 from disentangle_jax.configs import faces64
@@ -82,6 +82,12 @@ def test_clips_in_a_bucket_are_read_from_a_copy_on_the_local_disk(bucket, tmp_pa
     copied = read()
     assert len(copied) == 2
     assert read() == copied
+
+
+def test_what_is_wrong_with_a_file_in_a_bucket_is_told_of_that_file(bucket):
+    (bucket / "bad.safetensors").write_bytes(b"nothing of use")
+    with pytest.raises(ValueError, match=r"gs://bucket/bad\.safetensors"):
+        arrays.load(bucket / "bad.safetensors")
 
 
 def test_a_workdir_in_a_bucket_is_a_model_of_ones_own_and_its_config_a_config(bucket, monkeypatch):

@@ -89,8 +89,10 @@ def test_directions_that_lie_there_are_kept_unless_forced(config, tmp_path):
     with pytest.raises(ValueError, match="--force to overwrite them"):
         find_directions.write_directions(config, tmp_path)
     assert (tmp_path / "directions.safetensors").stat().st_mtime_ns == before
-    find_directions.write_directions(config, tmp_path, force=True)
+    (tmp_path / "readout.safetensors").write_text("of earlier directions")
+    written = find_directions.write_directions(config, tmp_path, force=True)
     assert (tmp_path / "directions.safetensors").stat().st_mtime_ns > before
+    assert {path.name for path in tmp_path.iterdir()} == set(written)
 
 
 def test_the_faces_drawn_are_of_the_class_asked_for(config, tiny_generator, tmp_path):

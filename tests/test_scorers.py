@@ -4,11 +4,14 @@ import sys
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from disentangle_jax import scorers
 from disentangle_jax.faces import APPEARANCE, NAMES, STRUCTURE, Judge
+from disentangle_jax.inversion import distances
 from disentangle_jax.scorers import Scorer, absolute_scorer, load_scorer
 
 
@@ -30,6 +33,9 @@ def factories(monkeypatch):
     vars(module).update(
         good=Interleaved,
         number=lambda: 3,
+        listed=lambda: jax.tree_util.register_static(
+            type("Listed", (Interleaved,), {"names": list(Interleaved.names)})
+        )(),
         opaque=type("Opaque", (Interleaved,), {}),
         all_structure=lambda: jax.tree_util.register_static(
             type("AllStructure", (Interleaved,), {"structure": Interleaved.names})
@@ -38,7 +44,7 @@ def factories(monkeypatch):
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
-def test_the_judges_are_scorers_found_by_name(tmp_path):
+def test_the_judges_are_scorers_found_by_name(tmp_path, monkeypatch):
     judge = load_scorer("judge_a")
     assert isinstance(judge, Scorer)
     assert (judge.names, judge.structure) == (NAMES, STRUCTURE)
@@ -47,6 +53,8 @@ def test_the_judges_are_scorers_found_by_name(tmp_path):
     mine = load_scorer(f"faces_judge:{tmp_path}/mine.safetensors")
     assert isinstance(mine, Judge)
     assert mine.widths == Judge.load("judge_b").widths
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_scorer("faces_judge:~/mine.safetensors").names == NAMES
     with pytest.raises(FileNotFoundError, match=r"no judge '/nowhere\.safetensors'"):
         load_scorer("faces_judge:/nowhere.safetensors")
 
@@ -56,6 +64,35 @@ def test_the_file_of_a_scorer_is_found_from_any_folder(tmp_path, monkeypatch):
     assert absolute_scorer("faces_judge:mine.safetensors") == f"faces_judge:{tmp_path / 'mine.safetensors'}"
     for name in ("judge_a", "package.module:factory"):
         assert absolute_scorer(name) == name
+
+
+class Maps(Interleaved):
+    def features(self, images):
+        return images
+
+
+def test_features_are_those_of_a_method_and_no_attribute_of_that_name():
+    class WithNetwork(nnx.Module):
+        names, structure = Interleaved.names, Interleaved.structure
+
+        def __init__(self):
+            self.features = nnx.Conv(3, 4, (3, 3), rngs=nnx.Rngs(0))
+
+        def __call__(self, images):
+            return self.features(images).mean((1, 2))
+
+    images = np.zeros((2, 8, 8, 3), np.float32)
+    assert scorers.features_of(WithNetwork()) is None
+    given = distances._of_features(WithNetwork())(jnp.asarray(images + 0.5), jnp.asarray(images + 0.1))
+    assert given.shape == (2,)
+    judge = Judge.load("judge_a")
+    features = scorers.features_of(judge)
+    assert features is not None
+    pictures = jnp.zeros((2, 64, 64, 3))
+    np.testing.assert_array_equal(features(judge, pictures), judge.features(pictures))
+    as_maps = scorers.features_of(Maps())
+    assert as_maps is not None
+    assert as_maps(Maps(), images).shape == (2, 8 * 8 * 3)
 
 
 def test_a_factory_serves_without_an_entry_point(factories):
@@ -74,6 +111,9 @@ def test_a_factory_serves_without_an_entry_point(factories):
             "gives a Opaque that is no pytree of arrays, .* or by register_static",
         ),
         ("scorers_of_a_user:all_structure", "must have factors of structure and of appearance"),
+        ("scorers_of_a_user:listed", "names and structure as tuples of strings; they are a list and a tuple"),
+        ("faces_judge", "the scorer 'faces_judge' wants one: faces_judge:PATH"),
+        ("judge_a:mine.safetensors", "the scorer 'judge_a' takes no path: leave the colon and what follows out"),
     ],
 )
 def test_what_is_no_scorer_is_refused(factories, name, message):

@@ -72,7 +72,8 @@ class Readout:
     Attributes:
         network: reads them, of w - mean.
         mean: of w.
-        vectors: a move of w for each factor, which on average raises it by one and leaves the others.
+        vectors: a move of w for each factor, by one standard deviation of its linear part, which on average leaves the
+            others.
         names, structure: all factors, and those of structure.
         restraint: of `move`.
         r2: of each factor, on latents that the network was not fitted to.

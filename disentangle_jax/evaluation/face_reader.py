@@ -9,7 +9,7 @@ from disentangle_jax import media
 from disentangle_jax.evaluation.proxies import APPEARANCE, STRUCTURE, Proxy, Readings, cosine, distance, mean_difference
 from disentangle_jax.inversion import load_arcface
 from disentangle_jax.inversion.portraits import FaceFinder, crop, ffhq_square, load_finder
-from disentangle_jax.inversion.portraits.dlib_faces import make_embedder
+from disentangle_jax.inversion.portraits.dlib_faces import is_installed, make_embedder
 from disentangle_jax.inversion.portraits.finding import find_landmarks
 from disentangle_jax.inversion.published.arcface import face_of
 
@@ -71,6 +71,11 @@ def load_face_reader(finder: str, arcface: str | None) -> FaceReader:
         ValueError: they cannot be read, or there is no such finder.
     """
     find = load_finder(finder)
+    if not arcface and not is_installed():
+        raise ImportError(
+            "whose face it is dlib reads, which is not installed: pip install 'disentangle_jax[portraits]', or give "
+            "--arcface, or --face_finder=none, which reads no face"
+        )
     return by_arcface(load_arcface(arcface), find) if arcface else by_dlib(make_embedder(), find)
 
 

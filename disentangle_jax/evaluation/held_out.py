@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import Domain
-from disentangle_jax.evaluation.motion import Animator, layerwise_animator, sample_loop
+from disentangle_jax.evaluation.motion import Animator, layerwise_animator, sample_loop, sample_moments
 from disentangle_jax.latents import sample_mixed_ws, sample_ws
 
 _EVALUATION = int.from_bytes(b"eval")  # folded into the key: the keys of training differ even under the same seed
@@ -84,7 +84,7 @@ def held_out(model: Disentangler, animator: Animator, domain: Domain | None) -> 
     motions = _own_motions(keys.motions, options.motion.num_clips, options.motion.num_frames, animator)
     poses_shape = (options.probes.num_faces, options.probes.num_frames, len(animator.names))
     poses = jax.random.uniform(keys.probe_poses, poses_shape, minval=-1.0)
-    common = sample_loop(keys.retrieval_motion, options.retrieval.num_frames, len(animator.names))
+    common = sample_moments(keys.retrieval_motion, options.retrieval.num_frames, len(animator.names))
     readout_ws = _sample(model, keys.readout, options.num_readout_faces)
 
     def clips(key: Key[Array, ""], motion: Float[Array, "n t k"]) -> HeldOutClips:

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.inversion.optimisation import Distance
+from disentangle_jax.scorers import features_of
 from disentangle_jax.scores import in_batches
 
 Readings = Mapping[str, Float[np.ndarray, "n _"]]
@@ -77,13 +78,6 @@ class Instruments(NamedTuple):
         return self if domain is None else self._replace(reader=ScorerReader(domain, batch_size))
 
 
-@runtime_checkable
-class Embedding(Protocol):
-    """What a scorer may offer besides: features of pictures, from which it reads the factors."""
-
-    def features(self, images: Float[Array, "n h w c"]) -> Float[Array, "n f"]: ...
-
-
 class ScorerReader:
     """Readings by the scorer of a domain whose truth is known.
 
@@ -94,8 +88,8 @@ class ScorerReader:
 
     def __init__(self, domain: JudgedDomain, batch_size: int):
         self._domain, self._batch_size = domain, batch_size
-        scorer = domain.scorer
-        self._features = jax.jit(type(scorer).features) if isinstance(scorer, Embedding) else None
+        features = features_of(domain.scorer)
+        self._features = jax.jit(features) if features else None
         title = "mean difference of the scorer's readings of it"
         self.proxies = {kind: Proxy(title, kind, mean_difference) for kind in (APPEARANCE, STRUCTURE)}
         if self._features:

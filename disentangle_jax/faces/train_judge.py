@@ -29,7 +29,7 @@ from disentangle_jax.scores import in_batches, r2
 from stylegan2_flax import command, files
 from stylegan2_flax.run import config_flag, config_rules, parallel
 from stylegan2_flax.run.config_record import record_config
-from stylegan2_flax.run.config_rules import at_least, between, each, file_name, positive
+from stylegan2_flax.run.config_rules import Rule, at_least, between, file_name, positive
 from stylegan2_flax.run.lock import locked
 from stylegan2_flax.run.loop import SCHEDULE_FIELDS, Schedule, Trainer, train
 from stylegan2_flax.run.optimizers import clipped_adamw
@@ -42,7 +42,7 @@ WORKDIR = config_flag.define_workdir(FLAGS)
 RULES = config_rules.TRAIN | {
     "name": file_name(),
     "train.batch_size": at_least(1),
-    "model.widths": each(at_least(1)),
+    "model.widths": Rule(lambda value: len(value) == 4 and all(width >= 1 for width in value), "four widths"),
     "model.hidden": at_least(1),
     "images.blur": between(0, 1),
     "images.noise": positive(or_zero=True),

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from disentangle_jax import arrays
 from disentangle_jax.inversion.optimisation import Distance
 from disentangle_jax.inversion.published.pictures import area_average
-from disentangle_jax.scorers import GROUP, Scorer, absolute_scorer, load_scorer
+from disentangle_jax.scorers import GROUP, Scorer, absolute_scorer, features_of, load_scorer
 from stylegan2_flax import files, plugins
 
 _LPIPS = "lpips"
@@ -66,8 +66,8 @@ def _feature_distance(
     scorer: Any, images: Float[Array, "n h w c"], targets: Float[Array, "n h w c"]
 ) -> Float[Array, "n"]:
     """The squared distance of features, relative to the squares of the target's."""
-    read = getattr(scorer, "features", scorer)
-    own, wanted = read(images), read(targets)
+    features = features_of(scorer)
+    own, wanted = (features(scorer, batch) if features else scorer(batch) for batch in (images, targets))
     return jnp.sum(jnp.square(own - wanted), axis=1) / (jnp.sum(jnp.square(wanted), axis=1) + _TINY)
 
 

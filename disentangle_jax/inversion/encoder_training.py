@@ -84,7 +84,7 @@ def run(config: ConfigDict, workdir: Path) -> EncoderNetwork:
         OSError: another process is training in the workdir.
     """
     config_rules.check(config, RULES, config_rules.warmup, _fits)
-    config_rules.check_known(config, config_rules.names(encoder_faces64.get_config()))
+    config_rules.check_known(config, [*config_rules.names(encoder_faces64.get_config()), "generator_digest"])
     mesh = parallel.make_mesh(config.train.batch_size)
     check_tensorboard(config.train.tensorboard)
     generator = load_generator(config.generator)

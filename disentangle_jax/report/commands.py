@@ -50,7 +50,10 @@ def command_lines(
 
 
 def _own_files(source: AnyPath, config: ConfigDict) -> list[str]:
-    """Flags that name the files of an exported folder, whose config names them without a folder."""
+    """Flags that name the files of an exported folder, whose config names them without a folder.
+
+    Of files that it lacks, such as stored clips, the flag says what is to be put in.
+    """
     if not (source / model_sources.MODEL).exists():
         return []
     files_of = {
@@ -58,9 +61,11 @@ def _own_files(source: AnyPath, config: ConfigDict) -> list[str]:
         "directions.source": "" if config.directions.source in SOURCES else model_sources.DIRECTIONS,
         "readout.source": "" if config.readout.source == "scorer" else model_sources.READOUT,
     }
-    return [
-        f"--config.{field}={source / name}" for field, name in files_of.items() if name and (source / name).exists()
-    ]
+    own = [f"--config.{field}={source / name}" for field, name in files_of.items() if name and (source / name).exists()]
+    wanted = {"data.directory": config.data.directory} if config.data.source == "stored" else {}
+    if config.clips.appearance > 0 and config.clips.appearance_from != "scorer":
+        wanted["clips.appearance_from"] = config.clips.appearance_from
+    return own + [f"--config.{field}=WHERE_IT_IS/{name}" for field, name in wanted.items()]
 
 
 def _from_anywhere(model: str) -> str:

@@ -72,12 +72,7 @@ def draw(
     floors: Mapping[str, float],
     folder: Path,
 ) -> None:
-    """Write all plots that there are numbers for; `floors` are the least values of losses, which count from there.
-
-    Those of an earlier report that there are none for now are deleted.
-    """
-    for path in (*folder.glob("trade_off*.png"), *folder.glob("training*.png")):
-        path.unlink()
+    """Write all plots that there are numbers for; `floors` are the least values of losses, which count from there."""
     if "transfer" in metrics:
         trade_off(metrics["transfer"], folder)
     if losses:

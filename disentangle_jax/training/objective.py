@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 from ml_collections import ConfigDict
 
 from disentangle_jax.model import Autoencoder, losses
@@ -72,13 +72,24 @@ def objective(
 
 
 def _learned_temperatures(autoencoder: Autoencoder, config: ConfigDict) -> dict[str, Float[Array, ""]]:
-    """Temperatures of the contrasts if they are learned, otherwise an empty dict.
-
-    They start from the config's values and are bounded below, as in CLIP (Radford et al. 2021, arXiv:2103.00020,
-    section 2.5).
-    """
+    """Temperatures of the contrasts if they are learned, which starts from the config's; otherwise an empty dict."""
     if autoencoder.log_temperature is None:
         return {}
-    initial = jnp.array([config[name].temperature for name in CONTRASTS])
-    learned = jnp.maximum(initial * jnp.exp(autoencoder.log_temperature[...]), config.least_temperature)
+    learned = _initial(config) * jnp.exp(autoencoder.log_temperature[...])
     return dict(zip(CONTRASTS, learned, strict=True))
+
+
+def bound_temperatures(params: PyTree, config: ConfigDict) -> PyTree:
+    """Parameters with learned temperatures of at least `least_temperature`, for after an update.
+
+    As in CLIP (Radford et al. 2021, arXiv:2103.00020, section 2.5) the parameter itself is bounded, not what the loss
+    makes of it: a temperature that has come to the bound can rise again.
+    """
+    if "log_temperature" not in params:
+        return params
+    least = jnp.log(config.least_temperature / _initial(config))
+    return params | {"log_temperature": jnp.maximum(params["log_temperature"], least)}
+
+
+def _initial(config: ConfigDict) -> Float[Array, "2"]:
+    return jnp.array([config[name].temperature for name in CONTRASTS])

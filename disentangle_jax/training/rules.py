@@ -189,6 +189,10 @@ def taught_by_judge(config: ConfigDict) -> str | None:
     judge, uses = config.evaluation.judge, [config.directions.source, config.directions.rank]
     if config.clips.motion == "readout":
         uses.append(config.readout.source)
+    if config.clips.appearance > 0:
+        uses.append(config.clips.appearance_from)
+    if config.purify.steps > 0:
+        uses.append("scorer")  # clips are corrected along its directions
     if config.directions.scorer == judge and "scorer" in uses:
         teacher = "directions.scorer"
     elif config.purify.scorer == judge and config.purify.steps > 0:

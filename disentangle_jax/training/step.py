@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.clips.clip import Clip
 from disentangle_jax.clips.streams import ClipStream
-from disentangle_jax.training.objective import objective
+from disentangle_jax.training.objective import bound_temperatures, objective
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.train_state import TrainState, update_ema
 
@@ -80,7 +80,7 @@ def make_train_step(
         with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts and floats
             rate = jnp.asarray(schedule(state.step))
             updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params = bound_temperatures(optax.apply_updates(state.params, updates), config.loss)
         new = TrainState(
             step=state.step + 1,
             params=params,

@@ -45,9 +45,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config = faces64.get_config("linear")
     config.generator = "say which, with --config.generator=PATH"
     config.directions.source = "pca" if "pca" in switches else "sefa"
-    config.directions.layers = (0, 7)  # 4 to 32 px: pose and the shape of features; colours come later
+    config.directions.layers = (0, 6)  # 4 to 32 px: pose and the shape of features; colours come later
     config.directions.num = 12
-    config.clips.mix_from = 8  # from 64 px on
+    config.clips.mix_from = 7  # from 64 px on
     config.clips.truncation_psi = 0.7  # where published generators draw well
     config.model.appearance_dim = 512
     config.model.embed_dim = 64

@@ -179,6 +179,17 @@ def test_any_url_gives_the_same_bits_and_is_downloaded_once(exported, expected, 
     assert fetched == ["memory://shop/model/SHA256SUMS"]
 
 
+def test_the_numbers_of_a_downloaded_model_go_with_it(exported, tmp_path):
+    source = shutil.copytree(exported, tmp_path / "source")
+    (source / "metrics.json").write_text(json.dumps(unflattened(json.loads(RECORDED.read_text()))))
+    model_sources.write_digests(source)
+    memory = fsspec.filesystem("memory")
+    for path in source.iterdir():
+        memory.pipe_file(f"/measured/model/{path.name}", path.read_bytes())
+    call("memory://measured/model", tmp_path / "copy")
+    assert (tmp_path / "copy" / "metrics.json").read_bytes() == (source / "metrics.json").read_bytes()
+
+
 def test_what_arrives_as_another_file_is_refused_and_not_kept(exported, tmp_path):
     memory = fsspec.filesystem("memory")
     for path in exported.iterdir():

@@ -5,7 +5,7 @@ import pytest
 
 from disentangle_jax.directions import Directions
 from disentangle_jax.evaluation.held_out import held_out
-from disentangle_jax.evaluation.motion import direction_animator, sample_loop, truth_animator
+from disentangle_jax.evaluation.motion import direction_animator, sample_loop, sample_moments, truth_animator
 
 RNG = np.random.default_rng(0)
 
@@ -40,6 +40,23 @@ def test_a_loop_ends_where_it_began_and_stays_in_bounds():
     assert motion.shape == (240, 5)
     assert np.all(np.abs(motion) <= 1)
     assert np.all(np.abs(motion[0] - motion[-1]) <= 1.01 * steps.max(axis=0))
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_a_motion_for_retrieval_does_not_repeat_itself(k):
+    """Coordinates of two cycles each would show every moment twice, as they do with some of these keys."""
+    keys = jax.random.split(jax.random.key(0), 50)
+    motions, loops = (
+        np.asarray(jax.jit(jax.vmap(lambda key, sample=sample: sample(key, 32, k)))(keys))
+        for sample in (sample_moments, sample_loop)
+    )
+    assert np.abs(motions).max() <= 1
+    halfway, of_loops = (np.linalg.norm(m[:, :16] - m[:, 16:], axis=-1).max(axis=1) for m in (motions, loops))
+    assert of_loops.min() < 1e-5 < 0.5 < halfway.min()
+    if k > 1:
+        np.testing.assert_array_equal(motions[of_loops > 1e-5], loops[of_loops > 1e-5])
+    else:
+        assert (np.diff(motions, axis=1) > 0).all()
 
 
 def test_without_a_truth_faces_move_along_the_directions():

@@ -82,7 +82,7 @@ def test_images_are_softened_at_most_as_the_config_says(pictures):
     [
         ("--config.train.num_steps=1", r"optimizer.warmup_steps \(200\) must be below train.num_steps \(1\)"),
         ("--config.name=../judge", "name must be a file name without a folder, got '../judge'"),
-        ("--config.model.widths=(0,)", "model.widths must be each a whole number of at least 1"),
+        ("--config.model.widths=(8,8,8,8,8)", "model.widths must be four widths"),
     ],
 )
 def test_an_invalid_config_is_one_line_and_leaves_nothing(setting, message, tmp_path):

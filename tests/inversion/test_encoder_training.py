@@ -17,7 +17,7 @@ from disentangle_jax.inversion.encoder_network import EncoderNetwork
 from disentangle_jax.inversion.encoder_samples import draw_samples, style_variances
 from disentangle_jax.inversion.latent_space import LatentSpace
 from stylegan2_flax import command
-from stylegan2_flax.run import loop, metrics, parallel
+from stylegan2_flax.run import config_flag, loop, metrics, parallel
 
 
 @jax.tree_util.register_static
@@ -90,6 +90,8 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(config, tmp_pat
     lines = metrics.read(tmp_path / "whole" / "metrics.jsonl")
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
     assert {"loss", "latents", "styles", "pixels", "psnr_samples"} <= lines[-1].keys()
+    again = config_flag.load(str(tmp_path / "whole" / "config.json"))
+    encoder_training.run(again, tmp_path / "whole")  # its own record is a config, of which nothing is left to do
     card = json.loads((tmp_path / "whole" / "small_encoder.json").read_text())
     assert (card["images"], card["held_out"]) == (64, 8)
     assert card["psnr_samples"] == pytest.approx(lines[-1]["psnr_samples"], abs=0.2)  # rounded to half precision

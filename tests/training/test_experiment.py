@@ -109,6 +109,10 @@ def test_a_judge_that_taught_the_model_is_told():
     assert "evaluation.judge and directions.scorer are both judge_b" in str(rules.taught_by_judge(config))
     config.update_from_flattened_dict({"readout.source": "readout.safetensors", "purify.steps": 0})
     assert rules.taught_by_judge(config) is None
+    for section, values in (("clips", {"appearance": 0.5}), ("purify", {"steps": 4, "scorer": "judge_a"})):
+        other = config.copy_and_resolve_references()
+        other[section].update(values)  # both move clips along its directions
+        assert "evaluation.judge and directions.scorer are both judge_b" in str(rules.taught_by_judge(other))
 
 
 def test_one_clip_has_negatives_of_its_own(config):

@@ -74,7 +74,7 @@ def test_kernels_alone_decay(config, name):
 def test_the_rate_rises_and_falls_to_zero(config):
     config.update(warmup_steps=4, learning_rate=1.0)
     schedule = make_schedule(config, 12)
-    rates = [float(schedule(step)) for step in range(13)]
+    rates = np.array([schedule(step) for step in range(13)]).tolist()
     assert rates[:5] == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert rates[4:] == sorted(rates[4:], reverse=True)
     assert rates[12] == 0.0

@@ -139,7 +139,10 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 @contextmanager
 def local_copy(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield the path of a file on a local disk: the file itself, or a copy of one in a bucket."""
+    """Yield the path of a file on a local disk: the file itself, or a copy of one in a bucket.
+
+    Errors that name the copy are raised with the name of the file in the bucket in its place.
+    """
     path = as_path(path)
     if isinstance(path, Path):
         yield path
@@ -147,7 +150,11 @@ def local_copy(path: str | os.PathLike[str]) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
         copy.write_bytes(path.read_bytes())
-        yield copy
+        try:
+            yield copy
+        except (ValueError, OSError) as error:
+            error.args = tuple(x.replace(str(copy), str(path)) if isinstance(x, str) else x for x in error.args)
+            raise
 
 
 @contextmanager
