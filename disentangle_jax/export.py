@@ -1,4 +1,4 @@
-"""Export a trained model: python -m disentangle_jax.export --workdir=runs/faces64 --out=exported/faces64
+"""Export a trained model: python -m disentangle_jax.export --model=runs/faces64 --out=exported/faces64
 
 The folder holds the weights as safetensors files, the config, a card (README.md) with the numbers and pictures that
 `evaluate` left in the workdir, and digests of all files. `Disentangler.load` takes it, as does --model= of the other
@@ -18,9 +18,8 @@ from stylegan2_flax import command, files
 from stylegan2_flax.files import AnyPath
 
 FLAGS = flags.FlagValues()
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "the training workdir, or another model that transfer takes", required=True, flag_values=FLAGS
-)
+MODEL = model_sources.define_flag(FLAGS)
+flags.DEFINE_alias("workdir", "model", flag_values=FLAGS)
 OUT = flags.DEFINE_string(
     "out", None, "the folder to write, which must be new or empty", required=True, flag_values=FLAGS
 )
@@ -37,7 +36,7 @@ PICTURES = {"transfer_grid": "transfer_grid.png", "motion": "motion.gif"}
 
 def main() -> None:
     out = files.storage_path(OUT.value, "--out")
-    export(WORKDIR.value, out, LICENSE.value)
+    export(MODEL.value, out, LICENSE.value)
     print(f"Wrote {out}. Try it: disentangle_jax.Disentangler.load({str(out)!r})")
 
 

@@ -123,7 +123,7 @@ def main() -> None:
         clip=pictures.fps is not None,
         settings=config,
     )
-    report(found, config.poor, pictures.fps is not None)
+    report(found, config.warn_below_psnr, pictures.fps is not None)
     tuned = None
     if tuned_path:
         tuned_generator, found = _tuned(pictures, found, generator, config, distance)

@@ -177,7 +177,7 @@ def _encode(footage: Footage, config: ConfigDict) -> Encoded:
     encoded = encode(footage)
     if line := quality.report(footage, encoded):
         print(line)
-    for doubt in quality.doubts(footage, encoded, config.inversion.poor):
+    for doubt in quality.doubts(footage, encoded, config.inversion.warn_below_psnr):
         warnings.warn(doubt, stacklevel=2)
     return encoded
 

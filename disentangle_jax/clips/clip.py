@@ -168,8 +168,9 @@ def _move(
 ) -> Float[Array, "t l d"]:
     """The latents moved to these coordinates.
 
-    The key is of the jitter. A readout holds against it by moving all layers alike, so the layers that it looks at meet
-    the goal, and the others stray. An encoder can then not do without knowing which is which.
+    `key` draws the jitter, which displaces each layer by itself. The readout then moves all layers by one vector until
+    it reads the goal: layers that it weighs meet the goal, the others keep their displacement, and the encoder has to
+    learn which layers to trust.
     """
     config, directions, readout = source.config, source.directions, source.readout
     moved = directions.move(ws, goal) if config.layers == "together" else directions.move_each_layer(ws, goal)

@@ -99,7 +99,7 @@ def fitted(images: Shaped[Array | np.ndarray, "..."], generator: sg2.Generator) 
 def encode(
     images: Float[np.ndarray, "n h w c"], encoder: ImageEncoder, generator: sg2.Generator
 ) -> Float[np.ndarray, "n l d"]:
-    """What an encoder says, in batches of one size. Raises ValueError if its latents are not the generator's."""
+    """An encoder's latents, in batches of one size. Raises ValueError if its latents are not the generator's."""
     ws = in_batches(encoder, min(len(images), render_batch(generator.img_resolution)), images)
     sizes = (len(images), generator.num_ws, generator.w_dim)
     if np.shape(ws) != sizes:

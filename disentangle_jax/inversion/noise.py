@@ -1,10 +1,10 @@
 """The noise maps of a generator, as an inversion moves them; after the projector of Karras et al. 2020."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
+from flax.traverse_util import unflatten_dict
 from jaxtyping import Array, Float
 
 import stylegan2_flax as sg2
@@ -28,12 +28,9 @@ def noise_maps(synthesis: sg2.SynthesisNetwork, n: int) -> Maps:
 
 def with_noise(synthesis: sg2.SynthesisNetwork, maps: Mapping[str, Float[Array, "_n _h _w"]]) -> sg2.SynthesisNetwork:
     """A copy of the network with these constant noise maps."""
-    graphdef, state = nnx.split(synthesis)
-    arrays: dict[str, Any] = nnx.to_pure_dict(state)
-    for name, noise in maps.items():
-        block, layer = name.split(".")
-        arrays[block][layer]["noise_const"] = noise
-    return nnx.merge(graphdef, arrays)
+    copy = nnx.clone(synthesis)
+    nnx.update(copy, unflatten_dict({f"{name}.noise_const": noise for name, noise in maps.items()}, sep="."))
+    return copy
 
 
 def normalise(maps: Maps) -> Maps:

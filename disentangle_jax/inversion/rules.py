@@ -7,7 +7,7 @@ RULES = {
     "batch_size": at_least(0),
     "max_deviation": positive(),
     "noise": flag(),
-    "poor": positive(or_zero=True),
+    "warn_below_psnr": positive(or_zero=True),
     "candidates": at_least(0),
     "starts": at_least(1),
     **{

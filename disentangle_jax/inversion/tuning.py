@@ -76,10 +76,9 @@ def tune(
                 if not np.isfinite(loss):
                     raise FloatingPointError("the loss of tuning is not finite: lower tune.learning_rate")
                 bar.update(number % _CHUNK + 1)
-    graphdef, whole = nnx.split(generator)
-    arrays = nnx.to_pure_dict(whole)
-    arrays["synthesis"] = _merged(arrays["synthesis"], state.params)
-    return nnx.merge(graphdef, arrays)
+    tuned = nnx.clone(generator)
+    nnx.update(tuned.synthesis, state.params)
+    return tuned
 
 
 @jax.jit
@@ -105,11 +104,3 @@ def _step(
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts and floats
         updates, adam = _ADAM.update(grads, state.adam)
     return _State(jax.tree.map(lambda x, update: x - rate * update, state.params, updates), adam), value
-
-
-def _merged(arrays: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries with the values of `others` where it has any."""
-    nested = {
-        name: _merged(arrays[name], value) if isinstance(value, dict) else value for name, value in others.items()
-    }
-    return {**arrays, **nested}

@@ -87,7 +87,7 @@ class Editor:
         encoded = encode(footage)
         picture = next(footage.shown(max(SIZE, self.model.generator.img_resolution)))
         report = quality.report(footage, encoded)
-        doubts = quality.doubts(footage, encoded, self.reading.config.inversion.poor)
+        doubts = quality.doubts(footage, encoded, self.reading.config.inversion.warn_below_psnr)
         remarks = tuple(filter(None, (report, *doubts)))
         return Face(footage.name, encoded, picture, footage.fps, footage.audio, remarks)
 

@@ -57,7 +57,7 @@ def open_clips(model: Disentangler, options: ClipOptions, face_finder: str = por
 
 def invert_clips(opened: Sequence[Opened], options: ClipOptions, on_stage: Callable[[str], None]) -> list[GivenClip]:
     """The latents of clips. Warns of those that were not found well; `on_stage` is told which clip is next."""
-    poor = options.reading().config.inversion.poor
+    poor = options.reading().config.inversion.warn_below_psnr
     clips = []
     for clip in opened:
         on_stage(f"{clip.name}: its latents")

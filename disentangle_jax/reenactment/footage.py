@@ -119,7 +119,7 @@ class PictureFootage:
         is_clip: whether they are the frames of a clip.
         find_squares: finds the square of each frame.
         invert: inverts the squares.
-        piece: how many frames are inverted at a time.
+        frames_per_batch: how many frames are inverted at a time.
     """
 
     name: str
@@ -128,7 +128,7 @@ class PictureFootage:
     is_clip: bool
     find_squares: Callable[[media.Frames], Placement]
     invert: Inverter
-    piece: int
+    frames_per_batch: int
 
     @property
     def num_frames(self) -> int | None:
@@ -149,7 +149,7 @@ class PictureFootage:
 
     def pieces(self) -> Iterator[Piece]:
         wanted, before = None, None
-        for batch in batches(self.images(), self.piece):
+        for batch in batches(self.images(), self.frames_per_batch):
             wanted = wanted or len(batch)
             padded = [*batch, *batch[-1:] * (wanted - len(batch))]  # the last one too: to compile once
             found = self.invert(np.stack(padded), before)

@@ -135,7 +135,9 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, 
 
     find = None if wanted == "none" else portraits.load_finder(reading.face_finder)
     find_squares = partial(portraits.place, wanted=wanted, size=generator.img_resolution, find=find)
-    return PictureFootage(frames.path.name, model, frames, is_clip, find_squares, invert, reading.config.piece)
+    return PictureFootage(
+        frames.path.name, model, frames, is_clip, find_squares, invert, reading.config.frames_per_batch
+    )
 
 
 def _repeat(ws: Float[np.ndarray, "l d"], images: Float[Array, "n h w c"]) -> Float[Array, "n l d"]:

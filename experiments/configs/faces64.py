@@ -58,7 +58,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.directions.rank = "none"  # keep the purest candidates, ranked by "scorer" or by "pictures", without labels
     config.directions.candidates = 40  # directions to rank; a scorer and a file have a fixed number
     config.directions.rank_faces = 32  # faces that are moved along each candidate
-    config.directions.least_change = 0.1  # a smaller one is none, in population standard deviations: idle is not pure
+    config.directions.least_change = (
+        0.1  # in population standard deviations: one that moves less does not count as pure
+    )
 
     # Synthetic clips: latents that move along the directions.
     config.clips = ConfigDict()
@@ -91,14 +93,16 @@ def get_config(arg: str = "") -> ConfigDict:
     config.readout.source = "scorer"  # fitted to what it reads; or the readout.safetensors of another run
     config.readout.num_samples = 32768  # faces to read factors of
     config.readout.style_mixing = 0.9  # fraction of these that are mixed from two, which tells it the layers apart
-    config.readout.num_moved = 16384  # latents, whose pictures it needs not, to find its moves with
+    config.readout.num_moved = 16384  # latents of W, not drawn, from which it learns how to move a factor
     config.readout.hidden = 256  # units of its network
     config.readout.num_steps = 3000
     config.readout.batch_size = 1024
     config.readout.learning_rate = 5e-3  # at first; cosine decay to 0
     config.readout.weight_decay = 0.1
     config.readout.test_share = 0.125  # of the faces, to measure its R^2 with
-    config.readout.restraint = 0.3  # on moves: the larger, the less far, and the less exact
+    config.readout.restraint = (
+        0.3  # weight of the length of a move: large values move less and meet the goal less exactly
+    )
 
     # Purification: clips are corrected until a scorer reads the wanted factors. They become much purer, and much slower
     # to make. On a CPU set data.tile to the number of clips of a device, since convolutions are slow within a loop.
@@ -143,7 +147,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.least_temperature = 0.01  # lower bound of learned temperatures
     config.loss.appearance_contrast = ConfigDict()
     config.loss.appearance_contrast.temperature = 0.1
-    config.loss.appearance_contrast.form = "supcon_out"  # "supcon_in", "nt_xent", "decoupled", "triplet": contrast.py
+    config.loss.appearance_contrast.form = "supcon_out"  # or another of model/contrast_forms.py
     config.loss.appearance_contrast.block_size = 0  # anchors at a time, to save memory; 0: all
     config.loss.structure_contrast = ConfigDict()
     config.loss.structure_contrast.temperature = 0.1

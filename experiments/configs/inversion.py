@@ -13,7 +13,7 @@ def get_config() -> ConfigDict:
     config.batch_size = 0  # images that are optimised at once; 0: as many as make 2^18 pixels
     config.max_deviation = 3.0  # no layer's latent is further from the mean, in standard deviations
     config.noise = True  # whether noise maps are found too, where the generator has any
-    config.poor = 20.0  # dB of PSNR below which an inversion is warned about
+    config.warn_below_psnr = 20.0  # dB
 
     # Where the search starts without an encoder: at the samples whose pictures are nearest, of which the one is kept
     # that a few steps bring nearest.

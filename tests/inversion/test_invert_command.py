@@ -79,7 +79,7 @@ def test_a_clip_gives_latents_with_its_rate_and_a_clip(network, images, tmp_path
         ("photos", ("--distance=magic",), "unknown distance 'magic'"),
         ("photos", ("--model=runs/demo",), "either --model or --generator"),
         ("photos", ("--config.optimise.learning_rate=0",), "optimise.learning_rate must be positive, got 0.0"),
-        ("photos", ("--config.poorly=1",), "the config has no field"),
+        ("photos", ("--config.warn_below_psnrly=1",), "the config has no field"),
         ("broken.png", (), "broken.png is damaged or cut short"),
         ("empty", (), "there are no pictures in the folder"),
     ],

@@ -121,7 +121,9 @@ def files(tmp_path_factory):
 
 
 def test_a_photo_is_driven_by_a_video_with_its_rate_and_its_sound(files, tmp_path, toy, capsys):
-    out = call(tmp_path, files / "photo.png", files / "video.mp4", "out.mp4", show="result", **{"config.piece": 4})
+    out = call(
+        tmp_path, files / "photo.png", files / "video.mp4", "out.mp4", show="result", **{"config.frames_per_batch": 4}
+    )
     frames = media.read_frames(out)
     assert (frames.fps, frames.has_audio) == (25, True)
     assert places(frames) == [3, 4, 5, 6, 7, 8]
@@ -229,7 +231,9 @@ def test_a_poor_inversion_is_warned_of_with_the_reason(files, tmp_path, toy):
     toy.psnr = 12.0
     poor = r"photo\.png could not be inverted well \(12\.0 dB, less than 20\): it is not like what this generator draws"
     with pytest.warns(UserWarning, match=poor):
-        call(tmp_path, files / "photo.png", files / "photo.png", "out.png", **{"config.inversion.poor": 20.0})
+        call(
+            tmp_path, files / "photo.png", files / "photo.png", "out.png", **{"config.inversion.warn_below_psnr": 20.0}
+        )
 
 
 def test_what_is_damaged_or_does_not_fit_is_one_line_and_nothing_is_written(files, tmp_path, toy):
@@ -240,7 +244,13 @@ def test_what_is_damaged_or_does_not_fit_is_one_line_and_nothing_is_written(file
         ("photos", "photo.png", "out.png", {"show": "pasted"}, "--show=pasted is for one --source"),
         ("photos", "photo.png", "out.png", {"config.max_cells": 1}, "2 results, and a grid has at most 1"),
         ("photo.png", "photo.png", "out.png", {"config.smooth.gamma": 1}, "the config has no field"),
-        ("photo.png", "photo.png", "out.png", {"config.piece": 0}, "piece must be a whole number of at least 1"),
+        (
+            "photo.png",
+            "photo.png",
+            "out.png",
+            {"config.frames_per_batch": 0},
+            "frames_per_batch must be a whole number of at least 1",
+        ),
         (
             "photo.png",
             "photo.png",

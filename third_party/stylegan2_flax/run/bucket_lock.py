@@ -3,7 +3,7 @@
 The object `.lock` names the owner and says when it last gave a sign of life, which it does every 20 seconds. It is
 created on the condition that it does not exist, which Google Cloud Storage keeps, and read again. An owner without a
 sign of life for two minutes counts as dead: clocks of hosts must agree to within a minute or so. Two processes that
-take over the lock of a dead one at the same moment are told apart by reading it again, all but surely and not surely.
+take over the lock of a dead one at the same moment are told apart by reading it again, which works nearly always.
 """
 
 import json
