@@ -31,6 +31,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
+from disentangle_jax.batching import in_batches
 from disentangle_jax.clips import ClipConfig, ClipSource
 from disentangle_jax.clips.streams import open_stream
 from disentangle_jax.configs import faces64
@@ -45,9 +46,9 @@ from disentangle_jax.faces.domain import ParametricFaces
 from disentangle_jax.faces.truth import Truth
 from disentangle_jax.generators import digest, load_generator
 from disentangle_jax.latents import sample_mixed_ws, sample_ws
+from disentangle_jax.metrics import r2
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.scorers import split, structure_names
-from disentangle_jax.scores import in_batches, r2
 from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax import command, files

@@ -29,13 +29,13 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from disentangle_jax import faces
+from disentangle_jax.batching import in_batches
 from disentangle_jax.clips import ClipSource, build_clip_source, sample_clip
 from disentangle_jax.clips.purification import Reader
 from disentangle_jax.configs import faces64
 from disentangle_jax.faces import APPEARANCE, Factors, Judge
 from disentangle_jax.generators import load_generator
 from disentangle_jax.latents import sample_mixed_ws
-from disentangle_jax.scores import in_batches
 from stylegan2_flax import command, files
 
 BATCH = 8  # clips whose images are in memory at a time

@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import stylegan2_flax as sg2
+from disentangle_jax.batching import in_batches
 from disentangle_jax.clips.clip import Clip
 from disentangle_jax.directions.directions import Directions
 from disentangle_jax.scorers import Named, Scorer
-from disentangle_jax.scores import in_batches
 
 _BATCH = 8  # faces that are drawn at a time to calibrate
 

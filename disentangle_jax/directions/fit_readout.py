@@ -14,14 +14,14 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 import stylegan2_flax as sg2
+from disentangle_jax.batching import in_batches
 from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.directions.find import read_factors
 from disentangle_jax.directions.readout import Network, Readout
 from disentangle_jax.generators import digest
 from disentangle_jax.latents import sample_mixed_ws, sample_ws
+from disentangle_jax.metrics import r2 as r_squared
 from disentangle_jax.scorers import Named, load_scorer
-from disentangle_jax.scores import in_batches
-from disentangle_jax.scores import r2 as r_squared
 from stylegan2_flax.files import as_path
 
 _CHUNK = 100  # steps between two updates of the progress bar

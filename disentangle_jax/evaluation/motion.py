@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 
+from disentangle_jax.batching import in_batches
 from disentangle_jax.directions import Directions
 from disentangle_jax.domains import Domain, search
 from disentangle_jax.scorers import structure_names
-from disentangle_jax.scores import in_batches
 
 _BATCH = 64
 

@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from disentangle_jax.scores import r2
+from disentangle_jax.metrics import r2
 
 KINDS = ("ridge", "mlp")
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from sklearn.metrics import r2_score
 
+from disentangle_jax.batching import in_batches
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation import baselines
@@ -19,7 +20,6 @@ from disentangle_jax.evaluation.reenactment import Stage, summarise, validity
 from disentangle_jax.evaluation.retrieval import same_face, same_motion
 from disentangle_jax.evaluation.seeds import over_seeds
 from disentangle_jax.evaluation.transfer import TransferTask, best_split, jitter_ratio
-from disentangle_jax.scores import in_batches
 
 COPY_SOURCE = "copy source"
 COPY_DRIVING = "copy driving"

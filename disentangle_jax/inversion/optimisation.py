@@ -16,12 +16,13 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 import stylegan2_flax as sg2
+from disentangle_jax.batching import in_batches, render_batch
 from disentangle_jax.inversion.descent import Batch, Codes, Networks, Numbers, State, step
 from disentangle_jax.inversion.latent_space import LatentSpace
 from disentangle_jax.inversion.noise import Maps, noise_maps
 from disentangle_jax.inversion.published.pictures import area_average
 from disentangle_jax.latents import sample_ws
-from disentangle_jax.scores import in_batches, psnr, render_batch
+from disentangle_jax.metrics import psnr
 from stylegan2_flax.checks import checked_array
 
 Distance = Callable[[Float[Array, "n h w c"], Float[Array, "n h w c"]], Float[Array, "n"]]
