@@ -13,8 +13,8 @@ from jaxtyping import Array, Int
 from ml_collections import ConfigDict
 
 from disentangle_jax.clips.clip import Clip, ClipSource
+from disentangle_jax.clips.clip_dataset import NAME, DataSource, is_begun
 from disentangle_jax.clips.provenance import check_provenance, provenance_of
-from disentangle_jax.clips.shards import NAME, DataSource, is_begun
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.local_data import on_local_disk
 
