@@ -20,7 +20,7 @@ from disentangle_jax.batching import in_batches, render_batch
 from disentangle_jax.inversion.descent import Batch, Hyperparameters, Networks, State, Variables, step
 from disentangle_jax.inversion.latent_space import LatentSpace
 from disentangle_jax.inversion.noise import Maps, noise_maps
-from disentangle_jax.inversion.published.pictures import area_average
+from disentangle_jax.inversion.pictures import area_average
 from disentangle_jax.latents import sample_ws
 from disentangle_jax.metrics import psnr
 from stylegan2_flax.checks import checked_array
