@@ -45,7 +45,7 @@ from disentangle_jax.report.clips import clips_summary, make_strips, strips_pict
 from disentangle_jax.report.commands import command_lines
 from disentangle_jax.report.gallery import RESERVED, make_gallery
 from disentangle_jax.report.pictures import save_pictures
-from disentangle_jax.report.report import Compared, summary, write_report
+from disentangle_jax.report.report import Compared, render_report, summary
 from disentangle_jax.training import rules
 from stylegan2_flax import command, files
 from stylegan2_flax.files import AnyPath
@@ -201,7 +201,7 @@ def evaluate(
         (local / "clips.png").unlink(missing_ok=True)  # of an earlier report
         if strips:
             media.save_image(strips_picture(strips), local / "clips.png")
-        page = write_report(metrics, config, compared, commands, gallery, local, strips)
+        page = render_report(metrics, config, compared, commands, gallery, local, strips)
     files.write_text(out / "report.html", page)
     print(f"Open {out / 'report.html'}")
 
