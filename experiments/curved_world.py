@@ -37,7 +37,7 @@ from disentangle_jax.clips.streams import open_stream
 from disentangle_jax.configs import faces64
 from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.directions.directions import Directions
-from disentangle_jax.directions.fit_readout import FitOptions, fit, with_moves
+from disentangle_jax.directions.fit_readout import ReadoutOptions, fit, with_moves
 from disentangle_jax.directions.readout import Readout
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation import baselines, probes
@@ -146,7 +146,7 @@ def build_world(generator: sg2.Generator, curvature: float, seed: int) -> World:
     fitted = fit(
         k_fit,
         *scored(k_readout, config.readout.num_samples, config.readout.style_mixing),
-        FitOptions.of(config.readout),
+        ReadoutOptions.of(config.readout),
     )
     unmixed = sample_ws(generator.mapping, k_moved, config.readout.num_moved, 1.0)
     readout = with_moves(fitted, unmixed, domain, config.readout.restraint, digest(generator))
@@ -198,7 +198,7 @@ def leaks(world: World, model: Disentangler) -> dict[str, float]:
     faces = sample_ws(world.generator.mapping, jax.random.key(104), FACES, 1.0)
     ws = truth_animator(world.domain, 0.8).animate(faces, poses).reshape(FACES * POSES, *faces.shape[1:])
     codes, factors = model.encode(ws), split(world.domain.truth(ws), world.domain)
-    options = probes.FitOptions.of(model.config.evaluation.probes)
+    options = probes.ProbeOptions.of(model.config.evaluation.probes)
     groups = np.repeat(np.arange(FACES), POSES)
     probe = partial(probes.probe, groups=groups, kind="ridge", seed=0, options=options)
     return {

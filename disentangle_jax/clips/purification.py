@@ -33,7 +33,7 @@ class LatentScorer(Named, Protocol):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Reader:
+class RenderedScorer:
     """A scorer's readings of latents, by way of the generator's images; a pytree."""
 
     synthesis: sg2.SynthesisNetwork
@@ -68,7 +68,7 @@ class Purifier:
     the exact Jacobian costs about as much as 20 renderings.
 
     Attributes:
-        read: a pytree, as `Reader` is.
+        read: a pytree, as `RenderedScorer` is.
         vectors: V; along vector i a face moves by one standard deviation of factor i.
         spread: standard deviation of the readings over faces.
         steps: number of steps.
