@@ -12,13 +12,13 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from disentangle_jax import model_folder, model_sources
+from disentangle_jax.batching import render_batch
 from disentangle_jax.directions import Directions
 from disentangle_jax.directions.readout import Readout
 from disentangle_jax.inversion import Inversion, encoders, invert
 from disentangle_jax.inversion.encoders import ImageEncoder
 from disentangle_jax.inversion.optimisation import Distance
 from disentangle_jax.model import Autoencoder, Codes
-from disentangle_jax.scores import render_batch
 from stylegan2_flax.files import AnyPath, local_folder, storage_path
 
 AnyArray = Array | np.ndarray

@@ -23,6 +23,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from disentangle_jax import media, model_sources, scorers
+from disentangle_jax.batching import in_batches
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain, load_judged_domain
 from disentangle_jax.evaluation.face_reader import IDENTITY, FaceReader, load_face_reader
@@ -44,13 +45,11 @@ from disentangle_jax.report.clips import clips_summary, make_strips, strips_pict
 from disentangle_jax.report.commands import command_lines
 from disentangle_jax.report.gallery import RESERVED, make_gallery
 from disentangle_jax.report.pictures import save_pictures
-from disentangle_jax.report.report import Compared, summary, write_report
-from disentangle_jax.scores import in_batches
+from disentangle_jax.report.report import Compared, render_report, summary
 from disentangle_jax.training import rules
 from stylegan2_flax import command, files
 from stylegan2_flax.files import AnyPath
-from stylegan2_flax.run import config_flag, config_record
-from stylegan2_flax.run import metrics as records
+from stylegan2_flax.run import config_flag, config_record, metrics_log
 
 FLAGS = flags.FlagValues()
 MODEL = model_sources.define_flag(FLAGS)
@@ -203,7 +202,7 @@ def evaluate(
         plots.draw(metrics, losses, _floors(model.config), local)
         if strips:
             media.save_image(strips_picture(strips), local / "clips.png")
-        page = write_report(metrics, config, compared, commands, gallery, local, strips)
+        page = render_report(metrics, config, compared, commands, gallery, local, strips)
     files.write_text(out / "report.html", page)
     print(f"Open {out / 'report.html'}")
 
@@ -269,9 +268,9 @@ def _check_seeds(model: Disentangler, seeds: Mapping[str, Disentangler]) -> None
 
 def _read_losses(path: AnyPath) -> list[dict[str, int | float]]:
     """The record of training; damaged lines are left out, and it says so."""
-    if damaged := records.count_damaged(path):
+    if damaged := metrics_log.count_damaged(path):
         print(f"{path}: {damaged} damaged or cut-off {'line is' if damaged == 1 else 'lines are'} left out")
-    return records.read(path)
+    return metrics_log.read(path)
 
 
 def _floors(config: ConfigDict) -> dict[str, float]:

@@ -13,7 +13,7 @@ from absl import flags
 
 from disentangle_jax import model_sources
 from disentangle_jax.disentangler import Disentangler
-from disentangle_jax.report.card import write_card
+from disentangle_jax.report.card import render_card
 from stylegan2_flax import command, files
 from stylegan2_flax.files import AnyPath
 
@@ -67,7 +67,7 @@ def export(source: str, out: AnyPath, license: str = "") -> None:
         for file in (*(("metrics.json",) if metrics else ()), *shown.values()):
             (folder / file).write_bytes((evaluation / file).read_bytes())
         exported = Disentangler.load(folder)  # its config tells of no paths, and neither does the card
-        files.write_text(folder / "README.md", write_card(exported, model.steps, metrics, shown, license))
+        files.write_text(folder / "README.md", render_card(exported, model.steps, metrics, shown, license))
         model_sources.write_digests(folder)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 import stylegan2_flax as sg2
-from disentangle_jax.scores import in_batches
+from disentangle_jax.batching import in_batches
 
 _BATCH = 64
 _MANY = 4096  # w per batch where only moments are kept

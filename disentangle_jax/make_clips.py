@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 
 from disentangle_jax import configs
 from disentangle_jax.clips import build_clip_source
-from disentangle_jax.clips.shards import folder_of, is_begun
-from disentangle_jax.clips.tfds_writer import write_clips
+from disentangle_jax.clips.clip_dataset import folder_of, is_begun
+from disentangle_jax.clips.write_clips import write_clips
 from disentangle_jax.generators import load_generator
 from disentangle_jax.training import rules
 from disentangle_jax.training.experiment import as_recorded

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from stylegan2_flax import files, plugins
 
@@ -151,10 +151,15 @@ def structure_names(of: Named) -> tuple[str, ...]:
     return tuple(name for name in of.names if name in of.structure)
 
 
+def structure_columns(of: Named) -> Bool[np.ndarray, "f"]:
+    """Of each value, in the order of `of.names`, whether it is of a structure factor."""
+    return np.array([name in of.structure for name in of.names])
+
+
 def split(values: Float[Array | np.ndarray, "... f"], of: Named) -> Factors:
     """Split values, in the order of `of.names`, into appearance and structure."""
-    is_structure = np.array([name in of.structure for name in of.names])
-    return Factors(values[..., np.flatnonzero(~is_structure)], values[..., np.flatnonzero(is_structure)])
+    columns = structure_columns(of)
+    return Factors(values[..., ~columns], values[..., columns])
 
 
 def join(factors: Factors, of: Named) -> Float[Array, "... f"]:

@@ -31,12 +31,13 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
+from disentangle_jax.batching import in_batches
 from disentangle_jax.clips import ClipConfig, ClipSource
 from disentangle_jax.clips.streams import open_stream
 from disentangle_jax.configs import faces64
 from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.directions.directions import Directions
-from disentangle_jax.directions.fit_readout import FitOptions, fit, with_moves
+from disentangle_jax.directions.fit_readout import ReadoutOptions, fit, with_moves
 from disentangle_jax.directions.readout import Readout
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation import baselines, probes
@@ -45,9 +46,9 @@ from disentangle_jax.faces.domain import ParametricFaces
 from disentangle_jax.faces.truth import Truth
 from disentangle_jax.generators import digest, load_generator
 from disentangle_jax.latents import sample_mixed_ws, sample_ws
+from disentangle_jax.metrics import r2
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.scorers import split, structure_names
-from disentangle_jax.scores import in_batches, r2
 from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax import command, files
@@ -145,7 +146,7 @@ def build_world(generator: sg2.Generator, curvature: float, seed: int) -> World:
     fitted = fit(
         k_fit,
         *scored(k_readout, config.readout.num_samples, config.readout.style_mixing),
-        FitOptions.of(config.readout),
+        ReadoutOptions.of(config.readout),
     )
     unmixed = sample_ws(generator.mapping, k_moved, config.readout.num_moved, 1.0)
     readout = with_moves(fitted, unmixed, domain, config.readout.restraint, digest(generator))
@@ -197,7 +198,7 @@ def leaks(world: World, model: Disentangler) -> dict[str, float]:
     faces = sample_ws(world.generator.mapping, jax.random.key(104), FACES, 1.0)
     ws = truth_animator(world.domain, 0.8).animate(faces, poses).reshape(FACES * POSES, *faces.shape[1:])
     codes, factors = model.encode(ws), split(world.domain.truth(ws), world.domain)
-    options = probes.FitOptions.of(model.config.evaluation.probes)
+    options = probes.ProbeOptions.of(model.config.evaluation.probes)
     groups = np.repeat(np.arange(FACES), POSES)
     probe = partial(probes.probe, groups=groups, kind="ridge", seed=0, options=options)
     return {

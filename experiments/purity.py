@@ -29,13 +29,13 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from disentangle_jax import faces
+from disentangle_jax.batching import in_batches
 from disentangle_jax.clips import ClipSource, build_clip_source, sample_clip
-from disentangle_jax.clips.purification import Reader
+from disentangle_jax.clips.purification import RenderedScorer
 from disentangle_jax.configs import faces64
 from disentangle_jax.faces import APPEARANCE, Factors, Judge
 from disentangle_jax.generators import load_generator
 from disentangle_jax.latents import sample_mixed_ws
-from disentangle_jax.scores import in_batches
 from stylegan2_flax import command, files
 
 BATCH = 8  # clips whose images are in memory at a time
@@ -95,7 +95,7 @@ def compare(settings: Sequence[Setting], num_clips: int, num_samples: int, folde
     base = faces64.get_config("linear")
     base.directions.num_samples = num_samples
     generator, judge = load_generator(base.generator), Judge.load(base.evaluation.judge)
-    reader = Reader(generator.synthesis, judge)
+    reader = RenderedScorer(generator.synthesis, judge)
     rows = []
     spread = None
     for setting in tqdm(settings, desc="measuring", unit=" settings"):
@@ -116,7 +116,7 @@ def compare(settings: Sequence[Setting], num_clips: int, num_samples: int, folde
 
 
 def readings(
-    reader: Reader, source: ClipSource, config: ConfigDict, n: int
+    reader: RenderedScorer, source: ClipSource, config: ConfigDict, n: int
 ) -> tuple[Float[np.ndarray, "n t f"], Float[np.ndarray, "n t f"]]:
     """Readings of the frames of n clips, and of their augmented versions."""
     call = jax.jit(_read_clips)
@@ -126,7 +126,7 @@ def readings(
     return frames, augmented
 
 
-def _read_clips(reader: Reader, source: ClipSource, keys: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _read_clips(reader: RenderedScorer, source: ClipSource, keys: jax.Array) -> tuple[jax.Array, jax.Array]:
     clips = jax.vmap(sample_clip, (None, 0))(source, keys)
     clips = clips if source.purifier is None else source.purifier(clips)
     views = jnp.stack([clips.ws, clips.augmented])
@@ -153,7 +153,7 @@ def exact_readings(
     return read[0], read[1]
 
 
-def population_spread(reader: Reader, source: ClipSource, config: ConfigDict) -> Float[np.ndarray, "f"]:
+def population_spread(reader: RenderedScorer, source: ClipSource, config: ConfigDict) -> Float[np.ndarray, "f"]:
     """Standard deviation of the readings of each factor, over random faces."""
     clips = config.clips
     mapping = nnx.merge(source.graphdef, source.mapping)

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from disentangle_jax import arrays, evaluate, export, find_directions, invert, make_clips, media, train, transfer
-from disentangle_jax.clips.shards import NAME, ClipDataset, features_of, folder_of
+from disentangle_jax.clips.clip_dataset import NAME, ClipDataset, features_of, folder_of
 from disentangle_jax.clips.stored_clips import open_clips
 from disentangle_jax.configs import faces64
 from disentangle_jax.disentangler import Disentangler

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import stylegan2_flax as sg2
-from disentangle_jax import scores
+from disentangle_jax import batching
 from disentangle_jax.configs import faces64, inversion
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.training import experiment
@@ -100,7 +100,7 @@ def test_render_keeps_leading_axes_and_bounds_its_batches(model, faces, monkeypa
     close(model.render(faces), expected)
     close(model.render(faces[0]), expected[0])
     assert model.render(faces[:4].reshape(2, 2, LAYERS, W_DIM)).shape == (2, 2, 8, 8, 3)
-    monkeypatch.setattr(scores, "_PIXELS", 2 * 8 * 8)  # two images at once, and one left over
+    monkeypatch.setattr(batching, "_PIXELS", 2 * 8 * 8)  # two images at once, and one left over
     close(model.render(faces), expected)
 
 
@@ -120,7 +120,7 @@ def test_transfer_and_render_does_both(model, faces, clip, monkeypatch):
     close(
         model.transfer_and_render(faces[0], clip, **relative), model.render(model.transfer(faces[0], clip, **relative))
     )
-    monkeypatch.setattr(scores, "_PIXELS", 2 * 8 * 8)
+    monkeypatch.setattr(batching, "_PIXELS", 2 * 8 * 8)
     close(model.transfer_and_render(faces[0], clip), model.render(model.transfer(faces[0], clip)))
 
 

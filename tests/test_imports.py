@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = "disentangle_jax"
 LEVELS = (  # from the ground up: a room imports only rooms of levels above its own in this list
-    {"media", "scores"},
+    {"media", "metrics", "batching"},
     {"arrays"},
     {"latents", "scorers", "generators"},
     {"domains"},

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 import stylegan2_flax as sg2
 from disentangle_jax.clips.clip import ClipSource, LatentStats
 from disentangle_jax.clips.config import ClipConfig
-from disentangle_jax.clips.purification import Purifier, Reader
+from disentangle_jax.clips.purification import Purifier, RenderedScorer
 from disentangle_jax.clips.streams import SOURCES as DATA_SOURCES
 from disentangle_jax.directions import find
 from disentangle_jax.directions.by_scorer import from_scores
@@ -132,7 +132,7 @@ def blank_clip_source(config: ConfigDict, generator: sg2.Generator) -> ClipSourc
         population, layers = find.sample_population(config, generator), (0, generator.num_ws - 1)
         appearance = read_directions(clips.appearance_from, generator, population, layers).names
     if config.purify.steps > 0:
-        reader = Reader(generator.synthesis, load_scorer(config.purify.scorer))
+        reader = RenderedScorer(generator.synthesis, load_scorer(config.purify.scorer))
         vectors, spread = _blank_directions(reader.names, generator).vectors, jnp.ones(len(reader.names))
         purifier = Purifier(reader, vectors, spread, config.purify.steps, config.purify.damping)
     found = _blank_directions([str(i) for i in range(find.count(config, generator))], generator)
@@ -174,7 +174,7 @@ def _readout(config: ConfigDict, generator: sg2.Generator, directions: Direction
 
 def _purifier(config: ConfigDict, generator: sg2.Generator, population: Population, workdir: str | AnyPath) -> Purifier:
     options = config.purify
-    reader = Reader(generator.synthesis, load_scorer(options.scorer))
+    reader = RenderedScorer(generator.synthesis, load_scorer(options.scorer))
     factors = _factor_directions(config, generator, population, workdir)
     return Purifier.create(reader, factors, population()[: options.num_faces], options.steps, options.damping)
 

@@ -10,14 +10,13 @@ from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 import stylegan2_flax as sg2
+from disentangle_jax.batching import in_batches
 from disentangle_jax.clips.clip import Clip
 from disentangle_jax.directions.directions import Directions
-from disentangle_jax.scorers import Named, Scorer
-from disentangle_jax.scores import in_batches
+from disentangle_jax.scorers import Named, Scorer, structure_columns
 
 _BATCH = 8  # faces that are drawn at a time to calibrate
 
@@ -33,7 +32,7 @@ class LatentScorer(Named, Protocol):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Reader:
+class RenderedScorer:
     """A scorer's readings of latents, by way of the generator's images; a pytree."""
 
     synthesis: sg2.SynthesisNetwork
@@ -68,7 +67,7 @@ class Purifier:
     the exact Jacobian costs about as much as 20 renderings.
 
     Attributes:
-        read: a pytree, as `Reader` is.
+        read: a pytree, as `RenderedScorer` is.
         vectors: V; along vector i a face moves by one standard deviation of factor i.
         spread: standard deviation of the readings over faces.
         steps: number of steps.
@@ -119,8 +118,7 @@ class Purifier:
         still = jnp.broadcast_to(frames.mean(axis=1, keepdims=True), frames.shape)
         appearance = jnp.stack([still, augmented], axis=1)
         structure = jnp.broadcast_to(readings.mean(axis=1, keepdims=True), readings.shape)
-        is_structure = np.array([name in self.read.structure for name in self.read.names])
-        return jnp.where(is_structure[None, None, None], structure, appearance)
+        return jnp.where(structure_columns(self.read)[None, None, None], structure, appearance)
 
     def _approach(
         self, ws: Float[Array, "n l d"], readings: Float[Array, "n k"], goals: Float[Array, "n k"]

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tensorflow_datasets as tfds
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 from jaxtyping import Array, Int
 from ml_collections import ConfigDict
 
 from disentangle_jax.clips.clip import Clip, ClipSource
+from disentangle_jax.clips.clip_dataset import NAME, DataSource, is_begun
 from disentangle_jax.clips.provenance import check_provenance, provenance_of
-from disentangle_jax.clips.shards import NAME, DataSource, is_begun
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.local_data import on_local_disk
 
@@ -32,7 +32,7 @@ class StoredClips:
     def __init__(self, clips: DataSource, seed: int, batch_size: int, mesh: Mesh, threads: int, prefetch: int):
         """clips: examples with the features ws, augmented and coefficients, by place."""
         self._sharding, self._batch_size = parallel.over_batch(mesh), batch_size
-        batches = _Batches(clips, seed, batch_size, _rows(self._sharding, batch_size))
+        batches = _Batches(clips, seed, batch_size, parallel.local_rows(self._sharding, batch_size))
         self._batches = grain.MapDataset.source(batches)
         self._options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
         self._next = -1
@@ -126,12 +126,6 @@ def _check_shapes(where: str, shapes: dict[str, tuple[int | None, ...]], ws: tup
             raise ValueError(
                 f"{where} has {name} of shape {list(shape)}; with this generator it must be {list(wanted[name])}"
             )
-
-
-def _rows(sharding: NamedSharding, batch_size: int) -> list[int]:
-    """The places of a batch that lie on devices of this process, in order."""
-    parts = [index[0] for index in sharding.addressable_devices_indices_map((batch_size,)).values() if index]
-    return sorted({row for part in parts for row in range(*part.indices(batch_size))})
 
 
 class _Batches:

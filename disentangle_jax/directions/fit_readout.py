@@ -14,14 +14,14 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 import stylegan2_flax as sg2
+from disentangle_jax.batching import in_batches
 from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.directions.find import read_factors
 from disentangle_jax.directions.readout import Network, Readout
 from disentangle_jax.generators import digest
 from disentangle_jax.latents import sample_mixed_ws, sample_ws
+from disentangle_jax.metrics import r2 as r_squared
 from disentangle_jax.scorers import Named, load_scorer
-from disentangle_jax.scores import in_batches
-from disentangle_jax.scores import r2 as r_squared
 from stylegan2_flax.files import as_path
 
 _CHUNK = 100  # steps between two updates of the progress bar
@@ -32,7 +32,7 @@ _FEW = 2.0  # spread of the logits of a hidden unit's layers at the start
 _KEY = (1 << 30) + 1  # distinct from the indices of clips, and from the key of the directions
 
 
-class FitOptions(NamedTuple):
+class ReadoutOptions(NamedTuple):
     """How a readout is fitted; the fields are of `config.readout`."""
 
     hidden: int  # units
@@ -43,7 +43,7 @@ class FitOptions(NamedTuple):
     test_share: float  # of the latents, held out to be tested on
 
     @classmethod
-    def of(cls, readout: ConfigDict) -> "FitOptions":
+    def of(cls, readout: ConfigDict) -> "ReadoutOptions":
         """The options in `config.readout`."""
         return cls(*(readout[name] for name in cls._fields))
 
@@ -65,7 +65,7 @@ def normal_scores(values: Float[Array | np.ndarray, "n f"]) -> Float[np.ndarray,
 
 
 def fit(
-    key: PRNGKeyArray, ws: Float[Array, "n l d"], scores: Float[Array | np.ndarray, "n f"], options: FitOptions
+    key: PRNGKeyArray, ws: Float[Array, "n l d"], scores: Float[Array | np.ndarray, "n f"], options: ReadoutOptions
 ) -> Fit:
     """Fit a network to the normal scores of readings, by AdamW on the squared error, over whitened w.
 
@@ -112,7 +112,7 @@ def find_readout(config: ConfigDict, generator: sg2.Generator) -> Readout:
         )
     )
     ws = sample(generator.mapping)
-    fitted = fit(k_fit, ws, read_factors(generator, scorer, ws), FitOptions.of(options))
+    fitted = fit(k_fit, ws, read_factors(generator, scorer, ws), ReadoutOptions.of(options))
     unmixed = sample_ws(generator.mapping, k_moved, options.num_moved, clips.truncation_psi, tuple(clips.classes))
     readout = with_moves(fitted, unmixed, scorer, options.restraint, digest(generator))
     read = zip(readout.names, readout.r2, strict=True)
@@ -177,7 +177,7 @@ def _start(key: PRNGKeyArray, num_ws: int, w_dim: int, f: int, m: int) -> Networ
 
 
 def _train(
-    key: PRNGKeyArray, start: Network, x: Float[Array, "n l d"], targets: Float[Array, "n f"], options: FitOptions
+    key: PRNGKeyArray, start: Network, x: Float[Array, "n l d"], targets: Float[Array, "n f"], options: ReadoutOptions
 ) -> Network:
     """AdamW on the mean squared error."""
     schedule = optax.cosine_decay_schedule(options.learning_rate, options.num_steps)

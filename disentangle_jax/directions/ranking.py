@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 import stylegan2_flax as sg2
+from disentangle_jax.batching import in_batches, render_batch
 from disentangle_jax.directions.directions import Directions
 from disentangle_jax.scorers import Factors, Scorer, split
-from disentangle_jax.scores import in_batches, render_batch
 from stylegan2_flax import files
 from stylegan2_flax.files import AnyPath
 

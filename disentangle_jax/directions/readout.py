@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 import stylegan2_flax as sg2
 from disentangle_jax import arrays
 from disentangle_jax.generators import digest
+from disentangle_jax.scorers import structure_columns
 from stylegan2_flax.files import AnyPath
 
 FILE = "readout.safetensors"
@@ -95,7 +96,7 @@ class Readout:
 
     def read_structure(self, ws: Float[Array, "*n l d"]) -> Float[Array, "*n k"]:
         """The factors of structure alone, in the same order."""
-        return self(ws)[..., self._structure_columns]
+        return self(ws)[..., structure_columns(self)]
 
     def move(
         self, ws: Float[Array, "*n l d"], start: Float[Array, "*n l d"], structure: Float[Array, "*n k"]
@@ -111,7 +112,7 @@ class Readout:
             start: where to begin, such as ws moved along straight lines.
             structure: wanted factors of structure, in the order of `names`.
         """
-        goal = self(ws).at[..., self._structure_columns].set(structure)
+        goal = self(ws).at[..., structure_columns(self)].set(structure)
         straight, hidden = self._terms(start)
         # The terms are affine in x, so latents are needed again only when x is found.
         per_straight = jnp.einsum("gd,ldf->gf", self.vectors, self.network.linear, precision="highest")
@@ -138,10 +139,6 @@ class Readout:
             best = jnp.argmin(jnp.stack([cost(x) for x in tried]), axis=0)
             x = jnp.take_along_axis(tried, best[None, ..., None], axis=0)[0]
         return start + (x @ self.vectors)[..., None, :]
-
-    @property
-    def _structure_columns(self) -> np.ndarray:
-        return np.flatnonzero([name in self.structure for name in self.names])
 
     def _terms(self, ws: Float[Array, "*n l d"]) -> tuple[Float[Array, "*n f"], Float[Array, "*n m"]]:
         return self.network.terms(ws - jnp.broadcast_to(self.mean, ws.shape))

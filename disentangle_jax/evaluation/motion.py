@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 
+from disentangle_jax.batching import in_batches
 from disentangle_jax.directions import Directions
 from disentangle_jax.domains import Domain, search
-from disentangle_jax.scorers import structure_names
-from disentangle_jax.scores import in_batches
+from disentangle_jax.scorers import structure_columns, structure_names
 
 _BATCH = 64
 
@@ -73,10 +73,10 @@ def layerwise_animator(domain: Domain, basis: Float[Array, "d d"], amplitude: fl
         basis: as in `domains.search`.
         amplitude: largest value of a factor.
     """
-    is_structure = np.flatnonzero([name in domain.structure for name in domain.names])
+    columns = structure_columns(domain)
 
     def pose(ws: Float[Array, "l d"], structure: Float[Array, "k"]) -> Float[Array, "l d"]:
-        wanted = domain.truth(ws).at[is_structure].set(structure)
+        wanted = domain.truth(ws).at[columns].set(structure)
         return search(domain.truth, ws, wanted, basis, alike=False)
 
     return Animator(structure_names(domain), amplitude, pose)

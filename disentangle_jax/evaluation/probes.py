@@ -14,14 +14,14 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from disentangle_jax.scores import r2
+from disentangle_jax.metrics import r2
 
 KINDS = ("ridge", "mlp")
 
 _PENALTIES = np.logspace(-2, 5, 15)
 
 
-class FitOptions(NamedTuple):
+class ProbeOptions(NamedTuple):
     """How probes are fitted; the fields are of `config.evaluation.probes`.
 
     Attributes:
@@ -39,7 +39,7 @@ class FitOptions(NamedTuple):
     patience: int
 
     @classmethod
-    def of(cls, probes: ConfigDict) -> "FitOptions":
+    def of(cls, probes: ConfigDict) -> "ProbeOptions":
         """The options in `config.evaluation.probes`."""
         return cls(*(probes[name] for name in cls._fields))
 
@@ -51,7 +51,7 @@ def probe(
     *,
     kind: str,
     seed: int,
-    options: FitOptions,
+    options: ProbeOptions,
 ) -> Float[np.ndarray, "f"]:
     """R^2 of each target, predicted from the features, on groups that are held out from the fit.
 
@@ -71,7 +71,7 @@ def probe_matrix(
     targets: Mapping[str, Float[np.ndarray, "n _"]],
     groups: Int[np.ndarray, "n"],
     seed: int,
-    options: FitOptions,
+    options: ProbeOptions,
 ) -> dict[str, Any]:
     """Fit a probe of every kind from all features to all targets.
 
@@ -95,7 +95,7 @@ def _scores(
     groups: Int[np.ndarray, "n"],
     kind: str,
     seed: int,
-    options: FitOptions,
+    options: ProbeOptions,
 ) -> dict[str, dict[str, float]]:
     asked = [(y, shuffle) for y in targets.values() for shuffle in (False, True)]
     found = iter(_probes(x, asked, groups, kind, seed, options))
@@ -108,7 +108,7 @@ def _probes(
     groups: Int[np.ndarray, "n"],
     kind: str,
     seed: int,
-    options: FitOptions,
+    options: ProbeOptions,
 ) -> list[Float[np.ndarray, "_"]]:
     """R^2 of all columns of each of the targets, which are shuffled or not; see `probe`."""
     splitter = GroupShuffleSplit(1, test_size=options.test_share, random_state=seed)
@@ -134,7 +134,7 @@ def _ridge(
     groups: Int[np.ndarray, "n"],
     x_test: Float[np.ndarray, "m p"],
     seed: int,
-    options: FitOptions,
+    options: ProbeOptions,
 ) -> list[Float[np.ndarray, "m _"]]:
     """Predictions of ridge regressions of each y, with penalties chosen by cross-validation over groups."""
     folds = GroupKFold(min(options.folds, len(np.unique(groups))), shuffle=True, random_state=seed)
@@ -174,7 +174,7 @@ def _mlp(
     groups: Int[np.ndarray, "n"],
     x_test: Float[np.ndarray, "m p"],
     seed: int,
-    options: FitOptions,
+    options: ProbeOptions,
 ) -> Float[np.ndarray, "m f"]:
     """Predictions of a network with one hidden layer, taken at the epoch with the lowest error on validation groups."""
     x, y, x_test = (values.astype(np.float32) for values in (x, y, x_test))  # twice as fast, and precise enough here

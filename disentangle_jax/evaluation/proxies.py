@@ -13,10 +13,10 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from disentangle_jax.batching import in_batches
 from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.inversion.optimisation import Distance
 from disentangle_jax.scorers import features_of
-from disentangle_jax.scores import in_batches
 
 Readings = Mapping[str, Float[np.ndarray, "n _"]]
 """Readings of n pictures by the name of their proxy; rows of NaN where there was nothing to read."""

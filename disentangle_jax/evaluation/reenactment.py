@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from disentangle_jax.batching import in_batches
 from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation.baselines import Method
 from disentangle_jax.evaluation.proxies import APPEARANCE, STRUCTURE, Proxy, Reader, Readings, mean_difference
 from disentangle_jax.evaluation.transfer import Render
 from disentangle_jax.inversion.optimisation import Distance
-from disentangle_jax.scores import SSIM_WINDOW, in_batches, l1, psnr, ssim
+from disentangle_jax.metrics import SSIM_WINDOW, l1, psnr, ssim
 
 BOTH = "both"
 """What measures of pixels stand for."""

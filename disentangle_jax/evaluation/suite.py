@@ -8,18 +8,18 @@ import numpy as np
 from jaxtyping import Array, Float
 from sklearn.metrics import r2_score
 
+from disentangle_jax.batching import in_batches
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation import baselines
 from disentangle_jax.evaluation.baselines import Method
 from disentangle_jax.evaluation.held_out import HeldOut, HeldOutClips, Pairs
-from disentangle_jax.evaluation.probes import FitOptions, probe, probe_matrix
+from disentangle_jax.evaluation.probes import ProbeOptions, probe, probe_matrix
 from disentangle_jax.evaluation.proxies import Instruments
 from disentangle_jax.evaluation.reenactment import Stage, summarise, validity
 from disentangle_jax.evaluation.retrieval import same_face, same_motion
 from disentangle_jax.evaluation.seeds import over_seeds
 from disentangle_jax.evaluation.transfer import TransferTask, best_split, jitter_ratio
-from disentangle_jax.scores import in_batches
 
 COPY_SOURCE = "copy source"
 COPY_DRIVING = "copy driving"
@@ -69,7 +69,7 @@ def measure(
         on_stage("transfer")
         task = TransferTask(domain, model.render, *data.pairs, options.batch_size)
         metrics["transfer"] = {"best_split": split, **_transfer(task, methods, num_ws)}
-        metrics["linearity"] = _linearity(data.readout_ws, domain, options.seed, FitOptions.of(options.probes))
+        metrics["linearity"] = _linearity(data.readout_ws, domain, options.seed, ProbeOptions.of(options.probes))
     on_stage("motion transfer")
     metrics["motion"] = _motion(model, data, methods, domain)
     on_stage("reenactment")
@@ -139,7 +139,7 @@ def _transfer(task: TransferTask, methods: Mapping[str, Method], num_ws: int) ->
     }
 
 
-def _linearity(ws: Float[Array, "n l d"], domain: JudgedDomain, seed: int, options: FitOptions) -> dict[str, float]:
+def _linearity(ws: Float[Array, "n l d"], domain: JudgedDomain, seed: int, options: ProbeOptions) -> dict[str, float]:
     """R^2 of a ridge regression from latents to true factors, which bounds what a linear method can do."""
     features = np.asarray(ws).reshape(len(ws), -1)
     groups = np.arange(len(ws))
@@ -228,7 +228,7 @@ def _leakage(model: Disentangler, clips: HeldOutClips, domain: JudgedDomain | No
     else:
         targets = {kind: np.asarray(values) for kind, values in domain.truth(ws)._asdict().items()}
     groups = np.repeat(np.arange(n), num_frames)
-    scores = probe_matrix(features, targets, groups, options.seed, FitOptions.of(options.probes))
+    scores = probe_matrix(features, targets, groups, options.seed, ProbeOptions.of(options.probes))
     return {"num_faces": n, "num_frames": num_frames, "r2": scores}
 
 

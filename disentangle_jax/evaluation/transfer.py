@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from disentangle_jax.batching import in_batches
 from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation.baselines import Method, layer_swap
+from disentangle_jax.metrics import psnr, r2
 from disentangle_jax.scorers import Factors, Named, appearance_names, structure_names
-from disentangle_jax.scores import in_batches, psnr, r2
 
 Render = Callable[[Float[Array, "n l d"]], Float[Array, "n h w c"]]
 

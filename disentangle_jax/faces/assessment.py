@@ -9,12 +9,13 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 import stylegan2_flax as sg2
+from disentangle_jax.batching import in_batches
 from disentangle_jax.faces.distillation import sample_crossed_ws
 from disentangle_jax.faces.factors import NAMES
 from disentangle_jax.faces.judge import Judge, read_factors
 from disentangle_jax.faces.renderer import render
 from disentangle_jax.faces.truth import Truth, kind_of
-from disentangle_jax.scores import in_batches, r2
+from disentangle_jax.metrics import r2
 
 
 def assess(generator: sg2.Generator, truth: Truth, key: PRNGKeyArray, n: int) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from disentangle_jax import arrays
+from disentangle_jax.batching import in_batches
 from disentangle_jax.faces.factors import NAMES, STRUCTURE, Factors, unstack
-from disentangle_jax.scores import in_batches
 
 RESOLUTION = 64
 

@@ -26,12 +26,12 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from disentangle_jax import configs, media
+from disentangle_jax.batching import in_batches
 from disentangle_jax.configs import distill_faces64
 from disentangle_jax.faces import distillation
 from disentangle_jax.faces.assessment import assess, draw, psnr
 from disentangle_jax.faces.renderer import render
 from disentangle_jax.faces.truth import Truth
-from disentangle_jax.scores import in_batches
 from stylegan2_flax import command, files
 from stylegan2_flax.run import config_flag, config_rules, parallel
 from stylegan2_flax.run.config_record import record_config

@@ -21,11 +21,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from ml_collections import ConfigDict
 
 from disentangle_jax import configs
+from disentangle_jax.batching import in_batches
 from disentangle_jax.configs import judge_faces64
 from disentangle_jax.faces.factors import NAMES, sample, unstack
 from disentangle_jax.faces.judge import Judge, read_factors
 from disentangle_jax.faces.renderer import render
-from disentangle_jax.scores import in_batches, r2
+from disentangle_jax.metrics import r2
 from stylegan2_flax import command, files
 from stylegan2_flax.run import config_flag, config_rules, parallel
 from stylegan2_flax.run.config_record import record_config

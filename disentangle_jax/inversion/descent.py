@@ -23,7 +23,7 @@ from disentangle_jax.inversion.noise import Maps, normalise, self_similarity, wi
 _ADAM = optax.scale_by_adam()
 
 
-class Codes(NamedTuple):
+class Variables(NamedTuple):
     """What Adam moves: whitened coordinates of m layers (one in W, where all are alike), and noise maps.
 
     Attributes:
@@ -71,7 +71,7 @@ class Networks(NamedTuple):
     space: LatentSpace
 
 
-class Numbers(NamedTuple):
+class Hyperparameters(NamedTuple):
     """The numbers of the config, as arrays, so that others need no other program."""
 
     steps: Float[Array, ""]
@@ -90,80 +90,87 @@ class Numbers(NamedTuple):
 
 
 class State(NamedTuple):
-    """Codes and the state of Adam."""
+    """Variables and the state of Adam."""
 
-    codes: Codes
+    variables: Variables
     adam: optax.OptState
 
     @classmethod
-    def start(cls, codes: Codes) -> "State":
-        return cls(codes, _ADAM.init(codes))
+    def start(cls, variables: Variables) -> "State":
+        return cls(variables, _ADAM.init(variables))
 
 
 @jax.jit
 def step(
-    state: State, batch: Batch, networks: Networks, numbers: Numbers, number: Int[Array, ""]
+    state: State, batch: Batch, networks: Networks, hyperparameters: Hyperparameters, step_index: Int[Array, ""]
 ) -> tuple[State, Float[Array, "n"]]:
-    """Make one step, `number` of `numbers.steps`. Returns the squared error of each image before it, too.
+    """Make one step, `step_index` of `hyperparameters.steps`. Returns the squared error of each image before it, too.
 
     The loop over steps is one of Python: within a compiled loop XLA's convolutions take six times as long on CPUs
     (github.com/jax-ml/jax/issues/12868), and elsewhere steps are dispatched ahead.
     """
-    codes, adam = state
-    progress = number.astype(jnp.float32) / numbers.steps
-    jitter = _exploration(number, progress, codes.offsets, numbers)
-    grads, errors = jax.grad(_loss, has_aux=True)(codes, jitter, batch, networks, numbers)
+    variables, adam = state
+    progress = step_index.astype(jnp.float32) / hyperparameters.steps
+    jitter = _exploration(step_index, progress, variables.offsets, hyperparameters)
+    grads, errors = jax.grad(_loss, has_aux=True)(variables, jitter, batch, networks, hyperparameters)
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts and floats
         updates, adam = _ADAM.update(grads, adam)
-    moves = Codes(batch.moves_base, jnp.ones(()), {name: batch.moves_noise for name in codes.noise})
-    rate = -_rate(progress, numbers)
-    codes = jax.tree.map(lambda x, update, moves: x + rate * moves * update, codes, updates, moves)
-    return State(_bounded(codes, numbers.max_deviation), adam), errors
+    moves = Variables(batch.moves_base, jnp.ones(()), {name: batch.moves_noise for name in variables.noise})
+    rate = -_rate(progress, hyperparameters)
+    variables = jax.tree.map(lambda x, update, moves: x + rate * moves * update, variables, updates, moves)
+    return State(_bounded(variables, hyperparameters.max_deviation), adam), errors
 
 
-def draw(codes: Codes, v: Float[Array, "n m d"], networks: Networks) -> Float[Array, "n h w c"]:
-    """The images at coordinates v, with the noise maps of the codes."""
+def draw(variables: Variables, v: Float[Array, "n m d"], networks: Networks) -> Float[Array, "n h w c"]:
+    """The images at coordinates v, with the noise maps of the variables."""
     ws = networks.space.unwhiten(v)
     ws = jnp.broadcast_to(ws, (len(ws), networks.synthesis.num_ws, ws.shape[2]))
-    return with_noise(networks.synthesis, codes.noise)(ws)
+    return with_noise(networks.synthesis, variables.noise)(ws)
 
 
 def _loss(
-    codes: Codes, jitter: Float[Array, "n m d"], batch: Batch, networks: Networks, numbers: Numbers
+    variables: Variables,
+    jitter: Float[Array, "n m d"],
+    batch: Batch,
+    networks: Networks,
+    hyperparameters: Hyperparameters,
 ) -> tuple[Float[Array, ""], Float[Array, "n"]]:
     """The sum over the images that are present, and the squared error of each."""
-    v = codes.v
-    drawn = draw(codes, v + jitter, networks)
+    v = variables.v
+    drawn = draw(variables, v + jitter, networks)
     errors = jnp.mean(jnp.square(drawn - batch.targets), axis=(1, 2, 3))
     before = jnp.concatenate([batch.before, v[:-1]])
     total = (
         errors
-        + numbers.latent * _mean_square(v)
-        + numbers.spread * _mean_square(v - jnp.mean(v, axis=1, keepdims=True))
-        + numbers.offset * batch.bound * _mean_square(codes.offsets)
-        + numbers.neighbour * batch.linked * _mean_square(v - before)
+        + hyperparameters.latent * _mean_square(v)
+        + hyperparameters.spread * _mean_square(v - jnp.mean(v, axis=1, keepdims=True))
+        + hyperparameters.offset * batch.bound * _mean_square(variables.offsets)
+        + hyperparameters.neighbour * batch.linked * _mean_square(v - before)
     )
     if networks.distance is not None:
-        total += numbers.distance * networks.distance(drawn, batch.targets)
-    return jnp.sum(batch.present * total) + numbers.noise * self_similarity(codes.noise), errors
+        total += hyperparameters.distance * networks.distance(drawn, batch.targets)
+    return jnp.sum(batch.present * total) + hyperparameters.noise * self_similarity(variables.noise), errors
 
 
 def _mean_square(x: Float[Array, "n m d"]) -> Float[Array, "n"]:
     return jnp.mean(jnp.square(x), axis=(1, 2))
 
 
-def _rate(progress: Float[Array, ""], numbers: Numbers) -> Float[Array, ""]:
+def _rate(progress: Float[Array, ""], hyperparameters: Hyperparameters) -> Float[Array, ""]:
     """The learning rate: a linear warm-up over the share `warmup` of all steps, a cosine over the last `cooldown`."""
-    rise, fall = _part(progress, numbers.warmup), _part(1.0 - progress, numbers.cooldown)
-    return numbers.learning_rate * rise * (0.5 - 0.5 * jnp.cos(jnp.pi * fall))
+    rise, fall = _part(progress, hyperparameters.warmup), _part(1.0 - progress, hyperparameters.cooldown)
+    return hyperparameters.learning_rate * rise * (0.5 - 0.5 * jnp.cos(jnp.pi * fall))
 
 
 def _exploration(
-    number: Int[Array, ""], progress: Float[Array, ""], like: Float[Array, "n m d"], numbers: Numbers
+    step_index: Int[Array, ""],
+    progress: Float[Array, ""],
+    like: Float[Array, "n m d"],
+    hyperparameters: Hyperparameters,
 ) -> Float[Array, "n m d"]:
     """Noise on the coordinates that dies out, so that a search from far away does not stay in the next valley."""
-    share = 1.0 - _part(progress, numbers.explore_until)
-    return numbers.exploration * share**2 * jax.random.normal(jax.random.key(number), like.shape)
+    share = 1.0 - _part(progress, hyperparameters.explore_until)
+    return hyperparameters.exploration * share**2 * jax.random.normal(jax.random.key(step_index), like.shape)
 
 
 def _part(progress: Float[Array, ""], share: Float[Array, ""]) -> Float[Array, ""]:
@@ -171,9 +178,9 @@ def _part(progress: Float[Array, ""], share: Float[Array, ""]) -> Float[Array, "
     return jnp.where(share > 0, jnp.minimum(1.0, progress / jnp.where(share > 0, share, 1.0)), 1.0)
 
 
-def _bounded(codes: Codes, most: Float[Array, ""]) -> Codes:
-    """Codes whose layers are no further than `most` standard deviations from the mean; noise of mean 0, variance 1."""
-    v = codes.v
+def _bounded(variables: Variables, most: Float[Array, ""]) -> Variables:
+    """With no layer further than `most` standard deviations from the mean, and noise of mean 0 and variance 1."""
+    v = variables.v
     far = jnp.sqrt(jnp.mean(jnp.square(v), axis=2, keepdims=True))
     near = jnp.broadcast_to(jnp.minimum(1.0, most / jnp.maximum(far, 1e-6)), v.shape) * v
-    return codes._replace(offsets=codes.offsets + (near - v), noise=normalise(codes.noise))
+    return variables._replace(offsets=variables.offsets + (near - v), noise=normalise(variables.noise))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from disentangle_jax import arrays
 from disentangle_jax.inversion.optimisation import Distance
-from disentangle_jax.inversion.published.pictures import area_average
+from disentangle_jax.inversion.pictures import area_average
 from disentangle_jax.scorers import GROUP, Scorer, absolute_scorer, features_of, load_scorer
 from stylegan2_flax import files, plugins
 

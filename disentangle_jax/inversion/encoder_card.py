@@ -12,11 +12,12 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
+from disentangle_jax.batching import in_batches, render_batch
 from disentangle_jax.domains import Domain, JudgedDomain
 from disentangle_jax.inversion.encoder_network import EncoderNetwork
 from disentangle_jax.latents import sample_ws
+from disentangle_jax.metrics import psnr, r2
 from disentangle_jax.scorers import Factors, load_scorer, split
-from disentangle_jax.scores import in_batches, psnr, r2, render_batch
 
 
 @dataclass(frozen=True, eq=False)

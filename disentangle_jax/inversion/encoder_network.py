@@ -14,7 +14,7 @@ from jaxtyping import Float, Shaped
 import stylegan2_flax as sg2
 from disentangle_jax import arrays
 from disentangle_jax.generators import digest
-from disentangle_jax.inversion.published import pictures
+from disentangle_jax.inversion import pictures
 from stylegan2_flax.run.trees import check_shapes, leaves_by_path
 
 KIND = "encoder"

@@ -12,7 +12,7 @@ from disentangle_jax.inversion.encoder_network import EncoderNetwork
 from disentangle_jax.inversion.encoder_samples import Samples, style_variances
 from disentangle_jax.inversion.latent_space import LatentSpace
 from disentangle_jax.inversion.optimisation import Distance, as_pytree
-from disentangle_jax.inversion.published.pictures import area_average
+from disentangle_jax.inversion.pictures import area_average
 
 
 class Frozen(NamedTuple):

@@ -10,11 +10,11 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from disentangle_jax import media
+from disentangle_jax.batching import in_batches, render_batch
 from disentangle_jax.configs import inversion as defaults
 from disentangle_jax.inversion.encoders import ImageEncoder
 from disentangle_jax.inversion.latent_space import LatentSpace
 from disentangle_jax.inversion.optimisation import Distance, Inversion, measured, optimise
-from disentangle_jax.scores import in_batches, render_batch
 from stylegan2_flax.checks import check_choice
 
 METHODS = ("auto", "encoder", "optimise")

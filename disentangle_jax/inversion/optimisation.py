@@ -16,12 +16,13 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 import stylegan2_flax as sg2
-from disentangle_jax.inversion.descent import Batch, Codes, Networks, Numbers, State, step
+from disentangle_jax.batching import in_batches, render_batch
+from disentangle_jax.inversion.descent import Batch, Hyperparameters, Networks, State, Variables, step
 from disentangle_jax.inversion.latent_space import LatentSpace
 from disentangle_jax.inversion.noise import Maps, noise_maps
-from disentangle_jax.inversion.published.pictures import area_average
+from disentangle_jax.inversion.pictures import area_average
 from disentangle_jax.latents import sample_ws
-from disentangle_jax.scores import in_batches, psnr, render_batch
+from disentangle_jax.metrics import psnr
 from stylegan2_flax.checks import checked_array
 
 Distance = Callable[[Float[Array, "n h w c"], Float[Array, "n h w c"]], Float[Array, "n"]]
@@ -59,7 +60,7 @@ class _Task(NamedTuple):
     noise: Maps
     batch_size: int
     networks: Networks
-    numbers: Numbers
+    hyperparameters: Hyperparameters
 
 
 def optimise(
@@ -99,7 +100,7 @@ def optimise(
         v = space.whiten(jnp.asarray(ws, jnp.float32))
         v = jnp.mean(v, axis=1, keepdims=True) if settings.space == "w" else v
         noise = noise_maps(generator.synthesis, 1) if settings.noise else {}
-        return _Task(images, v, noise, size, networks, _numbers(settings, phase))
+        return _Task(images, v, noise, size, networks, _hyperparameters(settings, phase))
 
     def scout(images: Float[np.ndarray, "n h w c"], ws: Float[np.ndarray, "n l d"]) -> Float[np.ndarray, "n"]:
         tried = jnp.broadcast_to(_one_by_one(task(images, ws, settings.scout))[0], ws.shape)
@@ -187,9 +188,9 @@ def _one_by_one(task: _Task) -> tuple[Float[Array, "n m d"], dict[str, np.ndarra
     with _bar(task, -(-n // size)) as bar:
         for start in range(0, n, size):
             rows = np.arange(start, start + size)
-            codes = Codes(jnp.zeros_like(task.v[:1]), task.v[rows.clip(max=n - 1)], own)
-            codes = _run(codes, _batch(task, rows, moves_noise=1.0), task, bar)
-            found.append(jax.device_get((codes.v, codes.noise)))
+            variables = Variables(jnp.zeros_like(task.v[:1]), task.v[rows.clip(max=n - 1)], own)
+            variables = _run(variables, _batch(task, rows, moves_noise=1.0), task, bar)
+            found.append(jax.device_get((variables.v, variables.noise)))
     v, noise = jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *found)
     return jnp.asarray(v), noise
 
@@ -211,14 +212,14 @@ def _as_clip(task: _Task) -> tuple[Float[Array, "n m d"], dict[str, np.ndarray]]
         for start in range(0, n, size):
             rows = np.arange(start, start + size)
             batch = _batch(task, rows, bound=1.0, linked=True, before=before, moves_base=moves, moves_noise=moves)
-            codes = _run(_around(base, task.v[rows.clip(max=n - 1)], noise), batch, task, bar)
-            before, noise = codes.v[-1:], codes.noise
-            found.append(np.asarray(codes.v))
+            variables = _run(_around(base, task.v[rows.clip(max=n - 1)], noise), batch, task, bar)
+            before, noise = variables.v[-1:], variables.noise
+            found.append(np.asarray(variables.v))
     return jnp.asarray(np.concatenate(found)[:n]), jax.device_get(noise)
 
 
-def _around(base: Float[Array, "1 m d"], v: Float[Array, "n m d"], noise: Maps) -> Codes:
-    return Codes(base, v - jnp.broadcast_to(base, v.shape), noise)
+def _around(base: Float[Array, "1 m d"], v: Float[Array, "n m d"], noise: Maps) -> Variables:
+    return Variables(base, v - jnp.broadcast_to(base, v.shape), noise)
 
 
 def _batch(
@@ -243,15 +244,15 @@ def _batch(
     )
 
 
-def _run(codes: Codes, batch: Batch, task: _Task, bar: tqdm) -> Codes:
+def _run(variables: Variables, batch: Batch, task: _Task, bar: tqdm) -> Variables:
     """Make all steps of a batch."""
-    state, steps = State.start(codes), int(task.numbers.steps)
-    errors = jnp.zeros(len(codes.offsets))
-    for number in range(steps):
-        state, errors = step(state, batch, task.networks, task.numbers, jnp.int32(number))
-        if (number + 1) % _CHUNK == 0 or number + 1 == steps:
-            _report(errors[batch.present > 0.0], number + 1, bar)
-    return state.codes
+    state, steps = State.start(variables), int(task.hyperparameters.steps)
+    errors = jnp.zeros(len(variables.offsets))
+    for step_index in range(steps):
+        state, errors = step(state, batch, task.networks, task.hyperparameters, jnp.int32(step_index))
+        if (step_index + 1) % _CHUNK == 0 or step_index + 1 == steps:
+            _report(errors[batch.present > 0.0], step_index + 1, bar)
+    return state.variables
 
 
 def _report(errors: Float[Array, "n"], done: int, bar: tqdm) -> None:
@@ -264,12 +265,14 @@ def _report(errors: Float[Array, "n"], done: int, bar: tqdm) -> None:
 
 
 def _bar(task: _Task, batches: int) -> tqdm:
-    return tqdm(total=int(task.numbers.steps) * batches, desc="inverting", unit=" steps", leave=False, disable=None)
+    return tqdm(
+        total=int(task.hyperparameters.steps) * batches, desc="inverting", unit=" steps", leave=False, disable=None
+    )
 
 
-def _numbers(settings: ConfigDict, phase: ConfigDict) -> Numbers:
+def _hyperparameters(settings: ConfigDict, phase: ConfigDict) -> Hyperparameters:
     values = {**settings.weights, **settings.schedule, **phase, "max_deviation": settings.max_deviation}
-    return Numbers(**{name: jnp.float32(value) for name, value in values.items()})
+    return Hyperparameters(**{name: jnp.float32(value) for name, value in values.items()})
 
 
 def as_pytree(distance: Distance | None) -> Any:

@@ -12,9 +12,9 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 import stylegan2_flax as sg2
+from disentangle_jax.batching import render_batch
 from disentangle_jax.inversion.optimisation import Distance, as_pytree
 from disentangle_jax.latents import sample_ws
-from disentangle_jax.scores import render_batch
 
 _ADAM = optax.scale_by_adam()
 _CHUNK = 20  # steps between updates of the progress bar

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from disentangle_jax import media
+from disentangle_jax.batching import in_batches, render_batch
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion.latent_files import write_latents
 from disentangle_jax.page.axes import find_axes
@@ -17,7 +18,6 @@ from disentangle_jax.reenactment.encoding import Encoded, encode
 from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, render
 from disentangle_jax.reenactment.motion import Motion, carry_over, smoothed
 from disentangle_jax.reenactment.smoothing import OneEuro
-from disentangle_jax.scores import in_batches, render_batch
 
 SIZE = 256
 """Pixels of a side of the pictures that are shown, at least."""

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from disentangle_jax import media
+from disentangle_jax.batching import render_batch
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion.latent_files import LatentClip
 from disentangle_jax.inversion.portraits import Placement, Square, crop
-from disentangle_jax.scores import render_batch
 
 _T = TypeVar("_T")
 

@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from disentangle_jax import media
+from disentangle_jax.batching import render_batch
 from disentangle_jax.reenactment.encoding import Encoded, structure_scale
 from disentangle_jax.reenactment.footage import render
 from disentangle_jax.reenactment.smoothing import OneEuro, smooth
-from disentangle_jax.scores import render_batch
 
 
 class Motion(NamedTuple):

@@ -8,7 +8,7 @@ from disentangle_jax.evaluation.suite import OURS
 from disentangle_jax.report.report import environment
 
 
-def write_card(
+def render_card(
     model: Disentangler,
     steps: int | None,
     metrics: Mapping[str, Any] | None,

@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Float
 
 from disentangle_jax import media
+from disentangle_jax.batching import in_batches
 from disentangle_jax.evaluation.baselines import Method
 from disentangle_jax.evaluation.given_clips import FOOTAGE, INVERTED, LATENT_JITTER, GivenClip
 from disentangle_jax.evaluation.reenactment import JITTER
 from disentangle_jax.evaluation.suite import COPIES, OURS
 from disentangle_jax.report.pictures import CELL
-from disentangle_jax.scores import in_batches
 
 LATENT_JITTER_TITLE = "jitter of latents"
 

@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from disentangle_jax import media
+from disentangle_jax.batching import in_batches
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain
 from disentangle_jax.evaluation.baselines import Method
 from disentangle_jax.evaluation.held_out import HeldOut
 from disentangle_jax.evaluation.suite import COPIES, OURS
-from disentangle_jax.scores import in_batches
 
 SOURCE, DRIVING, EXACT = "source", "driving", "exact answer"
 RESERVED = (SOURCE, DRIVING, EXACT)

@@ -54,7 +54,7 @@ class Compared(NamedTuple):
     differences: dict[str, tuple[Any, Any]]
 
 
-def write_report(
+def render_report(
     metrics: Section,
     config: Section,
     compared: Mapping[str, Compared],

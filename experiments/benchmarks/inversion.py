@@ -24,6 +24,7 @@ from absl import flags
 from jaxtyping import Array, Float
 
 import stylegan2_flax as sg2
+from disentangle_jax.batching import in_batches, render_batch
 from disentangle_jax.configs import inversion as defaults
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain, load_judged_domain
@@ -31,8 +32,8 @@ from disentangle_jax.generators import digest, load_generator
 from disentangle_jax.inversion import METHODS, encoders, invert
 from disentangle_jax.inversion.distances import load_distance
 from disentangle_jax.latents import sample_ws
+from disentangle_jax.metrics import psnr, r2
 from disentangle_jax.scorers import Factors, split
-from disentangle_jax.scores import in_batches, psnr, r2, render_batch
 from stylegan2_flax import command
 
 FLAGS = flags.FlagValues()

@@ -15,13 +15,14 @@ Run the same command again to resume. For a generator without a domain, such as 
 
 from ml_collections import ConfigDict
 
+from disentangle_jax.configs import parse_switches
+
 SWITCHES = ("no_domain",)
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The config of the bundled encoder; with `no_domain`, without exact pictures, distance and judge."""
-    if arg not in ("", *SWITCHES):
-        raise ValueError(f"unknown switch {arg!r}: this config knows {', '.join(SWITCHES)}")
+    switches = parse_switches(arg, SWITCHES)
     config = ConfigDict()
     config.name = "faces64_encoder"  # of the files written: NAME.safetensors and its card NAME.json
     config.seed = 0  # of weights, samples and degradations
@@ -83,7 +84,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.evaluation.num_images = 512  # samples of the generator, and as many exact pictures
     config.evaluation.judge = "judge_b"  # scorer of the results, another one than of the loss; empty: none
 
-    if arg == "no_domain":
+    if "no_domain" in switches:
         config.samples.exact = 0.0
         config.loss.distance = "none"
         config.evaluation.judge = ""

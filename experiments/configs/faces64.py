@@ -27,16 +27,14 @@ Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
 
 from ml_collections import ConfigDict
 
+from disentangle_jax.configs import parse_switches
+
 SWITCHES = ("demo", "linear", "abstract", "no_contrast", "plain")
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The full run, or what the switches in `arg` make of it."""
-    switches = [switch for switch in arg.split(",") if switch]
-    for switch in switches:
-        if switch not in SWITCHES:
-            raise ValueError(f"unknown switch {switch!r}: this config knows {', '.join(SWITCHES)}")
-
+    switches = parse_switches(arg, SWITCHES)
     config = ConfigDict()
     config.seed = 0  # of all randomness: initial weights and clips
     config.generator = "faces64"  # a registered generator, or the path or URL of a StyleGAN2 file

@@ -30,18 +30,14 @@ Switches, after a colon and separated by commas (`ffhq256.py:pca,wide`):
 
 from ml_collections import ConfigDict
 
-from disentangle_jax.configs import faces64
+from disentangle_jax.configs import faces64, parse_switches
 
 SWITCHES = ("pca", "wide")
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The run for one device, or what the switches in `arg` make of it. What the fields mean stands in faces64.py."""
-    switches = [switch for switch in arg.split(",") if switch]
-    for switch in switches:
-        if switch not in SWITCHES:
-            raise ValueError(f"unknown switch {switch!r}: this config knows {', '.join(SWITCHES)}")
-
+    switches = parse_switches(arg, SWITCHES)
     config = faces64.get_config("linear")
     config.generator = "say which, with --config.generator=PATH"
     config.directions.source = "pca" if "pca" in switches else "sefa"

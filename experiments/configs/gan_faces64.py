@@ -20,16 +20,14 @@ Switches, after a colon and separated by commas (`gan_faces64.py:gpu,scratch`):
 
 from ml_collections import ConfigDict
 
+from disentangle_jax.configs import parse_switches
+
 SWITCHES = ("gpu", "scratch")
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The run for two cores, or what the switches in `arg` make of it."""
-    switches = [switch for switch in arg.split(",") if switch]
-    for switch in switches:
-        if switch not in SWITCHES:
-            raise ValueError(f"unknown switch {switch!r}: this config knows {', '.join(SWITCHES)}")
-
+    switches = parse_switches(arg, SWITCHES)
     config = ConfigDict()
     config.seed = 0  # of all randomness: initial weights, the order of images, every step
     config.resolution = 64  # of images, in pixels

@@ -13,13 +13,15 @@ from disentangle_jax.clips import Clip
 from disentangle_jax.clips.purification import Purifier
 from disentangle_jax.directions import Directions
 from disentangle_jax.directions.by_scorer import from_scores
-from disentangle_jax.directions.fit_readout import FitOptions, fit, normal_scores, with_moves
+from disentangle_jax.directions.fit_readout import ReadoutOptions, fit, normal_scores, with_moves
 from disentangle_jax.directions.readout import Readout
 from disentangle_jax.latents import take_layers_from
-from disentangle_jax.scores import r2
+from disentangle_jax.metrics import r2
 
 L, D, FACTORS = 3, 8, 6
-OPTIONS = FitOptions(hidden=64, num_steps=2000, batch_size=256, learning_rate=1e-2, weight_decay=1e-2, test_share=0.125)
+OPTIONS = ReadoutOptions(
+    hidden=64, num_steps=2000, batch_size=256, learning_rate=1e-2, weight_decay=1e-2, test_share=0.125
+)
 
 
 @jax.tree_util.register_dataclass

@@ -23,7 +23,7 @@ from disentangle_jax.faces.domain import ParametricFaces, pose_by_truth
 from disentangle_jax.faces.truth import Truth
 from disentangle_jax.latents import sample_ws
 from disentangle_jax.model import Autoencoder, Codes
-from stylegan2_flax.run import metrics
+from stylegan2_flax.run import metrics_log
 
 LAYERS, W_DIM, SIDE = 10, 64, 8
 SIZES = {
@@ -121,7 +121,7 @@ def workdir(tmp_path_factory, untrained):
     folder = tmp_path_factory.mktemp("run")
     write_untrained(untrained, folder)
     for step in (1, 2, 3):
-        metrics.append(folder / "metrics.jsonl", step, {"loss": 1 / step, "swap": 0.5})
+        metrics_log.append(folder / "metrics.jsonl", step, {"loss": 1 / step, "swap": 0.5})
     return folder
 
 

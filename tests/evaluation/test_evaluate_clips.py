@@ -19,10 +19,10 @@ from disentangle_jax.evaluation.suite import COPY_DRIVING, OURS
 from disentangle_jax.inversion import Inversion
 from disentangle_jax.inversion.latent_files import write_latents
 from disentangle_jax.latents import sample_ws
+from disentangle_jax.metrics import l1
 from disentangle_jax.reenactment import inputs
 from disentangle_jax.reenactment.clip_flags import ClipOptions
 from disentangle_jax.reenactment.clips import invert_clips, open_clips
-from disentangle_jax.scores import l1
 from stylegan2_flax import command
 
 FRAMES = 6

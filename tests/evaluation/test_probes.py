@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from disentangle_jax.configs import faces64
-from disentangle_jax.evaluation.probes import KINDS, FitOptions, _ridge_path, probe, probe_matrix
+from disentangle_jax.evaluation.probes import KINDS, ProbeOptions, _ridge_path, probe, probe_matrix
 
 FACES, POSES = 120, 4
-OPTIONS = FitOptions.of(faces64.get_config().evaluation.probes)
+OPTIONS = ProbeOptions.of(faces64.get_config().evaluation.probes)
 RNG = np.random.default_rng(0)
 GROUPS = np.repeat(np.arange(FACES), POSES)
 APPEARANCE = np.repeat(RNG.uniform(-1, 1, (FACES, 3)), POSES, axis=0)

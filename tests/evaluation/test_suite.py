@@ -20,7 +20,7 @@ from disentangle_jax.evaluation.proxies import Instruments, ScorerReader
 from disentangle_jax.report import plots
 from disentangle_jax.report.gallery import make_gallery
 from disentangle_jax.report.pictures import save_pictures, stills
-from disentangle_jax.report.report import Compared, summary, write_report
+from disentangle_jax.report.report import Compared, render_report, summary
 
 PICTURES = ["methods.png", "motion.gif", "motion.png", "transfer_grid.png"]
 PLOTS = ["trade_off.png", "trade_off_dark.png", "training.png", "training_dark.png"]
@@ -159,7 +159,7 @@ def test_the_report_stands_alone(measured, gallery, folder):
     model, _, metrics, *_ = measured
     config = json.loads(model.config.to_json())
     compared = {BLIND: Compared("runs/blind", {"loss.weights.swap": (0.0, 1.0)})}
-    page = write_report(metrics, config, compared, ["make <it>"], gallery, folder)
+    page = render_report(metrics, config, compared, ["make <it>"], gallery, folder)
     assert page.count("data:image/png;base64,") == len(PLOTS) + sum(map(count, gallery[:2])) * 2 + sum(
         count(images) for images in (*gallery.grids.values(), *gallery.methods.values(), *stills(gallery).values())
     )
@@ -177,7 +177,7 @@ def count(images):
 
 def test_every_method_is_defined_on_the_page_and_the_best_is_bold(measured, gallery, folder):
     _, _, metrics, *_ = measured
-    page = write_report(metrics, CONFIG, {BLIND: Compared("runs/blind", {})}, [], gallery, folder)
+    page = render_report(metrics, CONFIG, {BLIND: Compared("runs/blind", {})}, [], gallery, folder)
     defined = {name.strip() for term in re.findall(r"<dt[^>]*>(.*?)</dt>", page) for name in term.split(",")}
     assert {*metrics["transfer"]["methods"], "oracle", "exact images"} <= defined
     perfect = re.findall(r"<tr[^>]*><th>(?:ours|search on the readout)</th>(.*?)</tr>", page, re.DOTALL)
@@ -188,11 +188,11 @@ def test_every_method_is_defined_on_the_page_and_the_best_is_bold(measured, gall
 def test_factors_that_the_judge_cannot_read_are_marked(measured, gallery, folder):
     metrics = json.loads(json.dumps(measured[2]))
     metrics["transfer"]["exact"]["structure_r2_per_factor"]["smile"] = 0.5
-    page = write_report(metrics, CONFIG, {}, [], gallery, folder)
+    page = render_report(metrics, CONFIG, {}, [], gallery, folder)
     assert "<span>smile*</span>" in page
     assert "do not rely on that column" in page
     assert "<span>yaw</span>" in page
-    assert "do not rely" not in write_report(measured[2], CONFIG, {}, [], gallery, folder)
+    assert "do not rely" not in render_report(measured[2], CONFIG, {}, [], gallery, folder)
 
 
 def test_the_page_says_whether_the_jitter_is_good(measured, gallery, folder):
@@ -203,7 +203,7 @@ def test_the_page_says_whether_the_jitter_is_good(measured, gallery, folder):
         (0.0, "This model hardly moves."),
     ):
         metrics["motion"]["methods"]["ours"]["jitter_ratio"] = ratio
-        assert verdict in write_report(metrics, CONFIG, {}, [], gallery, folder)
+        assert verdict in render_report(metrics, CONFIG, {}, [], gallery, folder)
 
 
 def test_a_report_without_a_truth_leaves_out_what_needs_one(measured, tmp_path):
@@ -219,7 +219,7 @@ def test_a_report_without_a_truth_leaves_out_what_needs_one(measured, tmp_path):
     save_pictures(gallery, tmp_path)
     plots.draw(metrics, [], {}, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == PICTURES
-    page = write_report(metrics, CONFIG, {}, [], gallery, tmp_path)
+    page = render_report(metrics, CONFIG, {}, [], gallery, tmp_path)
     text = re.sub(r'<style>.*?</style>|<details>.*|data:[^"]*', "", page, flags=re.DOTALL)
     absent = ("How good is it?", "exact", "oracle", "layer swap", "judge", "greener", "smile", "skin", "hair")
     assert [word for word in absent if word in text] == []

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import stylegan2_flax as sg2
-from disentangle_jax import media, scores, transfer
+from disentangle_jax import batching, media, transfer
 from disentangle_jax.configs import gan_faces64
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion.latent_files import write_latents
@@ -103,7 +103,7 @@ def test_frames_are_drawn_a_batch_at_a_time_and_a_still_face_once(model, workdir
         return render(ws)
 
     monkeypatch.setattr(model, "render", count)
-    monkeypatch.setattr(scores, "_PIXELS", 2 * 8 * 8)  # two images at once
+    monkeypatch.setattr(batching, "_PIXELS", 2 * 8 * 8)  # two images at once
     batches = call(workdir, tmp_path, "seed:1", "clip:2", "batches")
     frames, expected = (np.stack(list(media.read_frames(path))).astype(int) for path in (batches, whole))
     assert frames.shape == expected.shape
@@ -192,7 +192,7 @@ def test_a_record_of_an_older_version_is_told_what_it_lacks(workdir, tmp_path):
 
 def test_an_interrupt_leaves_no_half_video(workdir, model, tmp_path, monkeypatch, capsys):
     render = model.render
-    monkeypatch.setattr(scores, "_PIXELS", 2 * 8 * 8)
+    monkeypatch.setattr(batching, "_PIXELS", 2 * 8 * 8)
     calls = iter([render, render, render, interrupted])
     monkeypatch.setattr(model, "render", lambda ws: next(calls)(ws))
     for out in ("out.gif", "out.mp4"):

@@ -15,7 +15,7 @@ import pytest
 from disentangle_jax import train
 from disentangle_jax.disentangler import Disentangler
 from stylegan2_flax import command
-from stylegan2_flax.run import metrics
+from stylegan2_flax.run import metrics_log
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "experiments" / "launch"
@@ -98,7 +98,7 @@ def launch(number, *flags, devices=1):
 
 
 def losses(workdir):
-    return [line["loss"] for line in metrics.read(workdir / "metrics.jsonl")]
+    return [line["loss"] for line in metrics_log.read(workdir / "metrics.jsonl")]
 
 
 @pytest.fixture(scope="module")

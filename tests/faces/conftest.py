@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from disentangle_jax import faces
+from disentangle_jax.batching import in_batches
 from disentangle_jax.faces.factors import APPEARANCE
 from disentangle_jax.generators import load_generator
-from disentangle_jax.scores import in_batches
 
 BATCH = 32
 

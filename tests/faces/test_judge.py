@@ -11,7 +11,7 @@ from flax import nnx
 
 from disentangle_jax import faces
 from disentangle_jax.faces.judge import Judge, read_factors
-from disentangle_jax.scores import r2
+from disentangle_jax.metrics import r2
 
 AT_LEAST: dict[str, float] = dict.fromkeys(
     ("yaw", "pitch", "roll", "smile", "mouth_open", "eye_open", "skin", "hair_color", "clothing"), 0.95

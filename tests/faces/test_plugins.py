@@ -12,7 +12,7 @@ from disentangle_jax import faces
 from disentangle_jax.faces.judge import Judge
 from disentangle_jax.inversion import encoders
 from disentangle_jax.inversion.encoder_network import EncoderNetwork
-from disentangle_jax.scores import psnr, r2
+from disentangle_jax.metrics import psnr, r2
 from stylegan2_flax import plugins
 from stylegan2_flax.gan.score import open_features
 

@@ -14,7 +14,7 @@ import stylegan2_flax as sg2
 from disentangle_jax.configs import distill_faces64
 from disentangle_jax.faces import NAMES, assessment, distillation, train_generator
 from disentangle_jax.faces.truth import Truth
-from stylegan2_flax.run import loop, metrics
+from stylegan2_flax.run import loop, metrics_log
 
 
 def make_config():
@@ -78,7 +78,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(learn, tmp_path
     for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(whole), strict=True):
         np.testing.assert_array_equal(a, b)
     for stage in ("8px", "64px"):
-        lines = [metrics.read(tmp_path / run / stage / "metrics.jsonl") for run in ("whole", "stopped")]
+        lines = [metrics_log.read(tmp_path / run / stage / "metrics.jsonl") for run in ("whole", "stopped")]
         assert lines[0] == lines[1]
         assert [line["step"] for line in lines[0]] == [1, 2, 3]
         assert [line.get("psnr_held_out", 0.0) > 5.0 for line in lines[0]] == [False, False, True]

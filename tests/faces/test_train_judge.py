@@ -12,7 +12,7 @@ from disentangle_jax.configs import judge_faces64
 from disentangle_jax.faces import train_judge
 from disentangle_jax.faces.judge import Judge, read_factors
 from stylegan2_flax import command
-from stylegan2_flax.run import loop, metrics
+from stylegan2_flax.run import loop, metrics_log
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_it_learns_to_read_and_an_interrupted_run_ends_where_an_uninterrupted_on
     files = ("judge_b.safetensors", "judge_b.json", "metrics.jsonl")
     for name in files:
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "stopped" / name).read_bytes()
-    lines = metrics.read(tmp_path / "whole" / "metrics.jsonl")
+    lines = metrics_log.read(tmp_path / "whole" / "metrics.jsonl")
     assert [line["step"] for line in lines] == list(range(1, 61))
     card = json.loads((tmp_path / "whole" / "judge_b.json").read_text())
     assert card["images"] == 60 * 16

@@ -12,7 +12,7 @@ from disentangle_jax import faces
 from disentangle_jax.faces.assessment import linearity
 from disentangle_jax.faces.judge import Judge, read_factors
 from disentangle_jax.faces.truth import GROUPS, Truth
-from disentangle_jax.scores import r2
+from disentangle_jax.metrics import r2
 
 KINDS: tuple[str, ...] = ("pose", "expression", "appearance")
 

@@ -17,7 +17,7 @@ from disentangle_jax.inversion.encoder_network import EncoderNetwork
 from disentangle_jax.inversion.encoder_samples import draw_samples, style_variances
 from disentangle_jax.inversion.latent_space import LatentSpace
 from stylegan2_flax import command
-from stylegan2_flax.run import config_flag, loop, metrics, parallel
+from stylegan2_flax.run import config_flag, loop, metrics_log, parallel
 
 
 @jax.tree_util.register_static
@@ -87,7 +87,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(config, tmp_pat
     encoder_training.run(config, tmp_path / "stopped")
     for name in ("small_encoder.safetensors", "small_encoder.json", "metrics.jsonl"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "stopped" / name).read_bytes()
-    lines = metrics.read(tmp_path / "whole" / "metrics.jsonl")
+    lines = metrics_log.read(tmp_path / "whole" / "metrics.jsonl")
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
     assert {"loss", "latents", "styles", "pixels", "psnr_samples"} <= lines[-1].keys()
     again = config_flag.load(str(tmp_path / "whole" / "config.json"))
@@ -107,7 +107,7 @@ def test_it_learns_from_exact_pictures_too(config, generator, colours, tmp_path,
     config.optimizer.learning_rate = 1e-2
     config.train.update(num_steps=60, log_every=20, checkpoint_every=60)
     encoder = encoder_training.run(config, tmp_path)
-    lines = metrics.read(tmp_path / "metrics.jsonl")
+    lines = metrics_log.read(tmp_path / "metrics.jsonl")
     assert "distance" in lines[-1]
     assert "pixels" not in lines[-1]
     card = json.loads((tmp_path / "small_encoder.json").read_text())

@@ -9,7 +9,7 @@ import pytest
 
 from disentangle_jax.training.step import Advance
 from stylegan2_flax import files
-from stylegan2_flax.run import bucket_lock, checkpoints, config_record, metrics
+from stylegan2_flax.run import bucket_lock, checkpoints, config_record, metrics_log
 from stylegan2_flax.run.lock import locked
 
 
@@ -49,13 +49,13 @@ def test_files_are_written_whole_and_copied_where_a_disk_is_needed(folder):
 
 def test_lines_are_appended_by_writing_the_file_anew(folder):
     path = folder / "metrics.jsonl"
-    log = metrics.Log(path, -1)
+    log = metrics_log.Log(path, -1)
     for step in (1, 2, 3):
         log.append(step, {"loss": 1 / step})
     assert not path.exists()
     log.flush()
-    assert [line["step"] for line in metrics.read(path)] == [1, 2, 3]
-    log = metrics.Log(path, 2)
+    assert [line["step"] for line in metrics_log.read(path)] == [1, 2, 3]
+    log = metrics_log.Log(path, 2)
     log.append(3, {"loss": 0.5})
     log.flush()
     assert path.read_text() == '{"step": 1, "loss": 1.0}\n{"step": 2, "loss": 0.5}\n{"step": 3, "loss": 0.5}\n'

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from disentangle_jax.training.random_streams import random_streams
-from stylegan2_flax.run import checkpoints, metrics
+from stylegan2_flax.run import checkpoints, metrics_log
 from stylegan2_flax.run.checkpoints import Checkpoints
 
 
@@ -30,7 +30,7 @@ def test_signal_saves_and_says_how_to_go_on(
     config, world, train, assert_same, ten_steps, tmp_path, monkeypatch, number
 ):
     whole, state = ten_steps
-    workdir, append = tmp_path / "stopped", metrics.append
+    workdir, append = tmp_path / "stopped", metrics_log.append
 
     def append_and_interrupt(path, step, values):
         append(path, step, values)
@@ -38,7 +38,7 @@ def test_signal_saves_and_says_how_to_go_on(
             os.kill(os.getpid(), number)
 
     handler = signal.getsignal(number)
-    monkeypatch.setattr(metrics, "append", append_and_interrupt)
+    monkeypatch.setattr(metrics_log, "append", append_and_interrupt)
     with pytest.raises(SystemExit, match=rf"{number.name} after step 3 of 10.*same"):
         train(config, workdir, world)
     monkeypatch.undo()
@@ -50,7 +50,7 @@ def test_signal_saves_and_says_how_to_go_on(
 
 def test_metrics_and_checkpoints_on_disk(config, assert_same, ten_steps):
     workdir, state = ten_steps
-    lines = metrics.read(workdir / "metrics.jsonl")
+    lines = metrics_log.read(workdir / "metrics.jsonl")
     assert [line["step"] for line in lines] == [2, 4, 6, 8, 10]
     assert {"loss", "swap", "structure_contrast", "gradient_norm", "learning_rate"} <= lines[0].keys()
     weights = config.loss.weights.to_dict()
@@ -95,7 +95,7 @@ def test_loss_that_is_not_finite_stops_the_run_and_is_named(config, world, train
     broken_world = (sample_broken, source, mean, std)
     with pytest.raises(FloatingPointError, match=r"step 7: .*loss.* not finite.*--workdir=.*nan meets it again"):
         train(config, tmp_path, broken_world)
-    assert [line["step"] for line in metrics.read(tmp_path / "metrics.jsonl")] == [2, 4, 6]
+    assert [line["step"] for line in metrics_log.read(tmp_path / "metrics.jsonl")] == [2, 4, 6]
     with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
         assert checkpoints.latest_step == 5
 
@@ -129,12 +129,12 @@ def test_missing_checkpoints_are_named(tmp_path):
 
 def test_metrics_survive_a_line_cut_short(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    assert metrics.read(path) == []
-    metrics.rewind(path, 0)
+    assert metrics_log.read(path) == []
+    metrics_log.rewind(path, 0)
     for step in (1, 2, 3):
-        metrics.append(path, step, {"loss": 1.0 / step})
+        metrics_log.append(path, step, {"loss": 1.0 / step})
     with path.open("a") as file:
         file.write('{"step": 4, "lo')
-    assert [line["step"] for line in metrics.read(path)] == [1, 2, 3]
-    metrics.rewind(path, 2)
+    assert [line["step"] for line in metrics_log.read(path)] == [1, 2, 3]
+    metrics_log.rewind(path, 2)
     assert path.read_text() == '{"step": 1, "loss": 1.0}\n{"step": 2, "loss": 0.5}\n'

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan2_flax.run import metrics, parallel
+from stylegan2_flax.run import metrics_log, parallel
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +33,7 @@ def two_processes(tmp_path_factory):
     ]
     lines, whole = folder / "run" / "metrics.jsonl", folder / "run" / "checkpoints" / "5"
     try:
-        while not (whole.exists() and metrics.read(lines)[-1]["step"] == 6):
+        while not (whole.exists() and metrics_log.read(lines)[-1]["step"] == 6):
             time.sleep(0.05)
             if any(process.poll() is not None for process in started):
                 pytest.fail((folder / "log").read_text())
@@ -57,9 +57,9 @@ def test_two_processes_have_the_gradient_of_one_device(two_processes, config, wo
 
 def test_a_run_of_two_processes_goes_on_in_one(two_processes, config, world, train, ten_steps):
     lines = two_processes / "run" / "metrics.jsonl"
-    assert [line["step"] for line in metrics.read(lines)] == [2, 4, 6]
+    assert [line["step"] for line in metrics_log.read(lines)] == [2, 4, 6]
     train(config, two_processes / "run", world)
-    resumed, whole = (metrics.read(path) for path in (lines, ten_steps[0] / "metrics.jsonl"))
+    resumed, whole = (metrics_log.read(path) for path in (lines, ten_steps[0] / "metrics.jsonl"))
     assert [line["step"] for line in resumed] == [2, 4, 6, 8, 10]
     for one, other in zip(resumed, whole, strict=True):
         assert one == pytest.approx(other, rel=1e-5, abs=1e-6)

@@ -15,7 +15,7 @@ import jax
 import pytest
 
 from disentangle_jax.training.step import Advance
-from stylegan2_flax.run import checkpoints, config_record, metrics
+from stylegan2_flax.run import checkpoints, config_record, metrics_log
 from stylegan2_flax.run.checkpoints import Checkpoints
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -48,7 +48,7 @@ def kill(child, workdir, steps, moment):
     start = max((int(child.name) for child in folder.glob("*") if child.name.isdigit()), default=0)
     before = path.stat().st_ino if path.exists() else 0
     wait_until(lambda: path.exists() and path.stat().st_ino != before)  # it is rewound to the checkpoint
-    wait_until(lambda: metrics.read(path) and metrics.read(path)[-1]["step"] >= start + steps)
+    wait_until(lambda: metrics_log.read(path) and metrics_log.read(path)[-1]["step"] >= start + steps)
     if moment is None:
         wait_until(lambda: any("tmp" in name for name in os.listdir(folder)))
     else:

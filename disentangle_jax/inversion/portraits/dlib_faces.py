@@ -25,7 +25,7 @@ _MODELS = "face-recognition-models"
 
 
 @cache
-def find_faces() -> Callable[[UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "n 68 2"]]:
+def make_face_finder() -> Callable[[UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "n 68 2"]]:
     """A function from a picture to the 68 landmarks of each face in it.
 
     Faces are found down to about a twentieth of the picture's longer side.

@@ -7,7 +7,7 @@ import numpy as np
 from absl import flags
 from jaxtyping import Float, Shaped, UInt8
 
-from disentangle_jax.inversion.portraits.dlib_faces import find_faces
+from disentangle_jax.inversion.portraits.dlib_faces import make_face_finder
 from disentangle_jax.inversion.portraits.square import Square, ffhq_square
 from stylegan2_flax import plugins
 
@@ -33,7 +33,7 @@ def load_finder(name: str = DLIB) -> FaceFinder:
         ImportError: dlib or its models are not installed.
     """
     if name == DLIB:
-        return find_faces()
+        return make_face_finder()
     unknown = f"unknown face finder {name!r}: say {DLIB}, or a factory as package.module:factory"
     finder = plugins.import_factory(name, unknown)()
     if not callable(finder):

@@ -9,7 +9,8 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float, Shaped
 
-from disentangle_jax.inversion.published import pictures, state_dict
+from disentangle_jax.inversion import pictures
+from disentangle_jax.inversion.published import state_dict
 from disentangle_jax.inversion.published.backbones import IR_UNITS, IRBackbone
 from disentangle_jax.inversion.published.checkpoint import read_torch
 from disentangle_jax.inversion.published.layers import BatchNorm, Linear

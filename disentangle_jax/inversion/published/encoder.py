@@ -11,7 +11,8 @@ from jax import Array
 from jaxtyping import Float, Shaped
 
 import stylegan2_flax as sg2
-from disentangle_jax.inversion.published import networks, pictures, state_dict
+from disentangle_jax.inversion import pictures
+from disentangle_jax.inversion.published import networks, state_dict
 from stylegan2_flax.checks import check_choice
 
 _IR_KINDS = {

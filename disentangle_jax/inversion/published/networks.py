@@ -10,9 +10,9 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
+from disentangle_jax.inversion.pictures import upsample_add
 from disentangle_jax.inversion.published.backbones import IR_UNITS, WIDTHS, IRBackbone, ResNetBackbone
 from disentangle_jax.inversion.published.layers import Conv2d
-from disentangle_jax.inversion.published.pictures import upsample_add
 from stylegan2_flax.layers import FullyConnectedLayer
 
 W_DIM = 512

@@ -81,7 +81,7 @@ def test_a_finder_of_someone_else_takes_dlibs_place(monkeypatch, find_dots, draw
 
 def test_without_dlib_it_is_told_what_to_install(monkeypatch):
     monkeypatch.setattr(dlib_faces, "_model_files", list)
-    dlib_faces.find_faces.cache_clear()
+    dlib_faces.make_face_finder.cache_clear()
     with pytest.raises(ImportError, match=r"pip install 'disentangle_jax\[portraits\]'"):
         portraits.load_finder()
 

@@ -6,8 +6,8 @@ import pytest
 from flax import nnx
 
 from disentangle_jax.inversion import from_state_dict
+from disentangle_jax.inversion.pictures import bilinear
 from disentangle_jax.inversion.published import networks
-from disentangle_jax.inversion.published.pictures import bilinear
 
 
 def pictures(n, h, w, c=3):

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from disentangle_jax.inversion import from_state_dict
-from disentangle_jax.inversion.published import backbones, networks, pictures, state_dict
+from disentangle_jax.inversion import from_state_dict, pictures
+from disentangle_jax.inversion.published import backbones, networks, state_dict
 
 TOLERANCE = 1e-5
 UNITS = {

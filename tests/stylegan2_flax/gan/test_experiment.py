@@ -11,7 +11,7 @@ import stylegan2_flax as sg2
 from stylegan2_flax import command, train
 from stylegan2_flax.gan import experiment
 from stylegan2_flax.gan.networks import make_discriminator, make_generator
-from stylegan2_flax.run import config_record, metrics
+from stylegan2_flax.run import config_record, metrics_log
 from stylegan2_flax.run.dry_run import Needs
 
 
@@ -161,7 +161,7 @@ def test_grey_images_and_such_with_transparency_are_learnt_shown_and_scored(
     with Image.open(tmp_path / "run" / "snapshots" / "0000001.png") as picture:
         assert picture.mode == {1: "L", 4: "RGBA"}[channels]
     assert sg2.load(tmp_path / "run" / "generator.safetensors").img_channels == channels
-    assert np.isfinite(metrics.read(tmp_path / "run" / "metrics.jsonl")[-1].get("score", 0.0))
+    assert np.isfinite(metrics_log.read(tmp_path / "run" / "metrics.jsonl")[-1].get("score", 0.0))
 
 
 def test_features_that_do_not_take_the_images_are_refused_at_the_start(config, tmp_path):

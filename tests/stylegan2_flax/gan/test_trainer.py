@@ -19,7 +19,7 @@ from stylegan2_flax.gan.networks import make_discriminator, make_generator
 from stylegan2_flax.gan.score import open_features
 from stylegan2_flax.gan.snapshots import Snapshots
 from stylegan2_flax.gan.state import split_graphdefs
-from stylegan2_flax.run import config_record, metrics
+from stylegan2_flax.run import config_record, metrics_log
 from stylegan2_flax.run.checkpoints import Checkpoints
 from stylegan2_flax.run.lock import locked
 
@@ -44,7 +44,7 @@ def ten_steps(module_config, tmp_path_factory):
 def test_what_a_run_writes(module_config, ten_steps):
     workdir, state = ten_steps
     assert int(state.step) == 10
-    lines = metrics.read(workdir / "metrics.jsonl")
+    lines = metrics_log.read(workdir / "metrics.jsonl")
     assert [line["step"] for line in lines] == [0, 2, 4, 5, 6, 8, 10]
     assert [line["step"] for line in lines if "score" in line] == [0, 5, 10]
     assert {"Loss/G/loss", "Loss/D/loss", "Loss/scores/real", "Progress/augment"} <= lines[1].keys()
@@ -69,7 +69,7 @@ def test_networks_are_those_of_the_state(ten_steps):
 
 def test_the_best_generator_is_kept(ten_steps):
     workdir, _ = ten_steps
-    scores = {line["step"]: line["score"] for line in metrics.read(workdir / "metrics.jsonl") if "score" in line}
+    scores = {line["step"]: line["score"] for line in metrics_log.read(workdir / "metrics.jsonl") if "score" in line}
     with safe_open(workdir / "best.safetensors", framework="numpy") as file:
         about = file.metadata()
     best = int(about["step"])
@@ -82,9 +82,9 @@ def test_a_worse_score_replaces_nothing(module_config, ten_steps, mesh_of, tmp_p
     networks = make_generator(module_config), make_discriminator(module_config)
     images, features = open_images(module_config.data, 4, 3), open_features(module_config.score.features)
     snapshots = Snapshots(module_config, tmp_path, split_graphdefs(*networks), mesh_of(8), images, features)
-    metrics.append(tmp_path / "metrics.jsonl", 0, {"score": 0.0})
+    metrics_log.append(tmp_path / "metrics.jsonl", 0, {"score": 0.0})
     score = snapshots.score(10, ten_steps[1])
-    assert score["score"] == metrics.read(ten_steps[0] / "metrics.jsonl")[-1]["score"]
+    assert score["score"] == metrics_log.read(ten_steps[0] / "metrics.jsonl")[-1]["score"]
     assert not (tmp_path / "best.safetensors").exists()
     (tmp_path / "metrics.jsonl").unlink()
     assert snapshots.score(10, ten_steps[1]) == score
@@ -105,7 +105,7 @@ def test_a_killed_run_resumes_exactly(config, ten_steps, tmp_path):
 @pytest.mark.slow
 def test_a_signal_saves_and_says_how_to_go_on(config, ten_steps, tmp_path, monkeypatch):
     """Between two lines of the log, whose means then span both runs."""
-    (whole, state), append = ten_steps, metrics.append
+    (whole, state), append = ten_steps, metrics_log.append
 
     def append_and_interrupt(path, step, values):
         append(path, step, values)
@@ -113,7 +113,7 @@ def test_a_signal_saves_and_says_how_to_go_on(config, ten_steps, tmp_path, monke
             os.kill(os.getpid(), signal.SIGTERM)
 
     handler = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(metrics, "append", append_and_interrupt)
+    monkeypatch.setattr(metrics_log, "append", append_and_interrupt)
     with pytest.raises(SystemExit, match=r"SIGTERM after step 3 of 10.*same"):
         experiment.run(config, tmp_path)
     monkeypatch.undo()
@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(config, tmp_path, 
     monkeypatch.setattr(RenderedImages, "batches", broken)
     with pytest.raises(FloatingPointError, match=r"step 8: Loss/D/loss, .*Loss/scores/real.* not finite"):
         experiment.run(config, tmp_path)
-    assert metrics.read(tmp_path / "metrics.jsonl")[-1]["step"] == 6
+    assert metrics_log.read(tmp_path / "metrics.jsonl")[-1]["step"] == 6
     for folder, step in ((tmp_path, 5), (tmp_path / "nan", 7)):
         with Checkpoints(folder / "checkpoints", keep=2) as checkpoints:
             assert checkpoints.latest_step == step

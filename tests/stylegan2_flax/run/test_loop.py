@@ -12,7 +12,7 @@ from jaxtyping import Array, Int
 from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
-from stylegan2_flax.run import metrics
+from stylegan2_flax.run import metrics_log
 from stylegan2_flax.run.checkpoints import Checkpoints
 from stylegan2_flax.run.interrupt import Stopped
 from stylegan2_flax.run.loop import Action, Schedule, Trainer, train
@@ -46,7 +46,7 @@ def schedule(**options):
 
 
 def lines(workdir):
-    return metrics.read(workdir / "metrics.jsonl")
+    return metrics_log.read(workdir / "metrics.jsonl")
 
 
 def saved(workdir):
@@ -148,7 +148,7 @@ def test_what_was_due_when_an_error_came_is_done_by_the_run_that_goes_on(tmp_pat
                 train(trainer, schedule(), folder)
             fails = False
         assert int(train(trainer, schedule(), folder).step) == 10
-        return acted, metrics.read(folder / "metrics.jsonl")
+        return acted, metrics_log.read(folder / "metrics.jsonl")
 
     assert play(tmp_path / "stopped", fails=True) == play(tmp_path / "whole", fails=False)
 

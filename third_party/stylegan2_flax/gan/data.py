@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from stylegan2_flax import plugins
 from stylegan2_flax.gan.folder import Folder
+from stylegan2_flax.run import parallel
 
 _TFDS = re.compile(r"tfds:(?P<name>[^:]+(:[\d.*]+)?)(:(?P<split>[^:\[]+(\[[^\]]*\])?[^:]*))?")
 
@@ -97,7 +98,7 @@ class StoredImages:
         """See `RealImages`. Each process reads its own rows of a batch. ValueError if an image cannot be read."""
         import grain  # slow to import, and optional
 
-        rows = _local_rows(sharding, batch_size)
+        rows = parallel.local_rows(sharding, batch_size)
         seed = int(jax.random.bits(key, dtype=jnp.uint32))
         endless = grain.MapDataset.source(self.images).shuffle(seed).repeat()
         local = grain.MapDataset.source(_LocalRows(endless, batch_size, rows))
@@ -137,12 +138,6 @@ class _LocalRows:
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w c"]:
         batch, row = divmod(index, len(self.rows))
         return self.images[batch * self.batch_size + self.rows[row]]
-
-
-def _local_rows(sharding: NamedSharding, batch_size: int) -> list[int]:
-    """The indices of a batch that are on devices of this process, in order."""
-    parts = [index[0] for index in sharding.addressable_devices_indices_map((batch_size,)).values() if index]
-    return sorted({row for part in parts for row in range(*part.indices(batch_size))})
 
 
 @dataclass(frozen=True, eq=False)

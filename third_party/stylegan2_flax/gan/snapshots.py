@@ -15,7 +15,7 @@ from stylegan2_flax.files import AnyPath
 from stylegan2_flax.gan.data import Batches, RealImages
 from stylegan2_flax.gan.score import Features, Scorer
 from stylegan2_flax.gan.state import TrainState, random_streams
-from stylegan2_flax.run import metrics, parallel
+from stylegan2_flax.run import metrics_log, parallel
 
 
 class Snapshots:
@@ -83,7 +83,7 @@ class Snapshots:
         if self._scorer is None:
             return {}
         score = self._scorer(self._fakes(self._score_keys[1], self._config.score.batch_size, state))
-        before = [line["score"] for line in metrics.read(self._workdir / "metrics.jsonl") if "score" in line]
+        before = [line["score"] for line in metrics_log.read(self._workdir / "metrics.jsonl") if "score" in line]
         if self._writes and score <= min(before, default=score):
             metadata = {"score": repr(score), "features": self._config.score.features, "step": str(step)}
             sg2.save(self._generator(state), self._workdir / "best.safetensors", metadata)

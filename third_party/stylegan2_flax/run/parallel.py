@@ -150,6 +150,12 @@ def over_batch(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
+def local_rows(sharding: NamedSharding, batch_size: int) -> list[int]:
+    """The places of a batch that lie on devices of this process, in order."""
+    parts = [index[0] for index in sharding.addressable_devices_indices_map((batch_size,)).values() if index]
+    return sorted({row for part in parts for row in range(*part.indices(batch_size))})
+
+
 def spread(mesh: Mesh, size: int) -> NamedSharding:
     """`over_batch` if the devices divide the leading axis, of this size, evenly; otherwise `replicated`."""
     return replicated(mesh) if size % mesh.size else over_batch(mesh)

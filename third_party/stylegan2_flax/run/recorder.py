@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 from stylegan2_flax.files import AnyPath
-from stylegan2_flax.run import metrics
+from stylegan2_flax.run import metrics_log
 
 
 class NotFiniteError(FloatingPointError):
@@ -60,7 +60,7 @@ class Recorder:
         self._tensorboard = (
             _open_tensorboard(workdir / "tensorboard", start or 0) if tensorboard and self._writes else None
         )
-        self._log = metrics.Log(workdir / "metrics.jsonl", -1 if start is None else start) if self._writes else None
+        self._log = metrics_log.Log(workdir / "metrics.jsonl", -1 if start is None else start) if self._writes else None
         # Update a terminal often, and a log file rarely.
         interval = 0.2 if sys.stderr.isatty() else 20
         self._bar = tqdm(total=last, initial=start or 0, unit="step", mininterval=interval, disable=not self._writes)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from disentangle_jax.inversion.published import pictures
+from disentangle_jax.inversion import pictures
 
 
 def random(h, w):

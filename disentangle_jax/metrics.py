@@ -1,7 +1,4 @@
-"""R^2, L1, PSNR, SSIM, and memory-bounded batching."""
-
-from collections.abc import Callable
-from typing import Any
+"""R^2 of predictions; L1, PSNR and SSIM of images."""
 
 import jax
 import jax.numpy as jnp
@@ -77,25 +74,3 @@ def _ssim(images: Float[Array, "n h w c"], truth: Float[Array, "n h w c"]) -> Fl
     cov, c1, c2 = blur(images * truth) - m1 * m2, 0.02**2, 0.06**2
     luminance = (2.0 * m1 * m2 + c1) / (jnp.square(m1) + jnp.square(m2) + c1)
     return jnp.mean(luminance * (2.0 * cov + c2) / (var1 + var2 + c2), axis=(1, 2, 3))
-
-
-_PIXELS = 2**18  # of the images that are drawn at once, at most
-
-
-def render_batch(resolution: int) -> int:
-    """How many images of this resolution are drawn at once: 64 of 64 px, 1 of 512 px and more."""
-    return max(1, _PIXELS // resolution**2)
-
-
-def in_batches(function: Callable[..., Any], batch_size: int, *arrays: Any) -> Any:
-    """Apply a function to `batch_size` rows of the arrays at a time, and concatenate what it returns on the host.
-
-    Every batch has the same size (the last one repeats its last row), so a jitted function is compiled once.
-    """
-    arrays = jax.device_get(arrays)
-    n = len(arrays[0])
-    outputs = []
-    for start in range(0, n, batch_size):
-        rows = np.minimum(np.arange(start, start + batch_size), n - 1)
-        outputs.append(jax.device_get(function(*(jnp.asarray(array[rows]) for array in arrays))))
-    return jax.tree.map(lambda *batches: np.concatenate(batches)[:n], *outputs)

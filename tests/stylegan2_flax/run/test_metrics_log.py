@@ -2,7 +2,7 @@
 
 import pytest
 
-from stylegan2_flax.run import metrics
+from stylegan2_flax.run import metrics_log
 
 
 @pytest.mark.parametrize(
@@ -10,14 +10,14 @@ from stylegan2_flax.run import metrics
 )
 def test_damaged_lines_are_left_out_and_counted(tmp_path, damage):
     path = tmp_path / "metrics.jsonl"
-    metrics.append(path, 1, {"loss": 0.5})
+    metrics_log.append(path, 1, {"loss": 0.5})
     with path.open("a") as file:
         file.write(damage + "\n")
-    metrics.append(path, 4, {"loss": float("nan")})
-    assert [line["step"] for line in metrics.read(path)] == [1, 4]
-    assert metrics.count_damaged(path) == 1
+    metrics_log.append(path, 4, {"loss": float("nan")})
+    assert [line["step"] for line in metrics_log.read(path)] == [1, 4]
+    assert metrics_log.count_damaged(path) == 1
 
 
 def test_of_no_file_there_is_nothing_to_read(tmp_path):
-    assert metrics.read(tmp_path / "metrics.jsonl") == []
-    assert metrics.count_damaged(tmp_path / "metrics.jsonl") == 0
+    assert metrics_log.read(tmp_path / "metrics.jsonl") == []
+    assert metrics_log.count_damaged(tmp_path / "metrics.jsonl") == 0

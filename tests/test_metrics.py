@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from disentangle_jax.scores import in_batches, l1, psnr, r2, ssim
+from disentangle_jax.metrics import l1, psnr, r2, ssim
 
 RNG = np.random.default_rng(0)
 
@@ -38,16 +38,3 @@ def test_l1_and_ssim_are_those_of_the_literature():
     np.testing.assert_allclose(l1(images, truth), np.abs(smooth - noisy).mean((1, 2, 3)) / 2, rtol=1e-4)
     with pytest.raises(ValueError, match="at least 11 pixels a side"):
         ssim(jnp.zeros((1, 10, 20, 3)), jnp.zeros((1, 10, 20, 3)))
-
-
-@pytest.mark.parametrize("n", [1, 4, 5, 11])
-def test_batches_are_of_one_size_and_give_back_what_went_in(n):
-    sizes = set()
-
-    def double(x, y):
-        sizes.add((len(x), len(y)))
-        return {"sum": x + y}
-
-    x = np.arange(2.0 * n).reshape(n, 2)
-    assert np.array_equal(in_batches(double, 4, x, 10 * x)["sum"], 11 * x)
-    assert sizes == {(4, 4)}

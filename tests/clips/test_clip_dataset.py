@@ -17,12 +17,12 @@ import pytest
 import tensorflow_datasets as tfds
 
 import stylegan2_flax as sg2
-from disentangle_jax.clips import Clip, shards
-from disentangle_jax.clips import tfds_writer as writing
-from disentangle_jax.clips.shards import ClipDataset, folder_of
+from disentangle_jax.clips import Clip, clip_dataset
+from disentangle_jax.clips import write_clips as writing
+from disentangle_jax.clips.clip_dataset import ClipDataset, folder_of
 from disentangle_jax.clips.stored_clips import StoredClips, _Batches, open_clips
 from disentangle_jax.clips.streams import open_stream
-from disentangle_jax.clips.tfds_writer import write_clips
+from disentangle_jax.clips.write_clips import write_clips
 from disentangle_jax.configs import faces64
 from stylegan2_flax.run import parallel
 
@@ -180,9 +180,9 @@ def test_frames_are_those_of_the_latents(source, untrained, tmp_path, channels):
 
 KILLED = """
 import os, pathlib, pickle, signal, sys
-from disentangle_jax.clips.shards import ClipDataset
+from disentangle_jax.clips.clip_dataset import ClipDataset
 sys.path.insert(0, str(pathlib.Path(sys.argv[1]).parent))
-import test_shards
+import test_clip_dataset
 out, serialise, written = sys.argv[2], ClipDataset._serialise, []
 
 def die(dataset, clip):
@@ -192,7 +192,7 @@ def die(dataset, clip):
     return serialise(dataset, clip)
 
 ClipDataset._serialise = die
-test_shards.toy(out, pickle.loads(sys.stdin.buffer.read()))
+test_clip_dataset.toy(out, pickle.loads(sys.stdin.buffer.read()))
 """
 
 
@@ -314,14 +314,14 @@ def test_the_internals_of_tfds_are_those_that_the_writer_was_tried_with():
     """TFDS documents neither; where this fails, try the writer by hand and name the version here."""
     tried = ("4.9.10",)
     found = {
-        shards.DatasetIdentity: {"name", "version", "data_dir", "module_name"},
-        shards.ExampleSerializer: {"example_specs"},
-        shards.SplitDict: {"split_infos"},
+        clip_dataset.DatasetIdentity: {"name", "version", "data_dir", "module_name"},
+        clip_dataset.ExampleSerializer: {"example_specs"},
+        clip_dataset.SplitDict: {"split_infos"},
     }
     for internal, wanted in found.items():
         has = set(inspect.signature(internal).parameters)
         assert wanted <= has, f"{internal} of TFDS {tfds.__version__} takes {has}; tried with {', '.join(tried)}"
-    assert hasattr(shards.ExampleSerializer, "get_tf_example")
-    for path in (Path(shards.__file__).parents[1]).rglob("*.py"):
+    assert hasattr(clip_dataset.ExampleSerializer, "get_tf_example")
+    for path in (Path(clip_dataset.__file__).parents[1]).rglob("*.py"):
         uses = "tensorflow_datasets.core." in path.read_text(encoding="utf-8")
-        assert not uses or path.name == "shards.py", f"{path} uses internals of TFDS"
+        assert not uses or path.name == "clip_dataset.py", f"{path} uses internals of TFDS"

@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from disentangle_jax.clips.clip import ClipSource, sample_clip
+from disentangle_jax.clips.clip_dataset import ClipDataset, Rows, features_of, folder_of
 from disentangle_jax.clips.provenance import provenance_of
-from disentangle_jax.clips.shards import ClipDataset, Rows, features_of, folder_of
 from disentangle_jax.clips.streams import sample_tiles
 from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run.interrupt import Interrupt

@@ -1,4 +1,4 @@
-"""Pictures [n, h, w, c] made ready for the published networks: checked, and resized as each of them expects it."""
+"""Pictures [n, h, w, c] made ready for networks: checked, and resized as pillow, torch and published networks do it."""
 
 import jax
 import jax.numpy as jnp
