@@ -76,4 +76,4 @@ owner:
 	@touch $@
 
 clean:
-	rm -rf .venv runs build dist *.egg-info
+	rm -rf .venv .venv-lowest .venv-newest build dist *.egg-info

@@ -1,7 +1,7 @@
 """Find directions that move structure, and draw them:
 
-    python -m disentangle_jax.find_directions --config=faces64 --out=directions/pca
-    --config.directions.source=pca --config.directions.rank=pictures
+    python -m disentangle_jax.find_directions --config=faces64 --out=directions/pca \\
+        --config.directions.source=pca --config.directions.rank=pictures
 
 Writes into --out:
     directions.safetensors  the directions, for `config.directions.source` of a training run

@@ -1,8 +1,8 @@
 """Find the latents of your own photos or video:
 
     python -m disentangle_jax.invert --model=runs/demo --input=photo.png --out=latents.safetensors
-    python -m disentangle_jax.invert --generator=ffhq.pkl --input=video.mp4 --out=latents.safetensors
-    --encoder=e4e_ffhq_encode.pt --tune_steps=300
+    python -m disentangle_jax.invert --generator=ffhq.pkl --input=video.mp4 --out=latents.safetensors \\
+        --encoder=e4e_ffhq_encode.pt --tune_steps=300
 
 Writes --out, for `transfer` and others, and beside it the input next to what the generator makes of the latents: a
 .png of photos, a .mp4 of a video, a .gif of an animation. With --tune_steps it writes a generator, too, which was tuned

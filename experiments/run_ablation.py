@@ -102,8 +102,7 @@ def main(name: str) -> None:
     ablations = [load(path) for path in find(name)]
     plan = [(ablation, list(jobs_of(ablation, range(SEEDS.value), out))) for ablation in ablations]
     if LIST.value:
-        for ablation, jobs in plan:
-            print(job_list(ablation, jobs))
+        print(job_list(plan))
         return
     for ablation, jobs in plan:
         train(ablation, jobs, out / "compiled")
@@ -183,13 +182,23 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
-def job_list(ablation: Ablation, jobs: Sequence[Job]) -> str:
-    """The commands as text: first those that find directions, then a line for each run; each part in any order."""
-    directions = dict.fromkeys(shlex.join(line) for job in jobs for line in job.commands[:-1])
-    runs = dict.fromkeys(shlex.join(job.commands[-1]) for job in jobs)
-    title = f"# {ablation.name}: {ablation.question}"
+def job_list(plan: Sequence[tuple[Ablation, Sequence[Job]]]) -> str:
+    """The commands as text: first those that find directions, then a line for each run; each part in any order.
+
+    What several questions share stands there once, as two commands must not write into one folder at a time.
+    """
+    jobs = [job for _, jobs in plan for job in jobs]
+    directions = {_flag(line, "--out="): shlex.join(line) for job in jobs for line in job.commands[:-1]}
+    runs = {job.workdir: shlex.join(job.commands[-1]) for job in jobs}
+    titles = [f"# {ablation.name}: {ablation.question}" for ablation, _ in plan]
     end = "# At last, the same command without --list: it measures what has been trained."
-    return "\n".join([title, "# First, the directions:", *directions, "# Then, the runs:", *runs, end])
+    return "\n".join(
+        [*titles, "# First, the directions:", *directions.values(), "# Then, the runs:", *runs.values(), end]
+    )
+
+
+def _flag(line: Sequence[str], start: str) -> str:
+    return next(argument for argument in line if argument.startswith(start))
 
 
 class Examiner:

@@ -149,7 +149,7 @@ def make_trainer(
         sharding=replicated,
         advance=lambda state, number: step(state),
         actions=(Action(every=config.train.evaluate_every, run=score),),
-        advice="Try lower train.learning_rates.",
+        advice="Try lower train.learning_rates, in a new workdir.",
     )
 
 

@@ -100,7 +100,7 @@ def make_trainer(config: ConfigDict, mesh: Mesh) -> Trainer[TrainState]:
         init=jax.jit(init, out_shardings=replicated),
         sharding=replicated,
         advance=lambda state, number: step(state),
-        advice="Try a lower optimizer.learning_rate.",
+        advice="Try a lower optimizer.learning_rate, in a new workdir.",
     )
 
 

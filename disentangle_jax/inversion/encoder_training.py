@@ -134,7 +134,7 @@ def make_trainer(
         sharding=replicated,
         advance=lambda state, number: step(state, on_devices),
         actions=(Action(every=config.evaluation.every, run=score),),
-        advice="Try a lower optimizer.learning_rate.",
+        advice="Try a lower optimizer.learning_rate, in a new workdir.",
     )
 
 

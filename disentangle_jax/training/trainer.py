@@ -47,7 +47,7 @@ def make_trainer(
         sharding=replicated,
         advance=Advance(train_step, stream, jax.device_put(synthesis, replicated)),
         progress_metrics=PROGRESS_METRICS,
-        advice="Try a lower optimizer.learning_rate or a higher temperature.",
+        advice="Try a lower optimizer.learning_rate or a higher temperature, in a new workdir.",
     )
 
 

@@ -42,5 +42,5 @@ def get_config(arg: str = "256") -> ConfigDict:
     config.train.dtype = "bfloat16"
     config.train.update(log_kimg=4.0, checkpoint_kimg=200.0)
     config.snapshot.kimg = 200.0
-    config.score.update(features="", kimg=200.0, num_samples=50_000, batch_size=100)
+    config.score.update(features="", kimg=200.0, num_samples=50_000, batch_size=80 if int(resolution) <= 256 else 16)
     return config

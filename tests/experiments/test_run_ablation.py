@@ -51,9 +51,11 @@ def test_points_share_the_directions_that_are_the_same(script, ablation, tmp_pat
     narrow, mixed, wide, other_seed = list(script.jobs_of(ablation, range(2), tmp_path))[:4]
     assert narrow.commands[0] == wide.commands[0]
     assert len({job.commands[0][-1] for job in (narrow, mixed, other_seed)}) == 3
-    listed = script.job_list(ablation, [narrow, mixed, wide]).splitlines()
+    other = script.Ablation("other", "How?", "faces64:demo", {"as it is": {}})
+    plan = [(ablation, [narrow, mixed, wide]), (other, list(script.jobs_of(other, [0], tmp_path)))]
+    listed = script.job_list(plan).splitlines()
     assert sum("find_directions" in line for line in listed) == 2
-    assert sum("disentangle_jax.train" in line for line in listed) == 3
+    assert sum("disentangle_jax.train" in line for line in listed) == 3, "wide is the other question's point, too"
 
 
 def test_points_of_one_config_share_the_run(script, ablation, tmp_path):

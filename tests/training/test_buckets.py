@@ -78,7 +78,16 @@ def test_a_workdir_has_one_owner_until_it_is_dead(folder, monkeypatch):
     monkeypatch.setattr(bucket_lock, "HEARTBEAT", 0.05)
     with locked(folder):
         before = json.loads((folder / ".lock").read_text())
+        read, failures = bucket_lock._read, iter([RuntimeError("503"), RuntimeError("503")])
+
+        def flaky(path):
+            for error in failures:
+                raise error
+            return read(path)
+
+        monkeypatch.setattr(bucket_lock, "_read", flaky)  # a request that fails ends no signs of life
         time.sleep(0.5)
+        assert next(failures, None) is None
         now = json.loads((folder / ".lock").read_text())
         assert (now["token"], now["pid"]) == (before["token"], os.getpid())
         assert now["alive_ms"] > before["alive_ms"]

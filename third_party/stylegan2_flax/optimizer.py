@@ -18,7 +18,8 @@ def lazy_adam(
     it, so that k main steps and one regularization step together act like k steps of Adam. Both kinds of steps update
     the same optimizer state. The loss of the regularization step must be multiplied by `interval`.
 
-    NaN gradients are replaced by 0 and infinite ones by ±1e5, so that one bad batch does not end training.
+    NaN gradients are replaced by 0 and infinite ones by ±1e5, as where a norm has no slope: the weights stay finite. A
+    loss that is not finite ends training all the same.
 
     Args:
         learning_rate, b1, b2, eps: of Adam, without regularization steps.

@@ -74,6 +74,18 @@ def test_an_offered_generator_and_a_file_are_started_from(config, tmp_path):
         make_generator(config)
 
 
+@pytest.mark.parametrize("name", ["gone.safetensors", "/gone/g.safetensors", "hf://someone/gone/g.safetensors"])
+def test_a_run_goes_on_from_its_own_generator_where_the_first_one_is_gone(config, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    config.init = "tiny_generator"
+    own = make_generator(config)
+    sg2.save(own, tmp_path / "run" / "generator.safetensors")
+    config.init = name
+    found = make_generator(config, tmp_path / "run")
+    for key, array in sg2.to_state_dict(own).items():
+        np.testing.assert_array_equal(sg2.to_state_dict(found)[key], array)
+
+
 def test_a_discriminator_is_loaded_with_its_own_form(config, tmp_path, randomized):
     sizes: dict[str, Any] = {"channel_base": 16, "channel_max": 2}
     discriminator = randomized(lambda: sg2.Discriminator(img_resolution=4, **sizes, rngs=nnx.Rngs(3)))

@@ -53,6 +53,7 @@ def test_a_config_with_a_default_need_not_be_named():
     for arguments, expected in (
         (["--config.optimise.steps=5"], (5, 0.05)),
         (["--config=inversion", "--config.optimise.learning_rate=0.2"], (1000, 0.2)),
+        (["--config", "inversion", "--config.optimise.steps", "5"], (5, 0.05)),
         ([], (1000, 0.05)),
     ):
         command.run(lambda: None, values, ["command", *arguments])
@@ -113,6 +114,8 @@ def test_fields_of_a_run_are_set_in_any_order(tmp_path):
     expected = (str(tmp_path), {"evaluation.num_pairs": 7, "clips.classes": (1, 2)})
     assert set_fields(*fields, f"--workdir={tmp_path}") == expected
     assert set_fields(f"--workdir={tmp_path}", *fields) == expected
+    apart = [part for field in fields for part in field.split("=")]
+    assert set_fields(*apart, "--workdir", str(tmp_path)) == expected
     assert set_fields(f"--workdir={tmp_path}") == (str(tmp_path), {})
     assert set_fields("--workdir=/nowhere") == ("/nowhere", {})  # what is wrong with it is for the command to say
 

@@ -112,6 +112,24 @@ def test_a_run_that_ended_at_any_step_ends_as_if_it_never_had(tmp_path, lines_of
     assert lines(tmp_path / "run") == lines_of_a_whole_run
 
 
+def test_a_signal_saves_before_what_is_due_which_the_next_start_does(tmp_path, lines_of_a_whole_run):
+    """A score of an hour would outlast the minutes that a cluster gives."""
+
+    def stop(step):
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    stopped, seen = totals(before_step=stop)
+    with pytest.raises(Stopped, match="after step 6 of 10"):
+        train(stopped, schedule(), tmp_path / "run")
+    assert [step for step, _ in seen] == [0, 3]
+    assert saved(tmp_path / "run") == [5, 6]
+    again, seen = totals()
+    train(again, schedule(), tmp_path / "run")
+    assert [step for step, _ in seen] == [6, 9, 10]
+    assert lines(tmp_path / "run") == lines_of_a_whole_run
+
+
 def test_an_error_of_any_kind_saves_first(tmp_path, capsys):
     def fail(step):
         if step == 8:

@@ -73,7 +73,8 @@ def _own(name: str, workdir: AnyPath | None, network: str) -> str:
     own = None if workdir is None else workdir / f"{network}.safetensors"
     if own is None or not own.exists():
         return name
-    is_at_hand = not files.is_url(name) and (not Path(name).is_absolute() or Path(name).exists())
+    is_registered = plugins.find_factory(plugins.GENERATORS, name) is not None
+    is_at_hand = is_registered or (not files.is_url(name) and Path(name).expanduser().exists())
     return name if is_at_hand else str(own)
 
 

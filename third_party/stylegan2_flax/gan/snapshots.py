@@ -57,7 +57,7 @@ class Snapshots:
         keys = random_streams(config.seed)
         self._grid_keys = jax.random.split(keys.snapshot)
         self._score_keys = jax.random.split(keys.score)
-        self._draw = jax.jit(self._generate, static_argnums=(4, 5))
+        self._draw = jax.jit(self._generate, static_argnums=(4, 5, 6))
         self._gather = jax.jit(lambda images: images, out_shardings=parallel.replicated(mesh))
         self._scorer = None
         if features is not None:
@@ -97,7 +97,7 @@ class Snapshots:
 
     def _fakes(self, key: Key[Array, ""], size: int, state: TrainState) -> Batches:
         buffers = state.buffers["generator"]
-        return lambda index: self._draw(state.ema, buffers, jax.random.fold_in(key, index), 0, size, size)
+        return lambda index: self._draw(state.ema, buffers, jax.random.fold_in(key, index), 0, size, size, "random")
 
     def _grid_of_fakes(self, size: int, state: TrainState) -> Float[np.ndarray, "b h w c"]:
         """Generated images. They are drawn no more at a time than a step has, and so in no more memory."""
@@ -105,17 +105,25 @@ class Snapshots:
         count, parts = min(size, self._config.train.batch_size), []
         for first in range(0, size, count):
             start = min(first, size - count)
-            images = self._on_host(self._draw(state.ema, buffers, key, start, size, count))
+            images = self._on_host(self._draw(state.ema, buffers, key, start, size, count, "const"))
             parts.append(images[first - start :])
         return np.concatenate(parts)
 
     def _generate(
-        self, params: PyTree, buffers: PyTree, key: Key[Array, ""], start: Int[Array, ""], size: int, count: int
+        self,
+        params: PyTree,
+        buffers: PyTree,
+        key: Key[Array, ""],
+        start: Int[Array, ""],
+        size: int,
+        count: int,
+        noise_mode: str,
     ) -> Float[Array, "count h w c"]:
-        """Of `size` images, `count` from `start` on."""
+        """Of `size` images, `count` from `start` on. Published scores are of images with noise of their own."""
         generator = nnx.merge(self._graphdefs["generator"], params, buffers)
         z = jax.lax.dynamic_slice_in_dim(jax.random.normal(key, (size, generator.z_dim)), start, count)
-        return generator(jax.lax.with_sharding_constraint(z, parallel.spread(self._mesh, count)))
+        z = jax.lax.with_sharding_constraint(z, parallel.spread(self._mesh, count))
+        return generator(z, noise_mode=noise_mode, key=jax.random.fold_in(key, 0))
 
     def _on_host(self, images: Float[Array, "b h w c"]) -> Float[np.ndarray, "b h w c"]:
         return np.asarray(self._gather(images))

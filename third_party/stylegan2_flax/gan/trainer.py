@@ -61,7 +61,8 @@ def make_trainer(
         log_metrics=lambda state, metrics: _mean_metrics(state),
         after_log=lambda state: state._replace(totals=jax.device_put(zero_totals(), replicated)),
         progress_metrics=PROGRESS_METRICS,
-        advice="Try a lower learning rate or a higher loss.r1.gamma, or train.dtype=float32.",
+        advice="Try a lower learning rate or a higher loss.r1.gamma, or train.dtype=float32, in a new workdir, from "
+        "the networks in this one (--config.init, --config.init_discriminator).",
     )
 
 

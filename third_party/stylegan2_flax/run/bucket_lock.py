@@ -48,7 +48,7 @@ def locked(path: epath.Path) -> Iterator[None]:
     finally:
         done.set()
         heartbeat.join()
-        with suppress(OSError):  # it grows stale by itself
+        with suppress(Exception):  # it grows stale by itself; gcsfs and aiohttp have errors of many kinds
             if _read(path).get("token") == me["token"]:
                 path.unlink(missing_ok=True)
 
@@ -78,7 +78,7 @@ def _take(path: epath.Path, me: dict[str, Any]) -> None:
 
 def _keep_fresh(path: epath.Path, me: dict[str, Any], done: threading.Event) -> None:
     while not done.wait(HEARTBEAT):
-        with suppress(OSError):
+        with suppress(Exception):  # one request that fails must not end the signs of life
             if _read(path).get("token", me["token"]) != me["token"]:  # as after a long sleep of this machine
                 warn(f"another process has taken over {path.parent}, as this one seemed dead: stop one of them")
                 return

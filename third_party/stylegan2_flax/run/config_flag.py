@@ -1,8 +1,9 @@
 """The flag --config: the name of a config, a Python file, or the config.json of a run."""
 
+import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec
@@ -81,12 +82,22 @@ def ordered(flag_values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
 
     That is the flag of a run's folder where it stands for --config.
     """
+    argv = list(_with_signs(argv))
     parser = flag_values["config"].parser if "config" in flag_values else None
     if isinstance(parser, _Parser) and parser.default and not any(text.startswith("--config=") for text in argv):
         return [*argv[:1], f"--config={parser.default}", *argv[1:]]
     if not isinstance(parser, _RecordParser):
         return list(argv)
     return sorted(argv, key=lambda text: text.startswith("--config.") and "=" in text)
+
+
+def _with_signs(argv: Sequence[str]) -> Iterator[str]:
+    """The command line with --config=VALUE for --config VALUE, and so for --config.FIELD."""
+    texts = iter(argv)
+    for text in texts:
+        is_alone = re.fullmatch(r"--?config(\.[\w.]+)?", text)
+        value = next(texts, None) if is_alone else None
+        yield text if value is None else f"--{text.lstrip('-')}={value}"
 
 
 def overrides(flag_values: flags.FlagValues) -> dict[str, Any]:

@@ -158,6 +158,9 @@ def train(trainer: Trainer[State], schedule: Schedule, workdir: AnyPath) -> Stat
                     step += 1
                     recorder.add(step, metrics)
                     stop = interrupt.after(step) or clock.after(step)
+                    if stop and step < last and any(action.is_due(step, last) for action in trainer.actions):
+                        _save_first(checkpoints, recorder, owed, step, state)
+                        break
             except NotFiniteError as error:
                 advice = write_reproduction(workdir, error.step, restore, trainer.advance)
                 raise FloatingPointError(f"{error}. {advice} {trainer.advice}") from error
@@ -211,6 +214,15 @@ def _between_steps(
 _OWED = "owed"
 """The file that names a step which was saved before all that was due after it was done, such as an action or a line of
 the log, and holds its metrics. A resumed run does first what is due."""
+
+
+def _save_first(checkpoints: Checkpoints, recorder: Recorder, owed: AnyPath, step: int, state: Any) -> None:
+    """Save a run that is to stop, and leave to the next start what is due and may take longer than there is time."""
+    recorder.fetch()
+    if jax.process_index() == 0:
+        files.write_text(owed, json.dumps({step: recorder.values}))
+    recorder.flush()
+    checkpoints.save(step, state)
 
 
 def _rescue(checkpoints: Checkpoints, recorder: Recorder, step: int, state: Any) -> bool:
