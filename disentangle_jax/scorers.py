@@ -11,7 +11,7 @@ one argument, a path, which follows a colon: "faces_judge:runs/judges/mine.safet
 import inspect
 from collections.abc import Callable
 from pathlib import PurePath
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -57,10 +57,11 @@ def features_of(scorer: Scorer) -> Callable[..., Float[Array, "n f"]] | None:
 
     They are those of a method `features(images)` of its class. An attribute of that name is something else.
     """
-    features: Any = getattr(type(scorer), "features", None)
+    features = getattr(type(scorer), "features", None)
     if not callable(features):
         return None
-    return lambda scorer, images: jnp.reshape(features(scorer, images), (len(images), -1))
+    method = cast(Callable[..., Array], features)
+    return lambda scorer, images: jnp.reshape(method(scorer, images), (len(images), -1))
 
 
 class Factors(NamedTuple):
