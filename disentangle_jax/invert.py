@@ -151,13 +151,11 @@ def read_pictures(
     wanted = alignment(align, has_domain=is_registered(name), resolution=size, channels=channels)
     clips = [frames] if is_clip else ([photo] for photo in frames)
     find = None if wanted == "none" else portraits.load_finder(face_finder)
-    crops, aligned = [], False
+    crops, placements = [], []
     for clip in clips:
-        placement = place(clip, wanted, size, find=find)
-        aligned |= placement.aligned
-        crops += _crops(clip, placement, size)
-    if aligned and face_finder == portraits.DLIB:
-        print(f"Note: {portraits.LICENCE}")
+        placements.append(place(clip, wanted, size, find=find))
+        crops += _crops(clip, placements[-1], size)
+    portraits.tell_licence(placements, face_finder)
     return Pictures(media.from_uint8(media.from_rgb(np.stack(crops), channels)), frames.fps)
 
 

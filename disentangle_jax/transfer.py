@@ -156,9 +156,8 @@ def transfer(
     if clips:
         media.check_clip(out, fps)
     codes = [[_encode(face, config) for face in faces] for faces in (sources, drivings)]
-    pictured = [face for face in (*sources, *drivings) if isinstance(face, PictureFootage)]
-    if reading.face_finder == portraits.DLIB and any(face.placement.aligned for face in pictured):
-        print(f"Note: {portraits.LICENCE}")
+    pictured = (face for face in (*sources, *drivings) if isinstance(face, PictureFootage))
+    portraits.tell_licence((face.placement for face in pictured), reading.face_finder)
     reference = (options.reference or "first") if options.relative else None
     motion = Motion(reference, options.strength, OneEuro(**config.smooth) if options.smooth else None)
     num_frames, results = drive(codes[0], codes[1], motion, fps)

@@ -92,8 +92,7 @@ def sample_loop(key: Key[Array, ""], num_frames: int, num_coordinates: int) -> F
 
     Each coordinate is a sine of one or two whole cycles, with its own phase and an amplitude of 0.6 to 1.
     """
-    cycles_key, others = _split(key)
-    return _loop(others, _cycles(cycles_key, num_coordinates), num_frames)
+    return _loop(key, num_frames, num_coordinates, may_repeat=True)
 
 
 def sample_moments(key: Key[Array, ""], num_frames: int, num_coordinates: int) -> Float[Array, "t k"]:
@@ -103,25 +102,16 @@ def sample_moments(key: Key[Array, ""], num_frames: int, num_coordinates: int) -
     """
     if num_coordinates == 1:
         return jnp.linspace(-1.0, 1.0, num_frames)[:, None]
-    cycles_key, others = _split(key)
-    cycles = _cycles(cycles_key, num_coordinates)
-    first = jnp.where(jnp.all(cycles == 2.0), 1.0, cycles[0, 0])
-    return _loop(others, cycles.at[0, 0].set(first), num_frames)
+    return _loop(key, num_frames, num_coordinates, may_repeat=False)
 
 
-def _split(key: Key[Array, ""]) -> tuple[Key[Array, ""], Key[Array, "2"]]:
-    keys = jax.random.split(key, 3)
-    return keys[0], keys[1:]
-
-
-def _cycles(key: Key[Array, ""], num_coordinates: int) -> Float[Array, "1 k"]:
-    """One or two for each coordinate."""
-    return jax.random.randint(key, (1, num_coordinates), 1, 3).astype(jnp.float32)
-
-
-def _loop(keys: Key[Array, "2"], cycles: Float[Array, "1 k"], num_frames: int) -> Float[Array, "t k"]:
-    phase = jax.random.uniform(keys[0], cycles.shape, maxval=2 * np.pi)
-    height = jax.random.uniform(keys[1], cycles.shape, minval=0.6)
+def _loop(key: Key[Array, ""], num_frames: int, num_coordinates: int, *, may_repeat: bool) -> Float[Array, "t k"]:
+    cycles_key, phase_key, height_key = jax.random.split(key, 3)
+    cycles = jax.random.randint(cycles_key, (1, num_coordinates), 1, 3).astype(jnp.float32)
+    if not may_repeat:
+        cycles = cycles.at[0, 0].set(jnp.where(jnp.all(cycles == 2.0), 1.0, cycles[0, 0]))
+    phase = jax.random.uniform(phase_key, (1, num_coordinates), maxval=2 * np.pi)
+    height = jax.random.uniform(height_key, (1, num_coordinates), minval=0.6)
     time = jnp.arange(num_frames, dtype=jnp.float32)[:, None] / num_frames
     return height * jnp.sin(2 * np.pi * cycles * time + phase)
 

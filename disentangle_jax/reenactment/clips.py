@@ -49,9 +49,8 @@ def open_clips(model: Disentangler, options: ClipOptions, face_finder: str = por
         if clip.total is not None:
             of = f" of about {clip.total}" if clip.total else ""
             print(f"{clip.name}: only the first {options.most}{of} frames are looked at (--clip_frames)")
-    aligned = any(isinstance(clip.footage, PictureFootage) and clip.footage.placement.aligned for clip in opened)
-    if aligned and face_finder == portraits.DLIB:
-        print(f"Note: {portraits.LICENCE}")
+    pictured = (clip.footage for clip in opened if isinstance(clip.footage, PictureFootage))
+    portraits.tell_licence((footage.placement for footage in pictured), face_finder)
     return opened
 
 

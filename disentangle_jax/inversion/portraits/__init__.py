@@ -1,7 +1,6 @@
 """Faces in photographs and videos: found, cut out as FFHQ's generators expect them, and pasted back."""
 
 from disentangle_jax.inversion.portraits.aligned import Aligned, align
-from disentangle_jax.inversion.portraits.dlib_faces import LICENCE
 from disentangle_jax.inversion.portraits.finding import (
     DLIB,
     FaceFinder,
@@ -10,14 +9,13 @@ from disentangle_jax.inversion.portraits.finding import (
     define_finder_flag,
     load_finder,
 )
-from disentangle_jax.inversion.portraits.placement import ALIGN, Placement, alignment, place
+from disentangle_jax.inversion.portraits.placement import ALIGN, Placement, alignment, place, tell_licence
 from disentangle_jax.inversion.portraits.square import Square, central_square, crop, ffhq_square, paste
 from disentangle_jax.inversion.portraits.tracking import smooth
 
 __all__ = [
     "ALIGN",
     "DLIB",
-    "LICENCE",
     "Aligned",
     "FaceFinder",
     "NoFaceError",
@@ -34,4 +32,5 @@ __all__ = [
     "paste",
     "place",
     "smooth",
+    "tell_licence",
 ]

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from disentangle_jax.inversion.portraits.aligned import remark_on
-from disentangle_jax.inversion.portraits.finding import FaceFinder, NoFaceError, load_finder, no_face
+from disentangle_jax.inversion.portraits.dlib_faces import LICENCE
+from disentangle_jax.inversion.portraits.finding import DLIB, FaceFinder, NoFaceError, load_finder, no_face
 from disentangle_jax.inversion.portraits.square import Square, central_square
 from disentangle_jax.inversion.portraits.tracking import Observed, fill, follow, observe, smooth
 
@@ -86,6 +87,12 @@ def place(
     path = follow(observed.squares)
     squares = smooth(fill(path), smoothing)
     return Placement(squares, True, tuple(_remarks(observed, path, squares, size)))
+
+
+def tell_licence(placements: Iterable[Placement], face_finder: str) -> None:
+    """Print the licence of dlib's landmarks, if faces were aligned by them."""
+    if face_finder == DLIB and any(placement.aligned for placement in placements):
+        print(f"Note: {LICENCE}")
 
 
 def _find_none(image: UInt8[np.ndarray, "h w 3"]) -> np.ndarray:
