@@ -55,9 +55,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.directions.rank = "none"  # keep the purest candidates, ranked by "scorer" or by "pictures", without labels
     config.directions.candidates = 40  # directions to rank; a scorer and a file have a fixed number
     config.directions.rank_faces = 32  # faces that are moved along each candidate
-    config.directions.least_change = (
-        0.1  # in population standard deviations: one that moves less does not count as pure
-    )
+    config.directions.least_change = 0.1  # in population standard deviations: below it, none counts as pure
 
     # Synthetic clips: latents that move along the directions.
     config.clips = ConfigDict()
@@ -97,9 +95,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.readout.learning_rate = 5e-3  # at first; cosine decay to 0
     config.readout.weight_decay = 0.1
     config.readout.test_share = 0.125  # of the faces, to measure its R^2 with
-    config.readout.restraint = (
-        0.3  # weight of the length of a move: large values move less and meet the goal less exactly
-    )
+    config.readout.restraint = 0.3  # weight of the length of a move: the larger, the less exactly it meets its goal
 
     # Purification: clips are corrected until a scorer reads the wanted factors. They become much purer, and much slower
     # to make. On a CPU set data.tile to the number of clips of a device, since convolutions are slow within a loop.
