@@ -22,11 +22,12 @@ from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from disentangle_jax import model_sources, scorers
+from disentangle_jax import arrays, model_sources, scorers
 from disentangle_jax.directions import Directions
 from disentangle_jax.directions.readout import Readout
 from disentangle_jax.generators import is_registered, load_recorded
-from disentangle_jax.model import Autoencoder, weights
+from disentangle_jax.model import Autoencoder
+from disentangle_jax.weights import filled, named_arrays
 from stylegan2_flax.files import AnyPath, is_url
 from stylegan2_flax.run import checkpoints
 from stylegan2_flax.run.config_record import read_config, write_config
@@ -62,7 +63,7 @@ def read(folder: AnyPath) -> Parts:
     abstract = nnx.eval_shape(lambda: Autoencoder(jnp.zeros(shape), jnp.ones(shape), **config.model, rngs=nnx.Rngs(0)))
     exported = folder / model_sources.MODEL
     if exported.exists():
-        autoencoder, steps = weights.load(abstract, exported), None
+        autoencoder, steps = filled(abstract, arrays.load(exported)[0], exported), None
     else:
         autoencoder, steps = _from_checkpoint(abstract, folder / "checkpoints")
     readout = folder / model_sources.READOUT
@@ -80,7 +81,7 @@ def write(parts: Parts, folder: Path) -> None:
     """Write an exported folder. Of an earlier export there, what this model lacks is removed."""
     for name in (model_sources.READOUT, model_sources.GENERATOR):
         (folder / name).unlink(missing_ok=True)
-    weights.save(parts.autoencoder, folder / model_sources.MODEL)
+    arrays.save(folder / model_sources.MODEL, named_arrays(parts.autoencoder))
     parts.directions.save(folder / model_sources.DIRECTIONS)
     if parts.readout is not None:
         parts.readout.save(folder / model_sources.READOUT)

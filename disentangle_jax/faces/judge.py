@@ -6,7 +6,6 @@ that evaluates results (`judge_b`). The card of each in `assets/` has its R^2 fo
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ from jaxtyping import Array, Float
 from disentangle_jax import arrays
 from disentangle_jax.batching import in_batches
 from disentangle_jax.faces.factors import NAMES, STRUCTURE, Factors, unstack
+from disentangle_jax.weights import filled, named_arrays
 
 RESOLUTION = 64
 
@@ -59,11 +59,7 @@ class Judge(nnx.Module):
 
     def save(self, path: Path) -> None:
         """Write the weights, in half precision, and the sizes of the layers."""
-        flat = {
-            "/".join(map(str, name)): np.asarray(value[...], np.float16)
-            for name, value in nnx.to_flat_state(nnx.state(self, nnx.Param))
-        }
-        arrays.save(path, flat, judge={"widths": self.widths, "hidden": self.hidden})
+        arrays.save(path, named_arrays(self, np.float16), judge={"widths": self.widths, "hidden": self.hidden})
 
     @classmethod
     def load(cls, name: str | Path) -> "Judge":
@@ -77,18 +73,10 @@ class Judge(nnx.Module):
             ValueError: the file is damaged or holds something else.
         """
         path = arrays.asset(name, f"no judge {str(name)!r}: give 'judge_a', 'judge_b' or a file written by Judge.save")
-        flat, sizes = arrays.load(path, "judge")
+        stored, sizes = arrays.load(path, "judge")
         widths, hidden = tuple(sizes["widths"]), sizes["hidden"]
         abstract = nnx.eval_shape(lambda: cls(widths, hidden, rngs=nnx.Rngs(0)))
-        graphdef, state = nnx.split(abstract)
-        weights: dict[Any, np.ndarray] = {
-            tuple(int(p) if p.isdigit() else p for p in name.split("/")): v for name, v in flat.items()
-        }
-        for parts, variable in nnx.to_flat_state(state):
-            if parts not in weights or weights[parts].shape != variable.shape:
-                raise ValueError(f"{path} does not fit its recorded sizes {sizes} at {'/'.join(map(str, parts))}")
-            variable.set_value(jnp.asarray(weights[parts], jnp.float32))
-        return nnx.merge(graphdef, state)
+        return filled(abstract, stored, path, described_by="its record of sizes")
 
 
 def read_factors(judge: Judge, images: Float[Array | np.ndarray, "n h w 3"], batch_size: int = 256) -> Factors:

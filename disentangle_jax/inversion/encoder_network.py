@@ -15,7 +15,7 @@ import stylegan2_flax as sg2
 from disentangle_jax import arrays
 from disentangle_jax.generators import digest
 from disentangle_jax.inversion import pictures
-from stylegan2_flax.run.trees import check_shapes, leaves_by_path
+from disentangle_jax.weights import filled, named_arrays
 
 KIND = "encoder"
 """The metadata entry of its files."""
@@ -124,9 +124,7 @@ class EncoderNetwork(nnx.Module):
 
     def save(self, path: Path) -> None:
         """Write the weights, in half precision, and the sizes of the layers."""
-        tree = nnx.to_pure_dict(nnx.state(self))
-        halves = {name: np.asarray(array, np.float16) for name, array in leaves_by_path(tree).items()}
-        arrays.save(path, halves, **{KIND: self.sizes})
+        arrays.save(path, named_arrays(self, np.float16), **{KIND: self.sizes})
 
     @classmethod
     def load(cls, path: str | Path) -> "EncoderNetwork":
@@ -141,11 +139,7 @@ class EncoderNetwork(nnx.Module):
             abstract = nnx.eval_shape(partial(create, sizes, seed=0))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} does not describe an encoder: {error}") from error
-        graphdef, state = nnx.split(abstract)
-        target = nnx.to_pure_dict(state)
-        check_shapes(str(path), leaves_by_path(stored), leaves_by_path(target))
-        leaves = [jnp.asarray(stored[name], jnp.float32) for name in leaves_by_path(target)]
-        return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(target), leaves))
+        return filled(abstract, stored, path, described_by="its record of sizes")
 
 
 def create(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from disentangle_jax import faces
+from disentangle_jax import arrays, faces
 from disentangle_jax.faces.judge import Judge, read_factors
 from disentangle_jax.metrics import r2
+from disentangle_jax.weights import named_arrays
 
 AT_LEAST: dict[str, float] = dict.fromkeys(
     ("yaw", "pitch", "roll", "smile", "mouth_open", "eye_open", "skin", "hair_color", "clothing"), 0.95
@@ -64,6 +65,9 @@ def test_bad_files_get_one_clear_error(tmp_path, small):
     small.save(path)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ValueError, match="damaged"):
+        Judge.load(path)
+    arrays.save(path, named_arrays(small), judge={"widths": [4, 4, 4, 4], "hidden": 3})
+    with pytest.raises(ValueError, match="does not fit its record of sizes"):
         Judge.load(path)
     with pytest.raises(ValueError, match="64 x 64"):
         Judge.load("judge_a")(jnp.zeros((1, 32, 32, 3)))

@@ -17,19 +17,22 @@ def leaves_by_path(tree: PyTree) -> dict[str, PyTree]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
-def check_shapes(source: str, found: dict[str, PyTree], expected: dict[str, PyTree]) -> None:
+def check_shapes(
+    source: str, found: dict[str, PyTree], expected: dict[str, PyTree], described_by: str = "the config"
+) -> None:
     """Raise ShapeMismatchError if arrays do not have the expected names and shapes.
 
     Args:
         source: where the arrays were read from, for the error message.
         found: the arrays by path.
         expected: the model's arrays by path.
+        described_by: what gives these, for the error message.
     """
     for name in sorted(found.keys() | expected.keys()):
         there, here = (tuple(arrays[name].shape) if name in arrays else "none" for arrays in (found, expected))
         if there != here:
             raise ShapeMismatchError(
-                f"{source} does not fit the config: {name} has shape {there} there; the config gives {here}"
+                f"{source} does not fit {described_by}: {name} has shape {there} there; {described_by} gives {here}"
             )
 
 
