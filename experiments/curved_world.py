@@ -37,15 +37,15 @@ from disentangle_jax.clips.streams import open_stream
 from disentangle_jax.configs import faces64
 from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.directions.directions import Directions
-from disentangle_jax.directions.fit_readout import ReadoutOptions, fit, with_moves
+from disentangle_jax.directions.fit_readout import fit_readout
 from disentangle_jax.directions.readout import Readout
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation import baselines, probes
 from disentangle_jax.evaluation.motion import truth_animator
 from disentangle_jax.faces.domain import ParametricFaces
 from disentangle_jax.faces.truth import Truth
-from disentangle_jax.generators import digest, load_generator
-from disentangle_jax.latents import sample_mixed_ws, sample_ws
+from disentangle_jax.generators import load_generator
+from disentangle_jax.latents import sample_ws
 from disentangle_jax.metrics import r2
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.scorers import split, structure_names
@@ -134,22 +134,16 @@ def build_world(generator: sg2.Generator, curvature: float, seed: int) -> World:
     """The truth, and what its scorer's readings give: directions, and a readout."""
     config, truth = config_of("readout", seed), Truth.load("faces64")
     domain = ParametricFaces(replace(truth, curvature=curvature * truth.curvature))
-    k_lines, k_readout, k_fit, k_moved, k_error = jax.random.split(jax.random.key(seed), 5)
+    k_lines, k_readout, k_errors = jax.random.split(jax.random.key(seed), 3)
+    errors = iter(jax.random.split(k_errors, 3))  # of the directions, and of both fits of the readout
 
-    def scored(key: Array, n: int, mixed: float) -> tuple[Float[Array, "n l d"], Float[Array, "n f"]]:
-        ws = jax.jit(lambda mapping: sample_mixed_ws(mapping, key, n, 1.0, mixed))(generator.mapping)
+    def read(ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
         factors = domain.truth(ws)
-        return ws, factors + ERROR.value * jax.random.normal(jax.random.fold_in(k_error, n), factors.shape)
+        return factors + ERROR.value * jax.random.normal(next(errors), factors.shape)
 
-    ws, scores = scored(k_lines, config.directions.num_samples, 0.0)
-    directions = from_scores(ws, scores, domain.names, domain.structure, config.directions.ridge)
-    fitted = fit(
-        k_fit,
-        *scored(k_readout, config.readout.num_samples, config.readout.style_mixing),
-        ReadoutOptions.of(config.readout),
-    )
-    unmixed = sample_ws(generator.mapping, k_moved, config.readout.num_moved, 1.0)
-    readout = with_moves(fitted, unmixed, domain, config.readout.restraint, digest(generator))
+    ws = sample_ws(generator.mapping, k_lines, config.directions.num_samples, 1.0)
+    directions = from_scores(ws, read(ws), domain.names, domain.structure, config.directions.ridge)
+    readout = fit_readout(k_readout, generator, read, domain, config)
     return World(generator, domain, directions, readout)
 
 

@@ -1,6 +1,14 @@
-"""Fitting a latent readout to a scorer's readings of many faces."""
+"""Fitting a latent readout to a scorer's readings of many faces.
+
+Clips show faces in poses that few sampled faces have, and a readout that is fitted to sampled faces alone reads those
+poorly. So it is fitted twice: the first one poses other faces at random, as clips do, and the second one is fitted to
+what the scorer reads of both.
+
+Source: Ross et al. 2011, arXiv:1011.0686 (DAgger), where a learner meets the states that it leads to.
+"""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -92,6 +100,51 @@ def fit(
     return Fit(found, mean, r_squared(read(found, ws[:tested] - mean[None, None]), targets[:tested]))
 
 
+def fit_readout(
+    key: PRNGKeyArray,
+    generator: sg2.Generator,
+    read: Callable[[Float[Array, "n l d"]], Float[Array, "n f"]],
+    named: Named,
+    config: ConfigDict,
+) -> Readout:
+    """The readout of `config.readout`, fitted to sampled faces, and then to those and faces that it has posed.
+
+    Args:
+        key: of the faces, and of the fit.
+        generator: whose latents it reads.
+        read: reads the factors of latents, by their images.
+        named: names the factors.
+        config: the experiment.
+    """
+    options, psi, classes = config.readout, config.clips.truncation_psi, tuple(config.clips.classes)
+    k_faces, k_fit, k_moved = jax.random.split(key, 3)
+    num_posed = round(options.posed * options.num_samples)
+    unmixed = sample_ws(generator.mapping, k_moved, options.num_moved, psi, classes)
+
+    def faces(key: PRNGKeyArray, n: int) -> Float[Array, "n l d"]:
+        sample = jax.jit(lambda mapping: sample_mixed_ws(mapping, key, n, psi, options.style_mixing, classes))
+        return sample(generator.mapping)
+
+    def fitted(ws: Float[Array, "n l d"], scores: Float[Array, "n f"]) -> Readout:
+        found = fit(k_fit, ws, scores, ReadoutOptions.of(options))
+        return with_moves(found, unmixed, named, options.restraint, digest(generator))
+
+    ws = faces(k_faces, options.num_samples - num_posed)
+    scores = read(ws)
+    readout = fitted(ws, scores)
+    if num_posed:
+        k_others, k_poses = jax.random.split(jax.random.fold_in(k_faces, 1))
+        posed = pose_at_random(k_poses, readout, faces(k_others, num_posed))
+        readout = fitted(jnp.concatenate([ws, posed]), jnp.concatenate([scores, read(posed)]))
+    return readout
+
+
+def pose_at_random(key: PRNGKeyArray, readout: Readout, ws: Float[Array, "n l d"]) -> Float[Array, "n l d"]:
+    """Faces with their own appearance in structure at random, standard normal in each factor, as the readout has it."""
+    goals = jax.random.normal(key, (len(ws), len(readout.structure)))
+    return jnp.asarray(in_batches(partial(_pose, readout), _BATCH, ws, goals))
+
+
 def find_readout(config: ConfigDict, generator: sg2.Generator) -> Readout:
     """The readout of `config.readout`: read from a file, or fitted to what `config.directions.scorer` reads of faces.
 
@@ -99,22 +152,14 @@ def find_readout(config: ConfigDict, generator: sg2.Generator) -> Readout:
         FileNotFoundError: the file, or that of the scorer, does not exist.
         ValueError: there is no such scorer, or the file is damaged or of another generator.
     """
-    clips, options = config.clips, config.readout
+    options = config.readout
     if options.source != "scorer":
         readout = replace(Readout.load(as_path(options.source)), restraint=options.restraint)
         readout.check(generator)
         return readout
     scorer = load_scorer(config.directions.scorer)
-    k_faces, k_fit, k_moved = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), _KEY), 3)
-    sample = jax.jit(
-        lambda mapping: sample_mixed_ws(
-            mapping, k_faces, options.num_samples, clips.truncation_psi, options.style_mixing, tuple(clips.classes)
-        )
-    )
-    ws = sample(generator.mapping)
-    fitted = fit(k_fit, ws, read_factors(generator, scorer, ws), ReadoutOptions.of(options))
-    unmixed = sample_ws(generator.mapping, k_moved, options.num_moved, clips.truncation_psi, tuple(clips.classes))
-    readout = with_moves(fitted, unmixed, scorer, options.restraint, digest(generator))
+    key = jax.random.fold_in(jax.random.key(config.seed), _KEY)
+    readout = fit_readout(key, generator, partial(read_factors, generator, scorer), scorer, config)
     read = zip(readout.names, readout.r2, strict=True)
     print("R^2 of the latent readout:", ", ".join(f"{name} {value:.2f}" for name, value in read))
     return readout
@@ -153,6 +198,11 @@ def with_moves(fitted: Fit, ws: Float[Array, "n l d"], named: Named, restraint: 
 @jax.jit
 def _read(readout: Readout, ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
     return readout(ws)
+
+
+@jax.jit
+def _pose(readout: Readout, ws: Float[Array, "n l d"], structure: Float[Array, "n k"]) -> Float[Array, "n l d"]:
+    return readout.move(ws, ws, structure)
 
 
 def _whitening(ws: Float[Array, "n l d"]) -> tuple[Float[Array, "d"], Float[Array, "d d"]]:

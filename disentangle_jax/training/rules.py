@@ -80,6 +80,7 @@ RULES = config_rules.TRAIN | {
     "directions.rank_faces": at_least(2),
     "readout.source": Rule(lambda value: isinstance(value, str) and value != "", "scorer, or a readout.safetensors"),
     "readout.num_samples": at_least(16),
+    "readout.posed": between(0, 0.75),
     "readout.style_mixing": _SHARE,
     "readout.num_moved": at_least(2),
     "readout.hidden": _COUNT,

@@ -13,5 +13,6 @@ CONFIG = "faces64:demo"
 def points():
     yield "2,048 faces", {"readout.num_samples": 2048}
     yield "6,144 faces", {}
+    yield "6,144 faces, none of them posed", {"readout.posed": 0.0}
     full = {"readout.num_samples": 32768, "readout.hidden": 256, "readout.batch_size": 1024}
     yield "32,768 faces, 256 units, batches of 1,024", full

@@ -11,11 +11,19 @@ from safetensors.numpy import save_file
 
 from disentangle_jax.clips import Clip
 from disentangle_jax.clips.purification import Purifier
+from disentangle_jax.configs import faces64
 from disentangle_jax.directions import Directions
 from disentangle_jax.directions.by_scorer import from_scores
-from disentangle_jax.directions.fit_readout import ReadoutOptions, fit, normal_scores, with_moves
+from disentangle_jax.directions.fit_readout import (
+    ReadoutOptions,
+    fit,
+    fit_readout,
+    normal_scores,
+    pose_at_random,
+    with_moves,
+)
 from disentangle_jax.directions.readout import Readout
-from disentangle_jax.latents import take_layers_from
+from disentangle_jax.latents import sample_ws, take_layers_from
 from disentangle_jax.metrics import r2
 
 L, D, FACTORS = 3, 8, 6
@@ -103,6 +111,27 @@ def test_its_moves_give_the_structure_and_keep_the_appearance(truth, readout, li
     assert by_readout.min() > 0.85
     found = np.asarray(found)
     np.testing.assert_allclose(found, np.broadcast_to(found[:, :1], found.shape), atol=1e-4)  # still faces of W
+
+
+def test_fitted_again_to_faces_that_it_has_posed_it_reads_poses_that_few_faces_have(generator):
+    config = faces64.get_config()
+    config.readout.update(num_samples=2048, num_moved=512, restraint=0.05, **OPTIONS._replace(num_steps=600)._asdict())
+    sampled = sample_ws(generator.mapping, jax.random.key(0), 512, 1.0)[:, 0]
+    mean, whiten = sampled.mean(0), np.linalg.inv(np.linalg.cholesky(np.cov(sampled.T)))
+    num_ws = generator.num_ws
+    world = Curved(jnp.asarray(whiten[:FACTORS], jnp.float32), jnp.full((num_ws, FACTORS), 1.0 / num_ws))
+
+    def known(ws):
+        return read(world, ws - mean[None, None])
+
+    def error(posed):
+        config.readout.posed = posed
+        readout = fit_readout(jax.random.key(1), generator, known, world, config)
+        ws = sample_ws(generator.mapping, jax.random.key(2), 512, 1.0)
+        ws = pose_at_random(jax.random.key(3), readout, ws)
+        return 1.0 - r2(read(readout, ws)[:, 3:], normal_scores(known(ws))[:, 3:]).mean()
+
+    assert error(0.5) < 0.7 * error(0.0)
 
 
 def test_restraint_holds_latents_near_the_start(readout):
