@@ -26,13 +26,13 @@ from disentangle_jax import media, model_sources, scorers
 from disentangle_jax.batching import in_batches
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain, load_judged_domain
+from disentangle_jax.evaluation import comparisons
 from disentangle_jax.evaluation.face_reader import IDENTITY, FaceReader, load_face_reader
 from disentangle_jax.evaluation.given_clips import measure_clips
 from disentangle_jax.evaluation.held_out import HeldOut, held_out
 from disentangle_jax.evaluation.motion import make_animator
 from disentangle_jax.evaluation.proxies import Instruments
 from disentangle_jax.evaluation.suite import METHODS, OURS, measure
-from disentangle_jax.generators import digest
 from disentangle_jax.inversion.distances import absolute_distance, load_distance
 from disentangle_jax.inversion.portraits import DLIB
 from disentangle_jax.inversion.portraits.dlib_faces import is_installed
@@ -49,7 +49,7 @@ from disentangle_jax.report.report import Compared, render_report, summary
 from disentangle_jax.training import rules
 from stylegan2_flax import command, files
 from stylegan2_flax.files import AnyPath
-from stylegan2_flax.run import config_flag, config_record, metrics_log
+from stylegan2_flax.run import config_flag, metrics_log
 
 FLAGS = flags.FlagValues()
 MODEL = model_sources.define_flag(FLAGS)
@@ -82,12 +82,6 @@ SEED_RUN = flags.DEFINE_multi_string(
 )
 clip_flags.define(FLAGS)
 config_flag.define_overrides(FLAGS, "model", model_sources.find)
-
-_TRAINED_BY = (
-    *("seed", "directions.", "clips.", "readout.", "purify.", "model.", "loss.", "optimizer."),
-    *("train.batch_size", "train.accumulate", "train.num_steps", "data.source", "data.split"),
-)
-"""The fields of the config that make compared models differ."""
 
 
 class PictureOptions(NamedTuple):
@@ -154,8 +148,8 @@ def evaluate(
     seeds = [Disentangler.load(folder) for folder in seed_runs]
     for other in seeds:
         other.config.evaluation = model.config.evaluation  # all are measured alike, whatever their own records say
-    _check_generators(model, others)
-    _check_seeds(model, dict(zip(seed_runs, seeds, strict=True)))
+    comparisons.check_generators(model, others)
+    comparisons.check_seeds(model, dict(zip(seed_runs, seeds, strict=True)))
     domain = load_judged_domain(model.config.generator, model.config.evaluation.judge, model.generator.img_resolution)
     reader, distance = _face_reader(pictures, model, domain), load_distance(pictures.distance)
     folder = out / "eval"
@@ -192,7 +186,7 @@ def evaluate(
     gallery = make_gallery(model, data, methods, domain)
     strips = make_strips(own, methods[OURS], metrics.get("clips", {}), model.config.evaluation.pictures.num_clips)
     config = json.loads(model.config.to_json())
-    compared = {name: _compared(compare[name], other, model) for name, other in others.items()}
+    compared = {name: Compared(compare[name], comparisons.differences(other, model)) for name, other in others.items()}
     flags = [*pictures.arguments(), *clips.arguments()]
     commands = command_lines(source, model.config, out, compare, overrides, seed_runs, flags)
     for stale in (path for name in ("trade_off*.png", "training*.png", "clips.png") for path in folder.glob(name)):
@@ -245,27 +239,6 @@ def _override(model: Disentangler, overrides: Mapping[str, Any]) -> None:
     rules.check_evaluation(model.config)
 
 
-def _check_generators(model: Disentangler, others: Mapping[str, Disentangler]) -> None:
-    for name, other in others.items():
-        if digest(other.generator) != digest(model.generator):
-            raise ValueError(f"{name!r} splits latents of {other.config.generator}, not of {model.config.generator}")
-
-
-def _check_seeds(model: Disentangler, seeds: Mapping[str, Disentangler]) -> None:
-    """Raise ValueError unless the models are of one experiment, each with a seed of its own."""
-    taken = {model.config.seed: "the workdir"}
-    for folder, other in seeds.items():
-        changed = [
-            name for name in config_record.differences(other.config, model.config) if name.startswith(_TRAINED_BY)
-        ]
-        if others := [name for name in changed if name not in ("seed", "directions.source", "readout.source")]:
-            raise ValueError(f"--seed_run={folder} is another experiment: it differs in {', '.join(others)}")
-        if (seed := other.config.seed) in taken:
-            raise ValueError(f"--seed_run={folder} has the seed of {taken[seed]}, {seed}: there is nothing to compare")
-        taken[seed] = folder
-    _check_generators(model, seeds)
-
-
 def _read_losses(path: AnyPath) -> list[dict[str, int | float]]:
     """The record of training; damaged lines are left out, and it says so."""
     if damaged := metrics_log.count_damaged(path):
@@ -278,24 +251,6 @@ def _floors(config: ConfigDict) -> dict[str, float]:
     positives = {"appearance_contrast": config.clips.num_frames - 1, "structure_contrast": 1}
     floors = {name: contrast_forms.floor(config.loss[name].form, count) for name, count in positives.items()}
     return floors | {"loss": sum(config.loss.weights[name] * floor for name, floor in floors.items())}
-
-
-def _compared(folder: str, other: Disentangler, model: Disentangler) -> Compared:
-    """Where a further model lies, and in which fields its training differed."""
-    changed = config_record.differences(other.config, model.config)
-    shared = []  # such as those that were read from a file
-    if np.array_equal(other.directions.vectors, model.directions.vectors):
-        shared.append("directions.")
-    if _same_readout(other, model):
-        shared.append("readout.")
-    sections = tuple(section for section in _TRAINED_BY if section not in shared)
-    return Compared(folder, {name: values for name, values in changed.items() if name.startswith(sections)})
-
-
-def _same_readout(one: Disentangler, other: Disentangler) -> bool:
-    if one.readout is None or other.readout is None or one.readout.restraint != other.readout.restraint:
-        return False
-    return np.array_equal(one.readout.network.looks, other.readout.network.looks)
 
 
 def _named_workdirs(texts: list[str]) -> dict[str, str]:

@@ -37,6 +37,7 @@ from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import JudgedDomain, load_judged_domain
 from disentangle_jax.evaluation.held_out import HeldOut, held_out
 from disentangle_jax.evaluation.motion import make_animator
+from disentangle_jax.evaluation.seeds import metric_at
 from disentangle_jax.evaluation.suite import measure_alone
 from stylegan2_flax import command, files
 from stylegan2_flax.run import config_flag
@@ -280,13 +281,7 @@ def write_results(ablation: Ablation, jobs: Sequence[Job], folder: Path) -> None
 
 def read_columns(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     """The values of `COLUMNS`; None for what was not measured."""
-    values = {}
-    for title, place in COLUMNS.items():
-        node: Any = metrics
-        for key in place.split("/"):
-            node = node.get(key) if isinstance(node, Mapping) else None
-        values[title] = node
-    return values
+    return {title: metric_at(metrics, place) for title, place in COLUMNS.items()}
 
 
 def markdown(points: Mapping[str, Sequence[Mapping[str, float | None]]]) -> str:

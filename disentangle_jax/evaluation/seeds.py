@@ -36,14 +36,14 @@ def over_seeds(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     rows = {}
     for title, place in HEADLINES.items():
-        values = [value for metrics in measured if (value := _find(metrics, place)) is not None]
+        values = [value for metrics in measured if (value := metric_at(metrics, place)) is not None]
         if len(values) == len(measured):
             rows[title] = {"mean": statistics.fmean(values), "std": statistics.stdev(values), "values": values}
     return {"num": len(measured), "headlines": rows}
 
 
-def _find(metrics: Mapping[str, Any], place: str) -> float | None:
-    """The number at a path such as a/b/c; None if it was not measured."""
+def metric_at(metrics: Mapping[str, Any], place: str) -> float | None:
+    """The number at a path such as "transfer/psnr"; None if it was not measured."""
     node: Any = metrics
     for key in place.split("/"):
         node = node.get(key) if isinstance(node, Mapping) else None
