@@ -49,6 +49,7 @@ from disentangle_jax.latents import sample_ws
 from disentangle_jax.metrics import r2
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.scorers import split, structure_names
+from disentangle_jax.training.objective import Frozen
 from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax import command, files
@@ -125,7 +126,7 @@ def config_of(motion: str, seed: int) -> ConfigDict:
     config.seed = seed
     config.clips.motion = motion
     if motion == "linear":
-        config.clips.jitter = 0.0
+        config.clips.jitter, config.loss.weights.factors = 0.0, 0.0
     config.train.update(num_steps=STEPS.value, checkpoint_every=STEPS.value // 4)
     return config
 
@@ -153,7 +154,8 @@ def trained(world: World, config: ConfigDict, folder: Path) -> dict[str, dict[st
     source = ClipSource.create(world.generator, world.directions, ClipConfig.of(config.clips), readout=readout)
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
     stream = open_stream(config, source, random_streams(config.seed).clips, mesh)
-    trainer = make_trainer(config, stream, source.stats.mean, source.stats.std)
+    frozen = Frozen.of(config.loss.weights, world.generator.synthesis, readout)
+    trainer = make_trainer(config, stream, source.stats.mean, source.stats.std, frozen)
     state = train(trainer, Schedule.of(config.train), folder)
     whole = graphdef(lambda: Autoencoder(*source.stats, **config.model, rngs=nnx.Rngs(0)))
     autoencoder = nnx.merge(whole, state.ema_params, state.buffers)

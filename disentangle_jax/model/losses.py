@@ -40,20 +40,20 @@ def reconstruction(
     return jnp.mean(jnp.square((predicted - ws) / jnp.broadcast_to(std, ws.shape)))
 
 
-def image_reconstruction(predicted: Float[Array, "*n h w c"], images: Float[Array, "*n h w c"]) -> Float[Array, ""]:
-    """Mean squared error of pixels: mean((predicted - images)^2).
+def squared_error(predicted: Float[Array, "*n"], target: Float[Array, "*n"]) -> Float[Array, ""]:
+    """Mean squared error: mean((predicted - target)^2).
 
     Args:
-        predicted: images of decoded latents, in [-1, 1].
-        images: images of the true latents, in [-1, 1].
+        predicted: of decoded latents: their images in [-1, 1], or their factors as normal scores.
+        target: the same of the true latents.
 
     Returns:
         The loss, a scalar.
 
-    >>> float(image_reconstruction(jnp.ones((1, 2, 2, 3)), jnp.zeros((1, 2, 2, 3))))
+    >>> float(squared_error(jnp.ones((1, 2, 2, 3)), jnp.zeros((1, 2, 2, 3))))
     1.0
     """
-    return jnp.mean(jnp.square(predicted - images))
+    return jnp.mean(jnp.square(predicted - target))
 
 
 def appearance_ratio(appearance: Float[Array, "b t a"]) -> Float[Array, ""]:

@@ -12,6 +12,7 @@ from disentangle_jax.clips import Clip, ClipSource
 from disentangle_jax.clips.from_config import blank_clip_source
 from disentangle_jax.clips.streams import ClipStream, open_stream
 from disentangle_jax.training import experiment
+from disentangle_jax.training.objective import Frozen
 from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.step import Advance
 from disentangle_jax.training.trainer import make_trainer
@@ -33,8 +34,8 @@ def dry_run(config: ConfigDict, workdir: str | AnyPath) -> str:
     check_record(config, workdir, experiment.MAY_CHANGE)
     source = blank_clip_source(config, generator)
     stream = _stream(config, source, mesh)
-    synthesis = generator.synthesis if config.loss.weights.image > 0 else None
-    trainer = make_trainer(config, stream, source.stats.mean, source.stats.std, synthesis)
+    frozen = Frozen.of(config.loss.weights, generator.synthesis, source.readout)
+    trainer = make_trainer(config, stream, source.stats.mean, source.stats.std, frozen)
     assert isinstance(trainer.advance, Advance)
     state = abstract(jax.eval_shape(trainer.init), trainer.sharding)
     programs = {"step": Program(trainer.advance.lower(state, stream.fetch(0)))}

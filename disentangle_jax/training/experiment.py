@@ -12,6 +12,7 @@ from disentangle_jax.directions import find
 from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.generators import absolute, digest, load_generator
 from disentangle_jax.training import rules
+from disentangle_jax.training.objective import Frozen
 from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.trainer import make_trainer
 from stylegan2_flax import files
@@ -54,8 +55,8 @@ def run(config: ConfigDict, workdir: str | AnyPath) -> TrainState:
                 record_config(config, workdir, MAY_CHANGE)
                 source = build_clip_source(config, generator, workdir)
             stream = open_stream(config, source, random_streams(config.seed).clips, mesh)
-        synthesis = generator.synthesis if config.loss.weights.image > 0 else None
-        trainer = make_trainer(config, stream, source.stats.mean, source.stats.std, synthesis)
+        frozen = Frozen.of(config.loss.weights, generator.synthesis, source.readout)
+        trainer = make_trainer(config, stream, source.stats.mean, source.stats.std, frozen)
         return train(trainer, Schedule.of(config.train), workdir)
 
 

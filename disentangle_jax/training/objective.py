@@ -1,14 +1,38 @@
 """The training objective: the weighted sum of all losses on a batch of clips."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 from ml_collections import ConfigDict
 
+from disentangle_jax.directions.readout import Readout
 from disentangle_jax.model import Autoencoder, losses
 
 CONTRASTS = ("appearance_contrast", "structure_contrast")
+
+Synthesize = Callable[[Float[Array, "n l d"]], Float[Array, "n h w c"]]
+
+
+class Frozen(NamedTuple):
+    """Networks that losses look at decoded latents through; None for those whose loss has no weight. A pytree.
+
+    Attributes:
+        synthesis: draws the images.
+        readout: reads the factors.
+    """
+
+    synthesis: Synthesize | None = None
+    readout: Readout | None = None
+
+    @classmethod
+    def of(cls, weights: ConfigDict, synthesis: Synthesize, readout: Readout | None) -> "Frozen":
+        """Those of these that the losses with these weights need."""
+        return cls(synthesis if weights.image > 0 else None, readout if weights.factors > 0 else None)
+
+
+NO_NETWORKS = Frozen()
 
 
 def objective(
@@ -18,7 +42,7 @@ def objective(
     coefficients: Float[Array, "b t k"],
     shift: Int[Array, ""],
     config: ConfigDict,
-    synthesize: Callable[[Float[Array, "n l d"]], Float[Array, "n h w c"]] | None = None,
+    frozen: Frozen = NO_NETWORKS,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """The sum of all losses, weighted by `config.weights`.
 
@@ -28,7 +52,8 @@ def objective(
         swap            appearance of frame i,  structure of frame j
         cross_swap      appearance of frame i,  structure of the augmented frame j
 
-    where i = j - shift (modulo t) is another frame of the same clip.
+    where i = j - shift (modulo t) is another frame of the same clip. Of the last, a transfer from one face to another,
+    the factors must be frame j's as well: a small error in latents may be a large one of an expression.
 
     Args:
         autoencoder: the model.
@@ -37,7 +62,7 @@ def objective(
         coefficients: coefficients of the frames along the directions that move the clips.
         shift: int32, from 1 to t - 1.
         config: `config.loss`, whose `weights` are named like the losses.
-        synthesize: the frozen generator, for the image loss on the first frame of each clip; None for no image loss.
+        frozen: the generator, for the image loss on the first frame of each clip, and the readout, for that of factors.
 
     Returns:
         The loss, and a dict of metrics: each unweighted loss by name, and the temperatures of the contrasts if they
@@ -65,8 +90,10 @@ def objective(
         ),
         "appearance_ratio": losses.appearance_ratio(appearance),
     }
-    if synthesize is not None:
-        terms["image"] = losses.image_reconstruction(synthesize(decoded[0, :, 0]), synthesize(ws[:, 0]))
+    if frozen.readout is not None:
+        terms["factors"] = losses.squared_error(frozen.readout(decoded[2]), frozen.readout(ws))
+    if frozen.synthesis is not None:
+        terms["image"] = losses.squared_error(frozen.synthesis(decoded[0, :, 0]), frozen.synthesis(ws[:, 0]))
     total = sum((config.weights[name] * value for name, value in terms.items()), start=jnp.zeros(()))
     return total, terms | {f"{name}_temperature": value for name, value in temperatures.items()}
 

@@ -144,6 +144,16 @@ def _check_other_clips(config: ConfigDict) -> str | None:
     return None
 
 
+def _check_factors(config: ConfigDict) -> str | None:
+    """The loss of factors needs a readout of them."""
+    if config.loss.weights.factors == 0 or config.clips.motion == "readout":
+        return None
+    return (
+        f"loss.weights.factors={config.loss.weights.factors:g} needs the latent readout of clips.motion='readout', and "
+        f"clips.motion is {config.clips.motion!r}: set loss.weights.factors=0"
+    )
+
+
 def _check_probe_split(config: ConfigDict) -> str | None:
     """The probes need at least two faces to fit to and two to be tested on; the linear readout as well."""
     share = config.evaluation.probes.test_share
@@ -169,7 +179,9 @@ def check(config: ConfigDict) -> None:
     Raises:
         ValueError: fields are missing, invalid or contradict each other; the message names all of them.
     """
-    config_rules.check(config, RULES, config_rules.warmup, *BLOCKS, _check_other_clips, _check_probe_split)
+    config_rules.check(
+        config, RULES, config_rules.warmup, *BLOCKS, _check_other_clips, _check_factors, _check_probe_split
+    )
     config_rules.check_known(config, [*config_rules.names(faces64.get_config()), "generator_digest"])
 
 

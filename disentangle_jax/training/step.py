@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.clips.clip import Clip
 from disentangle_jax.clips.streams import ClipStream
-from disentangle_jax.training.objective import bound_temperatures, objective
+from disentangle_jax.training.objective import Frozen, bound_temperatures, objective
 from stylegan2_flax.run import parallel
 from stylegan2_flax.run.train_state import TrainState, update_ema
 
@@ -23,25 +23,25 @@ LossAndMetrics = tuple[Float[Array, ""], Metrics]
 
 def make_loss(
     config: ConfigDict, graphdef: nnx.GraphDef
-) -> Callable[[PyTree, PyTree, Int[Array, ""], nnx.Module | None, Clip], LossAndMetrics]:
-    """The loss as a function of (params, buffers, step, synthesis network or None, clips)."""
+) -> Callable[[PyTree, PyTree, Int[Array, ""], Frozen, Clip], LossAndMetrics]:
+    """The loss as a function of (params, buffers, step, frozen networks, clips)."""
 
-    def loss(params, buffers, step, synthesis, clips):
+    def loss(params, buffers, step, frozen, clips):
         num_frames = clips.ws.shape[1]
         if num_frames < 2:
             raise ValueError(f"swapping needs clips of at least 2 frames; these have {num_frames}")
         autoencoder = nnx.merge(graphdef, params, buffers)
         # Over the steps, swaps use all distances between two frames of a clip.
         shift = 1 + step % (num_frames - 1)
-        return objective(autoencoder, clips.ws, clips.augmented, clips.coefficients, shift, config.loss, synthesis)
+        return objective(autoencoder, clips.ws, clips.augmented, clips.coefficients, shift, config.loss, frozen)
 
     return loss
 
 
 def make_value_and_grad(
     config: ConfigDict, graphdef: nnx.GraphDef, stream: ClipStream
-) -> Callable[[PyTree, PyTree, Int[Array, ""], PyTree, nnx.Module | None], tuple[LossAndMetrics, PyTree]]:
-    """The loss and its gradient as a function of (params, buffers, step, fetched, synthesis network or None).
+) -> Callable[[PyTree, PyTree, Int[Array, ""], PyTree, Frozen], tuple[LossAndMetrics, PyTree]]:
+    """The loss and its gradient as a function of (params, buffers, step, fetched, frozen networks).
 
     `fetched` is what `stream.fetch` returned for the step. With `config.train.accumulate` > 1, loss and gradient are
     means over that many parts of the batch, which are computed one after the other. A part is every
@@ -50,9 +50,9 @@ def make_value_and_grad(
     value_and_grad = jax.value_and_grad(make_loss(config, graphdef), has_aux=True)
     part_size = config.train.batch_size // config.train.accumulate
 
-    def loss_and_gradient(params, buffers, step, fetched, synthesis):
+    def loss_and_gradient(params, buffers, step, fetched, frozen):
         clips = stream.clips(fetched, step)
-        of_clips = partial(value_and_grad, params, buffers, step, synthesis)
+        of_clips = partial(value_and_grad, params, buffers, step, frozen)
         if config.train.accumulate == 1:
             return of_clips(clips)
         mean = optax.microbatching.AccumulationType.MEAN
@@ -69,14 +69,14 @@ def make_train_step(
     stream: ClipStream,
     mesh: Mesh,
 ) -> jax.stages.Wrapped:
-    """The jitted train step: (state, what the stream fetched, synthesis network) -> (state, metrics).
+    """The jitted train step: (state, what the stream fetched, frozen networks) -> (state, metrics).
 
     The state is donated.
     """
     value_and_grad = make_value_and_grad(config, graphdef, stream)
 
-    def train_step(state: TrainState, fetched: PyTree, synthesis: nnx.Module | None) -> tuple[TrainState, Metrics]:
-        (loss, metrics), grads = value_and_grad(state.params, state.buffers, state.step, fetched, synthesis)
+    def train_step(state: TrainState, fetched: PyTree, frozen: Frozen) -> tuple[TrainState, Metrics]:
+        (loss, metrics), grads = value_and_grad(state.params, state.buffers, state.step, fetched, frozen)
         with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts and floats
             rate = jnp.asarray(schedule(state.step))
             updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -104,11 +104,11 @@ class Advance:
         self,
         train_step: jax.stages.Wrapped,
         stream: ClipStream,
-        synthesis: nnx.Module | None,
+        frozen: Frozen,
     ):
         self._train_step = train_step
         self._stream = stream
-        self._synthesis = synthesis
+        self._frozen = frozen
         self._compiled = None
 
     def __call__(self, state: TrainState, step: int) -> tuple[TrainState, Metrics]:
@@ -116,8 +116,8 @@ class Advance:
         if self._compiled is None:
             self._compiled = self.lower(state, fetched).compile()
         with jax.transfer_guard("disallow"):
-            return self._compiled(state, fetched, self._synthesis)
+            return self._compiled(state, fetched, self._frozen)
 
     def lower(self, state: TrainState, fetched: PyTree) -> jax.stages.Lowered:
         """The train step, lowered for arrays of these shapes."""
-        return self._train_step.lower(state, fetched, self._synthesis)
+        return self._train_step.lower(state, fetched, self._frozen)

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.clips.streams import ClipStream
 from disentangle_jax.model import Autoencoder
+from disentangle_jax.training.objective import NO_NETWORKS, Frozen
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
 from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.step import Advance, make_train_step
@@ -26,7 +27,7 @@ def make_trainer(
     stream: ClipStream,
     mean: Float[Array, "l d"],
     std: Float[Array, "l d"],
-    synthesis: nnx.Module | None = None,
+    frozen: Frozen = NO_NETWORKS,
 ) -> Trainer[TrainState]:
     """Create the trainer of an autoencoder on synthetic clips, on all devices.
 
@@ -34,7 +35,7 @@ def make_trainer(
         config: the experiment.
         stream: the clips of each step.
         mean, std: mean and standard deviation of the latents.
-        synthesis: the frozen synthesis network, for the image loss; None for no image loss.
+        frozen: what losses look at decoded latents through.
     """
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
     replicated = parallel.replicated(mesh)
@@ -45,7 +46,7 @@ def make_trainer(
     return Trainer(
         init=jax.jit(partial(init_state, create, optimizer), out_shardings=replicated),
         sharding=replicated,
-        advance=Advance(train_step, stream, jax.device_put(synthesis, replicated)),
+        advance=Advance(train_step, stream, jax.device_put(frozen, replicated)),
         progress_metrics=PROGRESS_METRICS,
         advice="Try a lower optimizer.learning_rate or a higher temperature, in a new workdir.",
     )

@@ -7,12 +7,13 @@ Answer: The readout's clips are better after 2,000 steps, straight lines in appe
 """
 
 CONFIG = "faces64:demo"
+LINES = {"clips.motion": "linear", "clips.jitter": 0.0, "loss.weights.factors": 0.0}
 SHORT = {"train.num_steps": 200, "train.checkpoint_every": 100}
 
 
 def points():
-    yield "straight lines", {"clips.motion": "linear", "clips.jitter": 0.0}
+    yield "straight lines", LINES
     yield "a latent readout", {}
-    yield "straight lines, 200 steps", SHORT | {"clips.motion": "linear", "clips.jitter": 0.0}
+    yield "straight lines, 200 steps", SHORT | LINES
     yield "a latent readout, 200 steps", SHORT
-    yield "rendered, 200 steps", SHORT | {"clips.motion": "linear", "clips.jitter": 0.0, "purify.steps": 4}
+    yield "rendered, 200 steps", SHORT | LINES | {"purify.steps": 4}

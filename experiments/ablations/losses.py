@@ -9,7 +9,8 @@ appearance contrast adds nothing beside the swaps.
 """
 
 CONFIG = "faces64:demo"
-NO_SWAPS = {"loss.weights.swap": 0.0, "loss.weights.cross_swap": 0.0}
+NO_CROSS_SWAP = {"loss.weights.cross_swap": 0.0, "loss.weights.factors": 0.0}
+NO_SWAPS = {"loss.weights.swap": 0.0} | NO_CROSS_SWAP
 NO_CONTRASTS = {"loss.weights.appearance_contrast": 0.0, "loss.weights.structure_contrast": 0.0}
 NO_RATIO = {"loss.weights.appearance_ratio": 0.0}
 
@@ -23,5 +24,6 @@ def points():
     yield "no ratio", NO_RATIO
     yield "no appearance contrast", {"loss.weights.appearance_contrast": 0.0}
     yield "no structure contrast", {"loss.weights.structure_contrast": 0.0}
-    yield "no cross swap", {"loss.weights.cross_swap": 0.0}
+    yield "no factors", {"loss.weights.factors": 0.0}
+    yield "no cross swap", NO_CROSS_SWAP
     yield "reconstruction alone", NO_SWAPS | NO_CONTRASTS | NO_RATIO

@@ -39,6 +39,7 @@ from disentangle_jax.configs import faces64, ffhq1024
 from disentangle_jax.directions.find import find_directions, sample_population
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.model import Autoencoder
+from disentangle_jax.training.objective import Frozen
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
 from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.step import make_train_step
@@ -120,16 +121,18 @@ def measure(
     optimizer = make_optimizer(config.optimizer, schedule)
     init = jax.jit(partial(init_state, create, optimizer), out_shardings=replicated)
 
+    frozen = jax.device_put(Frozen(readout=source.readout), replicated)
+
     def compiled(stream: Any, fetched: PyTree) -> Any:
         step = make_train_step(config, graphdef(create), optimizer, schedule, stream, mesh)
-        return step.lower(init(), fetched, None).compile()
+        return step.lower(init(), fetched, frozen).compile()
 
     first = generated.fetch(0), init().step
     make = jax.jit(generated.clips).lower(*first).compile()
     clips = make(*first)
     whole, given = compiled(generated, generated.fetch(0)), compiled(GivenClips(), clips)
-    seconds = seconds_of_steps(whole, init(), generated.fetch(0), rounds)
-    without = seconds_of_steps(given, init(), clips, rounds)
+    seconds = seconds_of_steps(whole, init(), (generated.fetch(0), frozen), rounds)
+    without = seconds_of_steps(given, init(), (clips, frozen), rounds)
     alone = median(elapsed(partial(make, *first)) for _ in range(rounds))
     memory = whole.memory_analysis()
     state = sum(leaf.nbytes for leaf in jax.tree.leaves(init()))
@@ -157,13 +160,13 @@ class GivenClips:
         return fetched
 
 
-def seconds_of_steps(step: Callable[..., Any], state: Any, fetched: PyTree, rounds: int, steps: int = 10) -> float:
+def seconds_of_steps(step: Callable[..., Any], state: Any, inputs: PyTree, rounds: int, steps: int = 10) -> float:
     """Seconds per step, the median over rounds of `steps` steps, after a first round that is not counted."""
 
     def run() -> None:
         nonlocal state
         for _ in range(steps):
-            state, _ = step(state, fetched, None)
+            state, _ = step(state, *inputs)
         jax.block_until_ready(state)
 
     run()

@@ -137,6 +137,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.weights.appearance_contrast = 0.1
     config.loss.weights.structure_contrast = 0.1
     config.loss.weights.appearance_ratio = 10.0  # variance of appearance within clips, relative to the total
+    config.loss.weights.factors = 1.0  # ... and what the readout reads of it; 0: not compiled
     config.loss.weights.image = 0.0  # of images of the frozen generator; 0: not compiled
     config.loss.least_temperature = 0.01  # lower bound of learned temperatures
     config.loss.appearance_contrast = ConfigDict()
@@ -231,9 +232,11 @@ def get_config(arg: str = "") -> ConfigDict:
         config.model.appearance_dim = 256
         config.model.structure_dim = 32
         config.loss.weights.appearance_ratio = 0.0
+        config.loss.weights.factors = 0.0
     if "abstract" in switches or "plain" in switches:
         config.loss.weights.swap = 0.0
         config.loss.weights.cross_swap = 0.0
+        config.loss.weights.factors = 0.0
     if "no_contrast" in switches or "plain" in switches:
         config.loss.weights.appearance_contrast = 0.0
         config.loss.weights.structure_contrast = 0.0

@@ -10,6 +10,7 @@ from disentangle_jax.clips import Clip
 from disentangle_jax.clips.streams import GeneratedClips
 from disentangle_jax.configs import faces64
 from disentangle_jax.model import Autoencoder
+from disentangle_jax.training.objective import Frozen
 from disentangle_jax.training.optimizer import make_optimizer
 from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.step import make_value_and_grad
@@ -105,7 +106,7 @@ def gradient_of_world(mesh, config, world):
     unembed["kernel"] = np.random.default_rng(5).normal(size=unembed["kernel"].shape).astype(np.float32)
     gradient = make_value_and_grad(config, definition, stream)
     start = place((state.params, state.buffers, state.step), mesh)
-    (value, _), grads = jax.jit(gradient, out_shardings=replicated)(*start, stream.fetch(0), None)
+    (value, _), grads = jax.jit(gradient, out_shardings=replicated)(*start, stream.fetch(0), Frozen())
     return value, grads
 
 

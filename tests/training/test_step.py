@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from disentangle_jax.clips.streams import GeneratedClips
-from disentangle_jax.training.objective import objective
+from disentangle_jax.training.objective import Frozen, objective
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
 from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.step import Advance, make_train_step
@@ -103,7 +103,7 @@ def test_step_compiles_once_gives_up_its_state_and_learns(config, make_step):
     old, losses = state, []
     for _ in range(config.train.num_steps):
         start = jax.device_put(np.int32(0), state.step.sharding)
-        state, metrics = step(state._replace(step=start), source, None)
+        state, metrics = step(state._replace(step=start), source, Frozen())
         losses.append(float(metrics["loss"]))
     assert step._cache_size() == 1  # pyright: ignore[reportAttributeAccessIssue]
     assert old.params["decoder"]["spread"]["kernel"].is_deleted()
@@ -124,7 +124,7 @@ def test_devices_exchange_codes_and_gradients_and_nothing_else(config, make_step
     if block_size:
         learn_in_blocks(config)
     step, state, source = make_step()
-    sent = collectives(step.lower(state, source, None).compile())
+    sent = collectives(step.lower(state, source, Frozen()).compile())
     frames, width = config.train.batch_size * 3, config.model.appearance_dim + 2 * config.model.structure_dim
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     gathered = [size for name, size in sent if name == "all-gather"]
@@ -143,10 +143,10 @@ def test_learnt_temperatures_start_from_the_config_and_move(config, make_step):
     learn_in_blocks(config)
     step, state, source = make_step()
     assert state.params["log_temperature"].shape == (2,)
-    state, first = step(state, source, None)
+    state, first = step(state, source, Frozen())
     last = first
     for _ in range(config.train.num_steps):
-        state, last = step(state, source, None)
+        state, last = step(state, source, Frozen())
     assert first["appearance_contrast_temperature"] == pytest.approx(0.1)
     assert abs(last["appearance_contrast_temperature"] - 0.1) > 1e-3
     # It began below the least, was raised to it, and rises from there.
@@ -156,9 +156,9 @@ def test_learnt_temperatures_start_from_the_config_and_move(config, make_step):
 
 def test_generator_is_compiled_into_the_step_only_when_asked_for(config, make_step, generator):
     step, state, source = make_step()
-    assert "convolution" not in step.lower(state, source, None).as_text()
+    assert "convolution" not in step.lower(state, source, Frozen()).as_text()
     config.loss.weights.image = 1.0
-    assert "convolution" in step.lower(state, source, generator.synthesis).as_text()
+    assert "convolution" in step.lower(state, source, Frozen(generator.synthesis)).as_text()
 
 
 def test_image_loss_reaches_the_decoder_through_the_generator(config, generator, starting_state):
@@ -169,7 +169,7 @@ def test_image_loss_reaches_the_decoder_through_the_generator(config, generator,
 
     def loss(params, ws, synthesis):
         autoencoder = nnx.merge(definition, params, state.buffers)
-        return objective(autoencoder, ws, ws, ws[..., 0, :2], jnp.array(1), config.loss, synthesis)
+        return objective(autoencoder, ws, ws, ws[..., 0, :2], jnp.array(1), config.loss, Frozen(synthesis))
 
     (value, parts), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(state.params, ws, generator.synthesis)
     assert value == parts["image"] > 0
@@ -182,7 +182,7 @@ def test_clips_of_one_frame_are_refused(world, make_step):
 
     step, state, source = make_step((sample_frame, *world[1:]))
     with pytest.raises(ValueError, match="at least 2 frames"):
-        step(state, source, None)
+        step(state, source, Frozen())
 
 
 def test_the_step_of_a_loop_is_compiled_once_and_refuses_what_would_need_another_or_slips_to_the_devices(
@@ -196,7 +196,7 @@ def test_the_step_of_a_loop_is_compiled_once_and_refuses_what_would_need_another
         compiled.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    advance = Advance(step, stream, None)
+    advance = Advance(step, stream, Frozen())
     state, _ = advance(state, 1)
     first = compiled.count(COMPILATION)
     for number in (2, 3):
