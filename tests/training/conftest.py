@@ -9,6 +9,7 @@ from flax import nnx
 from disentangle_jax.clips import Clip
 from disentangle_jax.clips.streams import GeneratedClips
 from disentangle_jax.configs import faces64
+from disentangle_jax.directions.readout import Network, Readout
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.training.objective import Frozen
 from disentangle_jax.training.optimizer import make_optimizer
@@ -92,8 +93,21 @@ def starting_state():
     return start
 
 
+def make_readout():
+    """A readout of three factors by four hidden units, with weights at random."""
+    shapes = Network.shapes(LAYERS, W_DIM, 4, 3)
+    keys = dict(zip(shapes, jax.random.split(jax.random.key(7), len(shapes)), strict=True))
+    network = Network(**{name: 0.5 * jax.random.normal(keys[name], shape) for name, shape in shapes.items()})
+    return Readout(network, jnp.zeros(W_DIM), jnp.zeros((3, W_DIM)), ("a", "b", "c"), ("b", "c"), 0.1, (0.0,) * 3, "")
+
+
+@pytest.fixture(scope="session")
+def readout():
+    return make_readout()
+
+
 def gradient_of_world(mesh, config, world):
-    """Value and raw gradient of the loss on the clips of the first step."""
+    """Value and raw gradient of the loss on the clips of the first step, that of factors among the terms."""
     sample_clip, source, mean, std = world
     replicated = parallel.replicated(mesh)
     key = random_streams(config.seed).clips
@@ -106,7 +120,9 @@ def gradient_of_world(mesh, config, world):
     unembed["kernel"] = np.random.default_rng(5).normal(size=unembed["kernel"].shape).astype(np.float32)
     gradient = make_value_and_grad(config, definition, stream)
     start = place((state.params, state.buffers, state.step), mesh)
-    (value, _), grads = jax.jit(gradient, out_shardings=replicated)(*start, stream.fetch(0), Frozen())
+    frozen = Frozen(readout=place(make_readout(), mesh))
+    (value, terms), grads = jax.jit(gradient, out_shardings=replicated)(*start, stream.fetch(0), frozen)
+    assert terms["factors"] > 0
     return value, grads
 
 
@@ -137,6 +153,7 @@ def ten_steps(shared_config, world, tmp_path_factory):
 def make_config():
     config = faces64.get_config("demo,linear")
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=3, width=12, num_blocks=0)
+    config.loss.weights.factors = 0.5  # of those whose step is given a readout
     config.optimizer.update(warmup_steps=3, learning_rate=1e-2)
     config.train.update(batch_size=8, num_steps=10, log_every=2, checkpoint_every=5)
     return config

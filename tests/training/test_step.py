@@ -161,18 +161,21 @@ def test_generator_is_compiled_into_the_step_only_when_asked_for(config, make_st
     assert "convolution" in step.lower(state, source, Frozen(generator.synthesis)).as_text()
 
 
-def test_image_loss_reaches_the_decoder_through_the_generator(config, generator, starting_state):
-    config.loss.weights = ConfigDict({name: float(name == "image") for name in config.loss.weights})
+@pytest.mark.parametrize("name", ["image", "factors"])
+def test_losses_reach_the_decoder_through_frozen_networks(config, generator, readout, starting_state, name):
+    config.loss.weights = ConfigDict({other: float(other == name) for other in config.loss.weights})
+    frozen = Frozen.of(config.loss.weights, generator.synthesis, readout)
+    assert sum(network is not None for network in frozen) == 1  # what no loss needs is not compiled
     ws = np.random.default_rng(0).normal(size=(2, 2, generator.num_ws, generator.w_dim)).astype(np.float32)
     optimizer = make_optimizer(config.optimizer, lambda step: 0.0)
     state, definition = starting_state(config, ws.mean((0, 1)), ws.std((0, 1)), optimizer, mesh_of(1))
 
-    def loss(params, ws, synthesis):
+    def loss(params, ws, frozen):
         autoencoder = nnx.merge(definition, params, state.buffers)
-        return objective(autoencoder, ws, ws, ws[..., 0, :2], jnp.array(1), config.loss, Frozen(synthesis))
+        return objective(autoencoder, ws, ws, ws[..., 0, :2], jnp.array(1), config.loss, frozen)
 
-    (value, parts), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(state.params, ws, generator.synthesis)
-    assert value == parts["image"] > 0
+    (value, parts), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(state.params, ws, frozen)
+    assert value == parts[name] > 0
     assert np.abs(grads["decoder"]["unembed"]["kernel"]).max() > 0
 
 
