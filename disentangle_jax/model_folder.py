@@ -27,7 +27,7 @@ from disentangle_jax.directions import Directions
 from disentangle_jax.directions.readout import Readout
 from disentangle_jax.generators import is_registered, load_recorded
 from disentangle_jax.model import Autoencoder
-from disentangle_jax.weights import filled, named_arrays
+from disentangle_jax.weights import named_arrays, with_arrays
 from stylegan2_flax.files import AnyPath, is_url
 from stylegan2_flax.run import checkpoints
 from stylegan2_flax.run.config_record import read_config, write_config
@@ -63,7 +63,7 @@ def read(folder: AnyPath) -> Parts:
     abstract = nnx.eval_shape(lambda: Autoencoder(jnp.zeros(shape), jnp.ones(shape), **config.model, rngs=nnx.Rngs(0)))
     exported = folder / model_sources.MODEL
     if exported.exists():
-        autoencoder, steps = filled(abstract, arrays.load(exported)[0], exported), None
+        autoencoder, steps = with_arrays(abstract, arrays.load(exported)[0], exported), None
     else:
         autoencoder, steps = _from_checkpoint(abstract, folder / "checkpoints")
     readout = folder / model_sources.READOUT

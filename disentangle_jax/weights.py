@@ -20,14 +20,14 @@ def named_arrays(module: nnx.Module, dtype: np.typing.DTypeLike = np.float32) ->
     return {name: np.asarray(array, dtype) for name, array in leaves_by_path(tree).items()}
 
 
-def filled(
-    abstract: _Module, arrays: Mapping[str, np.ndarray], path: str | AnyPath, described_by: str = "the config"
+def with_arrays(
+    abstract: _Module, stored: Mapping[str, np.ndarray], path: str | AnyPath, described_by: str = "the config"
 ) -> _Module:
     """The module with these arrays, in its own dtypes.
 
     Args:
         abstract: a module from `nnx.eval_shape`, which gives the names and shapes.
-        arrays: by name, as `named_arrays` gives them.
+        stored: the arrays by name, as `named_arrays` gives them.
         path: where they were read from, for the error message.
         described_by: what gives the names and shapes, for the error message.
 
@@ -37,6 +37,6 @@ def filled(
     graphdef, state = nnx.split(abstract)
     target = nnx.to_pure_dict(state)
     expected = leaves_by_path(target)
-    check_shapes(str(path), leaves_by_path(dict(arrays)), expected, described_by)
-    leaves = [jnp.asarray(arrays[name], leaf.dtype) for name, leaf in expected.items()]
+    check_shapes(str(path), dict(stored), expected, described_by)
+    leaves = [jnp.asarray(stored[name], leaf.dtype) for name, leaf in expected.items()]
     return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(target), leaves))

@@ -68,12 +68,12 @@ def check(config: ConfigDict, generator: sg2.Generator, workdir: str | AnyPath) 
         if config.directions.source in set(find.SOURCES) - {"scorer"}:
             raise ValueError(
                 f"clips.motion='readout' moves the scorer's factors of structure, not {config.directions.source!r} "
-                "directions: set directions.source='scorer', or clips.motion='linear'"
+                "directions: set directions.source='scorer', or take the switch linear (faces64:linear)"
             )
         if config.directions.rank != "none" and not is_found:
             raise ValueError(
                 "clips.motion='readout' moves all of the scorer's factors of structure, in their order: set "
-                f"directions.rank='none' (it is {config.directions.rank!r}), or clips.motion='linear'"
+                f"directions.rank='none' (it is {config.directions.rank!r}), or take the switch linear (faces64:linear)"
             )
     if clips.appearance > 0.0:
         if clips.appearance_from == "scorer":

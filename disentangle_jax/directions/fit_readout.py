@@ -1,8 +1,8 @@
 """Fitting a latent readout to a scorer's readings of many faces.
 
 Clips show faces in poses that few sampled faces have, and a readout that is fitted to sampled faces alone reads those
-poorly. So it is fitted twice: the first one poses other faces at random, as clips do, and the second one is fitted to
-what the scorer reads of both.
+poorly. So it is fitted twice: the first one poses other faces at random, and the second one is fitted to what the
+scorer reads of both.
 
 Source: Ross et al. 2011, arXiv:1011.0686 (DAgger), where a learner meets the states that it leads to.
 """
@@ -72,7 +72,7 @@ def normal_scores(values: Float[Array | np.ndarray, "n f"]) -> Float[np.ndarray,
     return np.asarray(ndtri((rankdata(values, axis=0) - 0.5) / len(values)), np.float32)
 
 
-def fit(
+def fit_network(
     key: PRNGKeyArray, ws: Float[Array, "n l d"], scores: Float[Array | np.ndarray, "n f"], options: ReadoutOptions
 ) -> Fit:
     """Fit a network to the normal scores of readings, by AdamW on the squared error, over whitened w.
@@ -117,30 +117,31 @@ def fit_readout(
         config: the experiment.
     """
     options, psi, classes = config.readout, config.clips.truncation_psi, tuple(config.clips.classes)
-    k_faces, k_fit, k_moved = jax.random.split(key, 3)
+    k_faces, k_fit, k_moved, k_others, k_poses, k_order = jax.random.split(key, 6)
     num_posed = round(options.posed * options.num_samples)
-    unmixed = sample_ws(generator.mapping, k_moved, options.num_moved, psi, classes)
+    unmixed, its_digest = sample_ws(generator.mapping, k_moved, options.num_moved, psi, classes), digest(generator)
 
     def faces(key: PRNGKeyArray, n: int) -> Float[Array, "n l d"]:
         sample = jax.jit(lambda mapping: sample_mixed_ws(mapping, key, n, psi, options.style_mixing, classes))
         return sample(generator.mapping)
 
-    def fitted(ws: Float[Array, "n l d"], scores: Float[Array, "n f"]) -> Readout:
-        found = fit(k_fit, ws, scores, ReadoutOptions.of(options))
-        return with_moves(found, unmixed, named, options.restraint, digest(generator))
+    def readout_of(ws: Float[Array, "n l d"], scores: Float[Array, "n f"]) -> Readout:
+        fitted = fit_network(k_fit, ws, scores, ReadoutOptions.of(options))
+        return with_moves(fitted, unmixed, named, options.restraint, its_digest)
 
     ws = faces(k_faces, options.num_samples - num_posed)
     scores = read(ws)
-    readout = fitted(ws, scores)
+    readout = readout_of(ws, scores)
     if num_posed:
-        k_others, k_poses = jax.random.split(jax.random.fold_in(k_faces, 1))
         posed = pose_at_random(k_poses, readout, faces(k_others, num_posed))
-        readout = fitted(jnp.concatenate([ws, posed]), jnp.concatenate([scores, read(posed)]))
+        order = jax.random.permutation(k_order, options.num_samples)  # both kinds are fitted to, and tested on
+        both = jnp.concatenate([ws, posed])[order], jnp.concatenate([scores, read(posed)])[order]
+        readout = readout_of(*both)
     return readout
 
 
 def pose_at_random(key: PRNGKeyArray, readout: Readout, ws: Float[Array, "n l d"]) -> Float[Array, "n l d"]:
-    """Faces with their own appearance in structure at random, standard normal in each factor, as the readout has it."""
+    """Faces that keep their appearance, with structure at random: by the readout, each factor standard normal."""
     goals = jax.random.normal(key, (len(ws), len(readout.structure)))
     return jnp.asarray(in_batches(partial(_pose, readout), _BATCH, ws, goals))
 

@@ -68,7 +68,7 @@ class Network(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Readout:
-    """Reads factors out of latents, as normal scores: each is standard normal over the population.
+    """Reads factors out of latents, as normal scores: each is standard normal over the faces that it was fitted to.
 
     Attributes:
         network: reads them, of w - mean.

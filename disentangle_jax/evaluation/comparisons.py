@@ -60,6 +60,8 @@ def _changed(other: Disentangler, model: Disentangler, sections: tuple[str, ...]
 
 
 def _same_readout(one: Disentangler, other: Disentangler) -> bool:
-    if one.readout is None or other.readout is None or one.readout.restraint != other.readout.restraint:
+    if one.readout is None or other.readout is None:
+        return one.readout is other.readout
+    if one.readout.restraint != other.readout.restraint:
         return False
     return np.array_equal(one.readout.network.looks, other.readout.network.looks)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from disentangle_jax import arrays
 from disentangle_jax.batching import in_batches
 from disentangle_jax.faces.factors import NAMES, STRUCTURE, Factors, unstack
-from disentangle_jax.weights import filled, named_arrays
+from disentangle_jax.weights import named_arrays, with_arrays
 
 RESOLUTION = 64
 
@@ -76,7 +76,7 @@ class Judge(nnx.Module):
         stored, sizes = arrays.load(path, "judge")
         widths, hidden = tuple(sizes["widths"]), sizes["hidden"]
         abstract = nnx.eval_shape(lambda: cls(widths, hidden, rngs=nnx.Rngs(0)))
-        return filled(abstract, stored, path, described_by="its record of sizes")
+        return with_arrays(abstract, stored, path, described_by="its record of sizes")
 
 
 def read_factors(judge: Judge, images: Float[Array | np.ndarray, "n h w 3"], batch_size: int = 256) -> Factors:

@@ -15,7 +15,7 @@ import stylegan2_flax as sg2
 from disentangle_jax import arrays
 from disentangle_jax.generators import digest
 from disentangle_jax.inversion import pictures
-from disentangle_jax.weights import filled, named_arrays
+from disentangle_jax.weights import named_arrays, with_arrays
 
 KIND = "encoder"
 """The metadata entry of its files."""
@@ -139,7 +139,7 @@ class EncoderNetwork(nnx.Module):
             abstract = nnx.eval_shape(partial(create, sizes, seed=0))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} does not describe an encoder: {error}") from error
-        return filled(abstract, stored, path, described_by="its record of sizes")
+        return with_arrays(abstract, stored, path, described_by="its record of sizes")
 
 
 def create(

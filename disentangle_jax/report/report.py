@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from disentangle_jax import media
+from disentangle_jax.evaluation.comparisons import Changed
 from disentangle_jax.evaluation.given_clips import FOOTAGE, INVERTED, LATENT_JITTER
 from disentangle_jax.evaluation.reenactment import CROSS, PIXELS, SELF
 from disentangle_jax.evaluation.suite import COPIES, LAYER_SWAP, LINEAR, OURS, SEARCH
@@ -51,7 +52,7 @@ class Compared(NamedTuple):
     """
 
     folder: str
-    differences: dict[str, tuple[Any, Any]]
+    differences: Changed
 
 
 def render_report(

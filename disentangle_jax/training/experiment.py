@@ -70,6 +70,7 @@ def prepare(config: ConfigDict, workdir: AnyPath) -> tuple[ConfigDict, Mesh, sg2
         Exception: see `run`.
     """
     rules.check(config)
+    rules.check_objective(config)
     mesh = parallel.make_mesh(config.train.batch_size, config.train.accumulate)
     generator = _load_generator(config, workdir)
     from_config.check(config, generator, workdir)

@@ -28,11 +28,10 @@ class Frozen(NamedTuple):
 
     @classmethod
     def of(cls, weights: ConfigDict, synthesis: Synthesize, readout: Readout | None) -> "Frozen":
-        """Those of these that the losses with these weights need."""
+        """Those of these that the losses with these weights need. Raises ValueError if there is no readout for them."""
+        if weights.factors > 0 and readout is None:
+            raise ValueError(f"loss.weights.factors={weights.factors:g} needs a latent readout, and there is none")
         return cls(synthesis if weights.image > 0 else None, readout if weights.factors > 0 else None)
-
-
-NO_NETWORKS = Frozen()
 
 
 def objective(
@@ -42,7 +41,7 @@ def objective(
     coefficients: Float[Array, "b t k"],
     shift: Int[Array, ""],
     config: ConfigDict,
-    frozen: Frozen = NO_NETWORKS,
+    frozen: Frozen,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """The sum of all losses, weighted by `config.weights`.
 

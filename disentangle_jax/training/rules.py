@@ -17,6 +17,7 @@ from stylegan2_flax.run import config_rules
 from stylegan2_flax.run.config_rules import Rule, at_least, between, finite, flag, one_of, positive, seed
 
 _COUNT, _SHARE, _SIZE = at_least(1), between(0, 1), positive(or_zero=True)
+_LEAST_FACES = 8  # of each kind that a readout is fitted to
 
 RULES = config_rules.TRAIN | {
     "generator": Rule(lambda value: isinstance(value, str) and value != "", "a generator's name, path or URL"),
@@ -38,7 +39,7 @@ RULES = config_rules.TRAIN | {
     "model.dtype": one_of("float32", "bfloat16", "float16"),
     "model.input_space": one_of(*INPUT_SPACES),
     "model.learn_temperature": flag(),
-    "loss.weights.*": _SIZE,
+    **{f"loss.weights.{name}": _SIZE for name in faces64.get_config().loss.weights},
     "loss.least_temperature": positive(),
     "loss.appearance_contrast.temperature": positive(),
     "loss.appearance_contrast.form": one_of(*FORMS),
@@ -80,7 +81,7 @@ RULES = config_rules.TRAIN | {
     "directions.rank_faces": at_least(2),
     "readout.source": Rule(lambda value: isinstance(value, str) and value != "", "scorer, or a readout.safetensors"),
     "readout.num_samples": at_least(16),
-    "readout.posed": between(0, 0.75),
+    "readout.posed": between(0, 1, without_high=True),
     "readout.style_mixing": _SHARE,
     "readout.num_moved": at_least(2),
     "readout.hidden": _COUNT,
@@ -144,13 +145,15 @@ def _check_other_clips(config: ConfigDict) -> str | None:
     return None
 
 
-def _check_factors(config: ConfigDict) -> str | None:
-    """The loss of factors needs a readout of them."""
-    if config.loss.weights.factors == 0 or config.clips.motion == "readout":
+def _check_posed(config: ConfigDict) -> str | None:
+    """Either fit of the readout needs some faces."""
+    count = config.readout.num_samples
+    posed = round(config.readout.posed * count)
+    if posed == 0 or min(posed, count - posed) >= _LEAST_FACES:
         return None
     return (
-        f"loss.weights.factors={config.loss.weights.factors:g} needs the latent readout of clips.motion='readout', and "
-        f"clips.motion is {config.clips.motion!r}: set loss.weights.factors=0"
+        f"readout.posed={config.readout.posed:g} poses {posed} of {count} faces and leaves {count - posed}, but it "
+        f"takes at least {_LEAST_FACES} of each kind, or none posed: change it, or raise readout.num_samples"
     )
 
 
@@ -180,9 +183,18 @@ def check(config: ConfigDict) -> None:
         ValueError: fields are missing, invalid or contradict each other; the message names all of them.
     """
     config_rules.check(
-        config, RULES, config_rules.warmup, *BLOCKS, _check_other_clips, _check_factors, _check_probe_split
+        config, RULES, config_rules.warmup, *BLOCKS, _check_other_clips, _check_posed, _check_probe_split
     )
     config_rules.check_known(config, [*config_rules.names(faces64.get_config()), "generator_digest"])
+
+
+def check_objective(config: ConfigDict) -> None:
+    """Raise ValueError if a loss with a weight lacks what it looks through; only a training needs to know."""
+    if config.loss.weights.factors > 0 and config.clips.motion != "readout":
+        raise ValueError(
+            f"loss.weights.factors={config.loss.weights.factors:g} needs a latent readout, which clips.motion="
+            f"{config.clips.motion!r} has not: set loss.weights.factors=0, or clips.motion='readout'"
+        )
 
 
 def identity_leak(config: ConfigDict) -> str | None:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.clips.streams import ClipStream
 from disentangle_jax.model import Autoencoder
-from disentangle_jax.training.objective import NO_NETWORKS, Frozen
+from disentangle_jax.training.objective import Frozen
 from disentangle_jax.training.optimizer import make_optimizer, make_schedule
 from disentangle_jax.training.random_streams import random_streams
 from disentangle_jax.training.step import Advance, make_train_step
@@ -27,7 +27,7 @@ def make_trainer(
     stream: ClipStream,
     mean: Float[Array, "l d"],
     std: Float[Array, "l d"],
-    frozen: Frozen = NO_NETWORKS,
+    frozen: Frozen,
 ) -> Trainer[TrainState]:
     """Create the trainer of an autoencoder on synthetic clips, on all devices.
 

@@ -25,5 +25,5 @@ def points():
     yield "no appearance contrast", {"loss.weights.appearance_contrast": 0.0}
     yield "no structure contrast", {"loss.weights.structure_contrast": 0.0}
     yield "no factors", {"loss.weights.factors": 0.0}
-    yield "no cross swap", NO_CROSS_SWAP
+    yield "no cross swap, no factors", NO_CROSS_SWAP
     yield "reconstruction alone", NO_SWAPS | NO_CONTRASTS | NO_RATIO

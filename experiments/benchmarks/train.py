@@ -121,7 +121,7 @@ def measure(
     optimizer = make_optimizer(config.optimizer, schedule)
     init = jax.jit(partial(init_state, create, optimizer), out_shardings=replicated)
 
-    frozen = jax.device_put(Frozen(readout=source.readout), replicated)
+    frozen = jax.device_put(Frozen.of(config.loss.weights, None, source.readout), replicated)
 
     def compiled(stream: Any, fetched: PyTree) -> Any:
         step = make_train_step(config, graphdef(create), optimizer, schedule, stream, mesh)

@@ -87,11 +87,13 @@ def get_config(arg: str = "") -> ConfigDict:
     config.readout = ConfigDict()
     config.readout.source = "scorer"  # fitted to what it reads; or the readout.safetensors of another run
     config.readout.num_samples = 32768  # faces to read factors of
-    config.readout.posed = 0.5  # fraction of these that a first readout, of the others, poses at random, as clips do
+    config.readout.posed = (
+        0.5  # fraction of these that a first readout, fitted to the rest, poses at random; 0: no first one
+    )
     config.readout.style_mixing = 0.5  # fraction of these that are mixed from two, which tells it the layers apart
     config.readout.num_moved = 16384  # latents of W, not drawn, from which it learns how to move a factor
     config.readout.hidden = 256  # units of its network
-    config.readout.num_steps = 3000
+    config.readout.num_steps = 3000  # of either fit
     config.readout.batch_size = 1024
     config.readout.learning_rate = 5e-3  # at first; cosine decay to 0
     config.readout.weight_decay = 0.1

@@ -107,5 +107,5 @@ def test_what_does_not_go_together_is_refused(world):
     with pytest.raises(ValueError, match=r"unknown clips\.appearance_from 'judge'"):
         build_clip_source(config, generator, folder)
     config.clips.motion = "readout"
-    with pytest.raises(ValueError, match=r"set directions\.source='scorer', or clips\.motion='linear'"):
+    with pytest.raises(ValueError, match=r"set directions\.source='scorer', or take the switch linear"):
         build_clip_source(config, generator, folder)

@@ -16,7 +16,7 @@ from disentangle_jax.directions import Directions
 from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.directions.fit_readout import (
     ReadoutOptions,
-    fit,
+    fit_network,
     fit_readout,
     normal_scores,
     pose_at_random,
@@ -78,7 +78,7 @@ def truth():
 @pytest.fixture(scope="module")
 def fitted(truth):
     ws = faces(1, 4096, mixed=True)
-    return fit(jax.random.key(2), ws, read(truth, ws), OPTIONS)
+    return fit_network(jax.random.key(2), ws, read(truth, ws), OPTIONS)
 
 
 @pytest.fixture(scope="module")

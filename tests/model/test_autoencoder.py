@@ -10,7 +10,7 @@ from flax import nnx
 
 from disentangle_jax import arrays
 from disentangle_jax.model import Autoencoder
-from disentangle_jax.weights import filled, named_arrays
+from disentangle_jax.weights import named_arrays, with_arrays
 from stylegan2_flax.run.trees import leaves_by_path
 
 SIZES: dict[str, Any] = {"appearance_dim": 6, "structure_dim": 3, "embed_dim": 4, "width": 16, "num_blocks": 1}
@@ -80,7 +80,7 @@ def test_statistics_are_no_parameters():
 
 
 def read_back(path, seed=0, **sizes):
-    return filled(nnx.eval_shape(lambda: init(0.0, 1.0, seed, **sizes)), arrays.load(path)[0], path)
+    return with_arrays(nnx.eval_shape(lambda: init(0.0, 1.0, seed, **sizes)), arrays.load(path)[0], path)
 
 
 def test_file_round_trip_is_exact(ws, tmp_path):

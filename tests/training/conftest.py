@@ -55,7 +55,7 @@ def train_world(config, workdir, world):
     stream = GeneratedClips(
         sample_clip, placed, random_streams(config.seed).clips, config.train.batch_size, mesh, config.data.tile
     )
-    return train_loop(make_trainer(config, stream, mean, std), Schedule.of(config.train), workdir)
+    return train_loop(make_trainer(config, stream, mean, std, Frozen()), Schedule.of(config.train), workdir)
 
 
 @pytest.fixture(scope="session")
@@ -108,12 +108,14 @@ def readout():
 
 def gradient_of_world(mesh, config, world):
     """Value and raw gradient of the loss on the clips of the first step, that of factors among the terms."""
+    config = config.copy_and_resolve_references()
     sample_clip, source, mean, std = world
     replicated = parallel.replicated(mesh)
     key = random_streams(config.seed).clips
     placed = jax.device_put(source, replicated)
     stream = GeneratedClips(sample_clip, placed, key, config.train.batch_size, mesh, config.data.tile)
 
+    config.loss.weights.factors = 0.5
     state, definition = start_of(config, mean, std, make_optimizer(config.optimizer, lambda step: 0.0))
     # Away from the start, where the zeros of the decoder hide most gradients.
     unembed = state.params["decoder"]["unembed"]
@@ -153,7 +155,6 @@ def ten_steps(shared_config, world, tmp_path_factory):
 def make_config():
     config = faces64.get_config("demo,linear")
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=3, width=12, num_blocks=0)
-    config.loss.weights.factors = 0.5  # of those whose step is given a readout
     config.optimizer.update(warmup_steps=3, learning_rate=1e-2)
     config.train.update(batch_size=8, num_steps=10, log_every=2, checkpoint_every=5)
     return config

@@ -72,7 +72,7 @@ def config(generators, tmp_path):
         ("train", {"profile_steps": (5, 2)}, r"train.profile_steps must be \(first, last\)"),
         ("model", {"width": 0, "dtype": "float17"}, "model.width must be .*\n.*model.dtype must be one of float32"),
         ("loss", {"weights": {"swap": -1.0}}, "loss.weights.swap must be 0 or more, got -1.0"),
-        ("loss", {"weights": {"factors": 1.0}}, r"factors=1 needs the latent readout of clips\.motion='readout'"),
+        ("loss", {"weights": {"factors": 1.0}}, "factors=1 needs a latent readout, which .*linear.* has not"),
         ("directions", {"layers": (3,)}, r"directions.layers must be \(first, last\), got \(3,\)"),
         (
             "loss",
