@@ -27,7 +27,7 @@ class Frozen(NamedTuple):
     readout: Readout | None = None
 
     @classmethod
-    def of(cls, weights: ConfigDict, synthesis: Synthesize, readout: Readout | None) -> "Frozen":
+    def of(cls, weights: ConfigDict, synthesis: Synthesize | None, readout: Readout | None) -> "Frozen":
         """Those of these that the losses with these weights need. Raises ValueError if there is no readout for them."""
         if weights.factors > 0 and readout is None:
             raise ValueError(f"loss.weights.factors={weights.factors:g} needs a latent readout, and there is none")

@@ -15,13 +15,13 @@ Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
     demo         a smaller model and a short run, a minute on two CPU cores: structure R^2 0.82 to 0.85, appearance R^2
                  0.90 to 0.91 (256 pairs, three seeds)
     linear       clips along straight lines, with none of what keeps the codes apart: directions found on mixed faces,
-                 layers moved together, no ratio of variances, a wide structure code. It needs no readout, so any
-                 directions will do
+                 layers moved together, no ratio of variances, a wide structure code. It needs no readout, and has no
+                 loss of factors, so any directions will do
     abstract     the baseline with what the paper's abstract tells of its objective: reconstruction and both contrasts,
-                 no swaps; and the ratio of variances. Weights, temperatures and all else are this config's, not the
-                 paper's
+                 no swaps and no factors; and the ratio of variances. Weights, temperatures and all else are this
+                 config's, not the paper's
     no_contrast  the baseline without both contrastive losses and the ratio of variances
-    plain        the baseline that only rebuilds its input: no contrast, no swaps
+    plain        the baseline that only rebuilds its input: no contrast, no swaps, no factors
 """
 
 from ml_collections import ConfigDict

@@ -21,7 +21,7 @@ def script(load_module):
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in SCRIPT.with_name("ablations").glob("*.py")))
-def test_each_asks_one_question_and_all_its_points_are_valid_and_differ(script, name):
+def test_each_asks_one_question_and_all_its_points_are_valid_and_differ(script, name, tmp_path):
     ablation = script.load(*script.find(name))
     assert ablation.question.endswith("?")
     seen = set()
@@ -29,6 +29,11 @@ def test_each_asks_one_question_and_all_its_points_are_valid_and_differ(script, 
         config = config_flag.load(ablation.config, configs)
         config.update_from_flattened_dict(changes)
         rules.check(config)
+        rules.check_objective(config)
+        if shared := script._shared_directions(config, changes, tmp_path):
+            directions = config_flag.load(ablation.config, configs)
+            directions.update_from_flattened_dict(shared[1])
+            rules.check(directions)
         seen.add(config.to_json())
     assert len(seen) == len(ablation.points) > 1
 

@@ -45,7 +45,10 @@ def check_record(
     before = _read_json(path)
     if lines := describe_differences(before, config, may_change):
         later = any(": absent there" in line for line in lines)
-        hint = f"\nWhat is absent there came with a later version: add it to {path}, as it is now unless you set it."
+        hint = (
+            f"\nWhat is absent there came with a later version: add it to {path}, with the value under which nothing "
+            "changes (0, if it says how much)."
+        )
         raise ValueError(
             f"{workdir} holds a run with another config:\n" + "\n".join(lines) + "\n"
             f"Give another {flag}, delete this one to start over, or take these settings back to continue it."
