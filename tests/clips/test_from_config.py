@@ -66,7 +66,7 @@ def test_a_readout_is_fitted_kept_and_read_again(world, tmp_path, capsys):
     config = config.copy_and_resolve_references()
     config.directions.update(source="scorer", style_mixing=0.0)
     config.clips.update(motion="readout", layers="each", jitter=0.5, appearance=0.0)
-    config.readout.update(num_samples=64, num_moved=64, hidden=4, num_steps=2, batch_size=8)
+    config.readout.update(num_samples=64, posed=0.0, num_moved=64, hidden=4, num_steps=2, batch_size=8)
     config.purify.steps = 0
     source = build_clip_source(config, generator, tmp_path)
     assert "R^2 of the latent readout: skin " in capsys.readouterr().out

@@ -115,7 +115,9 @@ def test_its_moves_give_the_structure_and_keep_the_appearance(truth, readout, li
 
 def test_fitted_again_to_faces_that_it_has_posed_it_reads_poses_that_few_faces_have(generator):
     config = faces64.get_config()
-    config.readout.update(num_samples=2048, num_moved=512, restraint=0.05, **OPTIONS._replace(num_steps=600)._asdict())
+    config.readout.update(
+        num_samples=2048, num_moved=512, restraint=0.05, **OPTIONS._replace(num_steps=300, batch_size=128)._asdict()
+    )
     sampled = sample_ws(generator.mapping, jax.random.key(0), 512, 1.0)[:, 0]
     mean, whiten = sampled.mean(0), np.linalg.inv(np.linalg.cholesky(np.cov(sampled.T)))
     num_ws = generator.num_ws
