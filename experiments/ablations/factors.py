@@ -1,6 +1,8 @@
 """How much should the factors of a transferred frame weigh?
 
 A small error in latents may be a large one of an expression. The readout, which moves the clips, tells it apart.
+
+Answer: 1: it adds 0.01 of structure, and mixed faces are read better; 3 costs appearance and lets structure in there.
 """
 
 CONFIG = "faces64:demo"

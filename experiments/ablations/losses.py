@@ -4,8 +4,8 @@ Beside the full objective with the ratio term: what the paper's abstract tells (
 swaps without the contrasts, each part left out, and reconstruction alone.
 
 Answer: The contrasts are enough to transfer, and so are the swaps. Beside them the structure contrast lets a motion be
-found again on another face and be read on mixed ones; the ratio term keeps structure out of the appearance code; the
-appearance contrast adds nothing beside the swaps.
+found again on another face and be read on mixed ones, and so does the loss of factors on mixed ones; the ratio term
+keeps structure out of the appearance code; the appearance contrast adds nothing beside the swaps.
 """
 
 CONFIG = "faces64:demo"
