@@ -28,7 +28,7 @@ def workdir(tmp_path_factory, untrained):
     config.directions.update(source="pca", num_samples=64, layers=(0, 2), num=2)
     config.clips.update(mix_from=3, trajectories=("sinusoid",), stats_samples=64)
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
-    config.optimizer.update(warmup_steps=1, learning_rate=1e-2)
+    config.optimizer.update(name="adamw", warmup_steps=1, learning_rate=1e-2)
     config.train.update(batch_size=8, num_steps=3, log_every=1)
     experiment.run(config, folder)
     return folder

@@ -39,7 +39,7 @@ def config():
     config.clips.update(mix_from=3, amplitude=0.7, trajectories=("sinusoid",))
     config.purify.update(scorer="shapes_reader", num_faces=128)
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
-    config.optimizer.update(warmup_steps=1, learning_rate=1e-2)
+    config.optimizer.update(name="adamw", warmup_steps=1, learning_rate=1e-2)
     config.train.update(batch_size=8, num_steps=3, log_every=1)
     config.evaluation.update(
         judge="shapes_reader",

@@ -68,7 +68,7 @@ def test_ten_steps_on_written_clips_equal_ten_on_generated_ones(tmp_path):
     config = faces64.get_config("demo,linear")
     config.update_from_flattened_dict(SETTINGS)
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=1)
-    config.optimizer.warmup_steps = 3
+    config.optimizer.update(name="adamw", warmup_steps=3)
     config.train.update(batch_size=8, num_steps=10, log_every=1)
     generated = experiment.run(config, tmp_path / "generated")
     config.data.update(source="stored", directory=str(data))

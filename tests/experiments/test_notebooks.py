@@ -128,7 +128,12 @@ def test_a_random_generator_goes_all_the_way(execute, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_on_eight_devices_is_restored_on_one(execute, tmp_path):
-    flags = ["--config.train.num_steps=8", "--config.optimizer.warmup_steps=2", "--config.directions.num_samples=128"]
+    flags = [
+        "--config.train.num_steps=8",
+        "--config.optimizer.warmup_steps=2",
+        "--config.optimizer.name=adamw",
+        "--config.directions.num_samples=128",
+    ]
     flags += ["--config.model.width=16", "--config.clips.stats_samples=64", "--config.train.batch_size=8"]
     outputs = execute("tpu_and_cuda.ipynb", FLAGS=flags)
     text = "".join(output.get("text", "") for output in outputs)

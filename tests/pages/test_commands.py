@@ -63,7 +63,8 @@ NOT_EXECUTED = {
 """Commands that are not executed here, and why, or where else."""
 
 
-MODEL = "--config.model.width=16 --config.model.num_blocks=1 --config.optimizer.warmup_steps=1"
+MODEL = "--config.model.width=16 --config.model.num_blocks=1"
+MODEL += " --config.optimizer.warmup_steps=1 --config.optimizer.name=adamw"
 FACES = "--config.directions.num_samples=256 --config.clips.stats_samples=256 --config.readout.num_samples=256"
 FACES += " --config.readout.num_moved=64 --config.readout.num_steps=20 --config.readout.hidden=16"
 STEPS = "--config.train.num_steps=2 --config.train.batch_size=8"

@@ -32,7 +32,7 @@ def workdir(load_module, tmp_path_factory):
     config.generator = str(folder / "network.pkl")
     config.directions.num_samples = 256
     config.model.update(appearance_dim=8, structure_dim=4, embed_dim=4, width=16, num_blocks=1)
-    config.optimizer.warmup_steps = 1
+    config.optimizer.update(name="adamw", warmup_steps=1)
     config.train.update(batch_size=8, num_steps=2)
     experiment.run(config, folder / "run")
     return folder / "run"

@@ -40,7 +40,7 @@ def config(generators, tmp_path):
     config.directions.update(source="random", num_samples=64, layers=(0, 2), num=2)
     config.clips.update(mix_from=3, stats_samples=64, trajectories=("sinusoid",))
     config.model.update(appearance_dim=6, structure_dim=3, embed_dim=4, width=16, num_blocks=0)
-    config.optimizer.warmup_steps = 1
+    config.optimizer.update(name="adamw", warmup_steps=1)
     config.train.update(batch_size=8, num_steps=2, log_every=1)
     return config
 
