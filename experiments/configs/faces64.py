@@ -4,12 +4,10 @@
     python -m disentangle_jax.evaluate --model=runs/faces64
 
     hardware   any: two CPU cores, a GPU, a TPU host; the batch is sharded over what there is (hosts: see ffhq256.py)
-    minutes    14 on one core of two, the other one busy: 4 until the readout is learnt, then 7 steps a second
-    expect     structure R^2 0.865, appearance R^2 0.899 by judge_b, 24.1 dB, on 1,024 pairs (seed 0); along the
-               directions 0.69 / 0.82, 19.4 dB. By the truth of output latents 0.885 / 0.933; along the directions
-               0.71 / 0.86, by a search on the readout itself 0.92 / 0.94. More steps give no more: 0.864 +- 0.002 /
-               0.899 +- 0.001 and 24.0 dB after 12,000 (seeds 0 to 2), and the same after 12,000 of AdamW at 2e-3,
-               of which seed 0 is the bundled model
+    minutes    15 on one core of two, the other one busy: 5 until the readout is learnt, then 7 steps a second
+    expect     structure R^2 0.880 +- 0.001, appearance R^2 0.901 +- 0.001 by judge_b, 24.3 dB, on 1,024 pairs (seeds 0
+               to 2, of which 0 is the bundled model); along the directions 0.69 / 0.82, 19.4 dB. By the truth of output
+               latents 0.898 / 0.932; along the directions 0.71 / 0.86, by a search on the readout itself 0.93 / 0.93
 
 Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
     demo         a smaller model and a short run, a minute on two CPU cores: structure R^2 0.82 to 0.85, appearance R^2
