@@ -3,7 +3,8 @@
 Along straight lines appearance drifts. A latent readout holds it without pictures; the purifier renders every frame,
 some hundred times as slowly.
 
-Answer: The readout's clips are better after 2,000 steps, straight lines in appearance after 200.
+Answer: The readout's clips give 0.16 of structure, 0.07 of appearance and 3.9 dB more after 2,000 steps, little after
+200.
 """
 
 CONFIG = "faces64:demo"
