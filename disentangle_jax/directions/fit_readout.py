@@ -119,7 +119,8 @@ def fit_readout(
     options, psi, classes = config.readout, config.clips.truncation_psi, tuple(config.clips.classes)
     k_faces, k_fit, k_moved, k_others, k_poses, k_order = jax.random.split(key, 6)
     num_posed = round(options.posed * options.num_samples)
-    unmixed, its_digest = sample_ws(generator.mapping, k_moved, options.num_moved, psi, classes), digest(generator)
+    unmixed = sample_ws(generator.mapping, k_moved, options.num_moved, psi, classes)
+    of_generator = digest(generator)
 
     def faces(key: PRNGKeyArray, n: int) -> Float[Array, "n l d"]:
         sample = jax.jit(lambda mapping: sample_mixed_ws(mapping, key, n, psi, options.style_mixing, classes))
@@ -127,7 +128,7 @@ def fit_readout(
 
     def readout_of(ws: Float[Array, "n l d"], scores: Float[Array, "n f"]) -> Readout:
         fitted = fit_network(k_fit, ws, scores, ReadoutOptions.of(options))
-        return with_moves(fitted, unmixed, named, options.restraint, its_digest)
+        return with_moves(fitted, unmixed, named, options.restraint, of_generator)
 
     ws = faces(k_faces, options.num_samples - num_posed)
     scores = read(ws)
@@ -135,8 +136,8 @@ def fit_readout(
     if num_posed:
         posed = pose_at_random(k_poses, readout, faces(k_others, num_posed))
         order = jax.random.permutation(k_order, options.num_samples)  # both kinds are fitted to, and tested on
-        both = jnp.concatenate([ws, posed])[order], jnp.concatenate([scores, read(posed)])[order]
-        readout = readout_of(*both)
+        ws = jnp.concatenate([ws, posed])[order]
+        readout = readout_of(ws, jnp.concatenate([scores, read(posed)])[order])
     return readout
 
 

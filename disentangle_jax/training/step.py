@@ -68,14 +68,17 @@ def make_train_step(
     schedule: optax.Schedule,
     stream: ClipStream,
     mesh: Mesh,
+    frozen: Frozen,
 ) -> jax.stages.Wrapped:
-    """The jitted train step: (state, what the stream fetched, frozen networks) -> (state, metrics).
+    """The jitted train step: (state, what the stream fetched, leaves of the frozen networks) -> (state, metrics).
 
-    The state is donated.
+    The state is donated. Leaves, as of what the stream fetches: lowering would rebuild the networks without arrays.
     """
     value_and_grad = make_value_and_grad(config, graphdef, stream)
+    structure = jax.tree.structure(frozen)
 
-    def train_step(state: TrainState, fetched: PyTree, frozen: Frozen) -> tuple[TrainState, Metrics]:
+    def train_step(state: TrainState, fetched: PyTree, leaves: list[Array]) -> tuple[TrainState, Metrics]:
+        frozen = jax.tree.unflatten(structure, leaves)
         (loss, metrics), grads = value_and_grad(state.params, state.buffers, state.step, fetched, frozen)
         with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts and floats
             rate = jnp.asarray(schedule(state.step))
@@ -108,7 +111,7 @@ class Advance:
     ):
         self._train_step = train_step
         self._stream = stream
-        self._frozen = frozen
+        self._frozen = jax.tree.leaves(frozen)
         self._compiled = None
 
     def __call__(self, state: TrainState, step: int) -> tuple[TrainState, Metrics]:

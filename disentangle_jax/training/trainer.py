@@ -42,11 +42,12 @@ def make_trainer(
     create = partial(_create, config, np.asarray(mean), np.asarray(std))
     schedule = make_schedule(config.optimizer, config.train.num_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
-    train_step = make_train_step(config, graphdef(create), optimizer, schedule, stream, mesh)
+    frozen = jax.device_put(frozen, replicated)
+    train_step = make_train_step(config, graphdef(create), optimizer, schedule, stream, mesh, frozen)
     return Trainer(
         init=jax.jit(partial(init_state, create, optimizer), out_shardings=replicated),
         sharding=replicated,
-        advance=Advance(train_step, stream, jax.device_put(frozen, replicated)),
+        advance=Advance(train_step, stream, frozen),
         progress_metrics=PROGRESS_METRICS,
         advice="Try a lower optimizer.learning_rate or a higher temperature, in a new workdir.",
     )

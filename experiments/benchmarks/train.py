@@ -122,22 +122,17 @@ def measure(
     init = jax.jit(partial(init_state, create, optimizer), out_shardings=replicated)
 
     frozen = jax.device_put(Frozen.of(config.loss.weights, None, source.readout), replicated)
-    networks, structure = jax.tree.flatten(frozen)  # lowering rebuilds what it is given, without arrays
 
     def compiled(stream: Any, fetched: PyTree) -> Any:
-        step = make_train_step(config, graphdef(create), optimizer, schedule, stream, mesh)
-
-        def whole(state: Any, fetched: PyTree, networks: list[jax.Array]) -> Any:
-            return step(state, fetched, jax.tree.unflatten(structure, networks))
-
-        return jax.jit(whole, donate_argnums=0).lower(init(), fetched, networks).compile()
+        step = make_train_step(config, graphdef(create), optimizer, schedule, stream, mesh, frozen)
+        return step.lower(init(), fetched, jax.tree.leaves(frozen)).compile()
 
     first = generated.fetch(0), init().step
     make = jax.jit(generated.clips).lower(*first).compile()
     clips = make(*first)
     whole, given = compiled(generated, generated.fetch(0)), compiled(GivenClips(), clips)
-    seconds = seconds_of_steps(whole, init(), (generated.fetch(0), networks), rounds)
-    without = seconds_of_steps(given, init(), (clips, networks), rounds)
+    seconds = seconds_of_steps(whole, init(), (generated.fetch(0), jax.tree.leaves(frozen)), rounds)
+    without = seconds_of_steps(given, init(), (clips, jax.tree.leaves(frozen)), rounds)
     alone = median(elapsed(partial(make, *first)) for _ in range(rounds))
     memory = whole.memory_analysis()
     state = sum(leaf.nbytes for leaf in jax.tree.leaves(init()))

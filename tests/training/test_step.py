@@ -20,6 +20,7 @@ from stylegan2_flax.run import parallel
 from stylegan2_flax.run.train_state import update_ema
 
 COMPILATION = "/jax/core/compile/backend_compile_duration"
+NO_NETWORKS = Frozen()
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +86,13 @@ def test_half_precision_stays_close(config, world, gradient_on, on_one_device):
 def make_step(config, world, starting_state):
     """The step, a state and the fetched, all on eight devices."""
 
-    def make(world=world):
+    def make(world=world, frozen=NO_NETWORKS):
         sample_clip, source, mean, std = world
         mesh, schedule = mesh_of(8), make_schedule(config.optimizer, config.train.num_steps)
         optimizer = make_optimizer(config.optimizer, schedule)
         state, definition = starting_state(config, mean, std, optimizer, mesh)
         stream = stream_of(config, sample_clip, source, mesh)
-        step = make_train_step(config, definition, optimizer, schedule, stream, mesh)
+        step = make_train_step(config, definition, optimizer, schedule, stream, mesh, frozen)
         return step, state, stream.fetch(0)
 
     return make
@@ -103,7 +104,7 @@ def test_step_compiles_once_gives_up_its_state_and_learns(config, make_step):
     old, losses = state, []
     for _ in range(config.train.num_steps):
         start = jax.device_put(np.int32(0), state.step.sharding)
-        state, metrics = step(state._replace(step=start), source, Frozen())
+        state, metrics = step(state._replace(step=start), source, [])
         losses.append(float(metrics["loss"]))
     assert step._cache_size() == 1  # pyright: ignore[reportAttributeAccessIssue]
     assert old.params["decoder"]["spread"]["kernel"].is_deleted()
@@ -124,7 +125,7 @@ def test_devices_exchange_codes_and_gradients_and_nothing_else(config, make_step
     if block_size:
         learn_in_blocks(config)
     step, state, source = make_step()
-    sent = collectives(step.lower(state, source, Frozen()).compile())
+    sent = collectives(step.lower(state, source, []).compile())
     frames, width = config.train.batch_size * 3, config.model.appearance_dim + 2 * config.model.structure_dim
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     gathered = [size for name, size in sent if name == "all-gather"]
@@ -143,10 +144,10 @@ def test_learnt_temperatures_start_from_the_config_and_move(config, make_step):
     learn_in_blocks(config)
     step, state, source = make_step()
     assert state.params["log_temperature"].shape == (2,)
-    state, first = step(state, source, Frozen())
+    state, first = step(state, source, [])
     last = first
     for _ in range(config.train.num_steps):
-        state, last = step(state, source, Frozen())
+        state, last = step(state, source, [])
     assert first["appearance_contrast_temperature"] == pytest.approx(0.1)
     assert abs(last["appearance_contrast_temperature"] - 0.1) > 1e-3
     # It began below the least, was raised to it, and rises from there.
@@ -156,9 +157,11 @@ def test_learnt_temperatures_start_from_the_config_and_move(config, make_step):
 
 def test_generator_is_compiled_into_the_step_only_when_asked_for(config, make_step, generator):
     step, state, source = make_step()
-    assert "convolution" not in step.lower(state, source, Frozen()).as_text()
+    assert "convolution" not in step.lower(state, source, []).as_text()
     config.loss.weights.image = 1.0
-    assert "convolution" in step.lower(state, source, Frozen(generator.synthesis)).as_text()
+    frozen = Frozen(generator.synthesis)
+    step, state, source = make_step(frozen=frozen)
+    assert "convolution" in step.lower(state, source, jax.tree.leaves(frozen)).as_text()
 
 
 @pytest.mark.parametrize("name", ["image", "factors"])
@@ -185,13 +188,14 @@ def test_clips_of_one_frame_are_refused(world, make_step):
 
     step, state, source = make_step((sample_frame, *world[1:]))
     with pytest.raises(ValueError, match="at least 2 frames"):
-        step(state, source, Frozen())
+        step(state, source, [])
 
 
 def test_the_step_of_a_loop_is_compiled_once_and_refuses_what_would_need_another_or_slips_to_the_devices(
-    config, world, make_step
+    config, world, readout, make_step
 ):
-    step, state, _ = make_step()
+    frozen = jax.device_put(Frozen(readout=readout), parallel.replicated(mesh_of(8)))
+    step, state, _ = make_step(frozen=frozen)
     stream = stream_of(config, world[0], world[1], mesh_of(8))
     compiled = []
 
@@ -199,7 +203,7 @@ def test_the_step_of_a_loop_is_compiled_once_and_refuses_what_would_need_another
         compiled.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    advance = Advance(step, stream, Frozen())
+    advance = Advance(step, stream, frozen)
     state, _ = advance(state, 1)
     first = compiled.count(COMPILATION)
     for number in (2, 3):
