@@ -17,7 +17,7 @@ from absl import flags
 
 from disentangle_jax import configs, model_sources
 from disentangle_jax.disentangler import Disentangler
-from disentangle_jax.inversion import portraits
+from disentangle_jax.inversion import encoders, portraits
 from disentangle_jax.page.editing import Controls, Editor
 from disentangle_jax.reenactment import rules
 from disentangle_jax.reenactment.inputs import Reading
@@ -40,6 +40,7 @@ ALIGN = flags.DEFINE_enum(
     flag_values=FLAGS,
 )
 FACE_FINDER = portraits.define_finder_flag(FLAGS)
+ENCODER = encoders.define_flag(FLAGS)
 CONFIG = config_flag.define(FLAGS, configs, default="transfer")
 
 
@@ -47,7 +48,7 @@ def main() -> None:
     if importlib.util.find_spec("gradio") is None:
         raise ImportError("the page needs Gradio: pip install 'disentangle_jax[app]'")
     rules.check(CONFIG.value)
-    reading = Reading(CONFIG.value, align=ALIGN.value, face_finder=FACE_FINDER.value)
+    reading = Reading(CONFIG.value, align=ALIGN.value, face_finder=FACE_FINDER.value, encoder=ENCODER.value)
     editor = Editor(Disentangler.load(MODEL.value), reading, MAX_FRAMES.value)
     _compile(editor)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that files are deleted then, too

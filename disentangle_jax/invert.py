@@ -59,13 +59,7 @@ METHOD = flags.DEFINE_enum(
     "encoder; optimise, from samples; auto: a few steps from the encoder's latents if there is one, else optimise",
     flag_values=FLAGS,
 )
-ENCODER = flags.DEFINE_string(
-    "encoder",
-    None,
-    "a checkpoint of pSp, e4e or ReStyle, a file of train_encoder, or a registered name (if not said: the one "
-    "registered for the generator)",
-    flag_values=FLAGS,
-)
+ENCODER = encoders.define_flag(FLAGS)
 DISTANCE = flags.DEFINE_string(
     "distance",
     "none",

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from disentangle_jax import configs, media, model_sources
 from disentangle_jax.disentangler import Disentangler
-from disentangle_jax.inversion import METHODS, portraits
+from disentangle_jax.inversion import METHODS, encoders, portraits
 from disentangle_jax.reenactment import inputs, quality, rules, showing
 from disentangle_jax.reenactment.encoding import Encoded, encode
 from disentangle_jax.reenactment.footage import Footage, PictureFootage, count_frames
@@ -72,6 +72,7 @@ METHOD = flags.DEFINE_enum(
     "how pictures are inverted: by an encoder, by optimisation, or both (auto)",
     flag_values=FLAGS,
 )
+ENCODER = encoders.define_flag(FLAGS)
 RELATIVE = flags.DEFINE_bool(
     "relative", False, "carry over how the driving clip moves, not how its frames look", flag_values=FLAGS
 )
@@ -121,6 +122,7 @@ def main() -> None:
         align=ALIGN.value,
         face_finder=FACE_FINDER.value,
         method=METHOD.value,
+        encoder=ENCODER.value,
     )
     options = Options(reading, *motion, SHOW.value, FPS.value, FORCE.value)
     out = files.local_path(OUT.value, "--out")

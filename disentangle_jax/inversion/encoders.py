@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from absl import flags
 from jaxtyping import Array, Float
 
 import stylegan2_flax as sg2
@@ -28,6 +29,15 @@ class ImageEncoder(Protocol):
     def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n l d"]: ...
 
 
+def define_flag(flag_values: flags.FlagValues) -> flags.FlagHolder[str | None]:
+    """Define --encoder, which names what `load` takes."""
+    text = (
+        "of pictures: a checkpoint of pSp, e4e or ReStyle, a file of train_encoder, or a registered name (if not said: "
+        "the one registered for the generator)"
+    )
+    return flags.DEFINE_string("encoder", None, text, flag_values=flag_values)
+
+
 def load_for(generator: str) -> ImageEncoder | None:
     """Load the encoder that is registered for a generator. Returns None if there is none.
 
@@ -40,6 +50,11 @@ def load_for(generator: str) -> ImageEncoder | None:
     if not isinstance(encoder, ImageEncoder):
         raise ValueError(f"the encoder {generator!r} is a {type(encoder).__name__}, which cannot be called with images")
     return encoder
+
+
+def absolute(source: str) -> str:
+    """What names the same encoder in any folder: names of registered ones and URLs stay as they are."""
+    return source if plugins.find_factory(GROUP, source) else files.absolute(source)
 
 
 def load(source: str | Path, generator: sg2.Generator) -> ImageEncoder:

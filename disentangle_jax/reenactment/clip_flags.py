@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from disentangle_jax.configs import transfer
 from disentangle_jax.evaluation.given_clips import LEAST_FRAMES
-from disentangle_jax.inversion import METHODS, portraits
+from disentangle_jax.inversion import METHODS, encoders, portraits
 from disentangle_jax.reenactment import inputs, rules
 from stylegan2_flax import files
 
@@ -28,6 +28,7 @@ class ClipOptions(NamedTuple):
         align, method: as of a transfer.
         space: of the latents, "w" or "w+".
         steps: of optimisation.
+        encoder: as of a transfer.
     """
 
     clip: Sequence[str] = ()
@@ -36,6 +37,7 @@ class ClipOptions(NamedTuple):
     method: str | None = None
     space: str | None = None
     steps: int | None = None
+    encoder: str | None = None
 
     @property
     def most(self) -> int:
@@ -62,7 +64,8 @@ class ClipOptions(NamedTuple):
         said = {name: value for name, value in {"space": self.space, **steps}.items() if value is not None}
         config.inversion.update_from_flattened_dict(said)
         rules.check(config)
-        return inputs.Reading(config, align=self.align or "auto", face_finder=face_finder, method=self.method or "auto")
+        align, method = self.align or "auto", self.method or "auto"
+        return inputs.Reading(config, align=align, face_finder=face_finder, method=method, encoder=self.encoder)
 
     def said(self) -> dict[str, Any]:
         """The flags that are given, but for the clips."""
@@ -70,7 +73,10 @@ class ClipOptions(NamedTuple):
 
     def arguments(self) -> list[str]:
         """The flags as they are written, with paths that hold in any folder."""
-        return [f"--clip={_absolute(name)}" for name in self.clip] + [f"--{k}={v}" for k, v in self.said().items()]
+        said = self.said()
+        if self.encoder:
+            said["encoder"] = encoders.absolute(self.encoder)
+        return [f"--clip={_absolute(name)}" for name in self.clip] + [f"--{k}={v}" for k, v in said.items()]
 
 
 NO_CLIPS = ClipOptions()
@@ -90,6 +96,7 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_enum("space", None, ["w", "w+"], text, flag_values=flag_values)
     text = "of optimisation when a --clip is inverted (if not said: 100 from an encoder's latents, else 1000)"
     flags.DEFINE_integer("steps", None, text, lower_bound=1, flag_values=flag_values)
+    encoders.define_flag(flag_values)
 
 
 def options(flag_values: flags.FlagValues) -> ClipOptions:

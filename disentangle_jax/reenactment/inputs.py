@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +38,7 @@ class Reading(NamedTuple):
         align: of pictures, one of `portraits.ALIGN`.
         face_finder: finds the faces that are aligned; see `portraits.load_finder`.
         method: of inversion; see `Disentangler.invert`.
+        encoder: of pictures, as `encoders.load` takes it; None for the one that is registered for the generator.
     """
 
     config: ConfigDict
@@ -46,6 +47,7 @@ class Reading(NamedTuple):
     align: str = "auto"
     face_finder: str = portraits.DLIB
     method: str = "auto"
+    encoder: str | None = None
 
 
 def parse_seed(name: str) -> tuple[str, int] | None:
@@ -64,9 +66,9 @@ def open_input(model: Disentangler, name: str, reading: Reading) -> list[Footage
     The pictures of a folder are as many faces; of frames:FOLDER they are the frames of one clip of unknown rate.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: there is no such file, or encoder.
         ValueError: it cannot be read, or its latents are of another generator; or pictures are to be read by an encoder
-            that there is none of.
+            that there is none of, or that is of another generator.
     """
     if drawn := parse_seed(name):
         return [LatentFootage(name, model, _draw(model, *drawn, reading))]
@@ -121,9 +123,12 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, 
         channels=generator.img_channels,
     )
 
-    encoder = encoders.load_for(model.config.generator)
+    encoder = _load_encoder(model, reading.encoder)
     if encoder is None and reading.method == "encoder":
-        raise ValueError("--method=encoder needs an encoder, and none is registered for this generator: leave it out")
+        raise ValueError(
+            "--method=encoder needs an encoder, and none is registered for this generator: give one with --encoder, or "
+            "leave it out"
+        )
     check_space(reading.method, reading.config.inversion.space)
 
     def invert(images: Float[np.ndarray, "t h w c"], before: Float[np.ndarray, "l d"] | None) -> Piece:
@@ -138,6 +143,11 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, 
     return PictureFootage(
         frames.path.name, model, frames, is_clip, find_squares, invert, reading.config.frames_per_batch
     )
+
+
+@lru_cache(maxsize=1)  # published ones have a gigabyte
+def _load_encoder(model: Disentangler, source: str | None) -> encoders.ImageEncoder | None:
+    return encoders.load(source, model.generator) if source else encoders.load_for(model.config.generator)
 
 
 def _repeat(ws: Float[np.ndarray, "l d"], images: Float[Array, "n h w c"]) -> Float[Array, "n l d"]:

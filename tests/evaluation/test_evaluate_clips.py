@@ -109,6 +109,13 @@ def test_clips_have_a_section_of_their_own(workdir, files, tmp_path, capsys, inv
     assert {*given, *options} < set(shlex.split(again))
 
 
+def test_the_command_of_a_report_finds_clips_and_encoder_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ClipOptions(("a.gif", "clip:1"), encoder="e4e.pt")
+    assert options.arguments() == [f"--clip={tmp_path}/a.gif", "--clip=clip:1", f"--encoder={tmp_path}/e4e.pt"]
+    assert ClipOptions(("clip:1",), encoder="faces64").arguments()[-1] == "--encoder=faces64"
+
+
 def test_lossless_frames_have_the_numbers_of_the_latents_that_they_show(model, ws, files, inverter):
     """The inversion being exact, all that is left between the two is what pixels lose in 8 bits."""
     options = ClipOptions((f"frames:{files / 'frames'}", str(files / "latents.safetensors")))

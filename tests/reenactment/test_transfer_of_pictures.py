@@ -15,7 +15,7 @@ from PIL import Image
 from disentangle_jax import media, transfer
 from disentangle_jax.configs import faces64
 from disentangle_jax.disentangler import Disentangler
-from disentangle_jax.inversion import Inversion
+from disentangle_jax.inversion import Inversion, encoders
 from disentangle_jax.model import Codes
 from disentangle_jax.reenactment.footage import batches
 from stylegan2_flax import command
@@ -133,6 +133,23 @@ def test_a_photo_is_driven_by_a_video_with_its_rate_and_its_sound(files, tmp_pat
     told = capsys.readouterr().out
     assert "photo.png: inverted at 25.0 dB, 2.5 standard deviations from the mean face" in told
     assert f"video.mp4: inverted at 25.0 dB (worst of {FRAMES} frames 25.0 dB)" in told
+
+
+def test_pictures_are_read_by_the_encoder_that_is_given_which_is_loaded_once(files, tmp_path, toy, monkeypatch):
+    loaded = []
+
+    def load(source, generator):
+        loaded.append((source, generator))
+        return lambda images: np.full((len(images), 2, 3), 7.0, np.float32)
+
+    monkeypatch.setattr(encoders, "load", load)
+    call(tmp_path, files / "photos", files / "photo.png", "out.png", encoder="e4e.pt", method="encoder")
+    assert (loaded, toy.starts) == ([("e4e.pt", toy.generator)], [7, 7, 7])
+
+
+def test_an_encoder_is_asked_for_where_none_is_registered(files, tmp_path, toy):
+    with pytest.raises(SystemExit, match="none is registered for this generator: give one with --encoder, or leave it"):
+        call(tmp_path, files / "photo.png", files / "photo.png", "out.png", method="encoder")
 
 
 def test_a_face_finder_of_the_user_says_what_of_a_picture_is_inverted(files, tmp_path, toy, monkeypatch, capsys):
