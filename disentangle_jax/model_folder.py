@@ -22,13 +22,14 @@ from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from disentangle_jax import arrays, model_sources, scorers
+from disentangle_jax import arrays, model_sources
 from disentangle_jax.directions import Directions
 from disentangle_jax.directions.readout import Readout
 from disentangle_jax.generators import is_registered, load_recorded
 from disentangle_jax.model import Autoencoder
+from disentangle_jax.named_files import without_folders
 from disentangle_jax.weights import named_arrays, with_arrays
-from stylegan2_flax.files import AnyPath, is_url
+from stylegan2_flax.files import AnyPath
 from stylegan2_flax.run import checkpoints
 from stylegan2_flax.run.config_record import read_config, write_config
 
@@ -85,7 +86,7 @@ def write(parts: Parts, folder: Path) -> None:
     parts.directions.save(folder / model_sources.DIRECTIONS)
     if parts.readout is not None:
         parts.readout.save(folder / model_sources.READOUT)
-    config = _without_folders(parts.config)
+    config = without_folders(parts.config)
     if not is_registered(parts.config.generator):
         sg2.save(parts.generator, folder / model_sources.GENERATOR)
         config.generator = model_sources.GENERATOR
@@ -141,16 +142,3 @@ def _from_checkpoint(abstract: Autoencoder, folder: AnyPath) -> tuple[Autoencode
     )
     stored = checkpoints.load(folder, target)
     return nnx.merge(graphdef, stored["ema_params"], stored["buffers"]), int(stored["step"])
-
-
-def _without_folders(config: ConfigDict) -> ConfigDict:
-    """The config with the names of files in place of their paths, which would tell of this machine."""
-    config = config.copy_and_resolve_references()
-    places = (("directions", "source"), ("readout", "source"), ("clips", "appearance_from"), ("data", "directory"))
-    for section, field in places:
-        if section in config and field in config[section] and not is_url(path := config[section][field]):
-            config[section][field] = Path(path).name
-    for section, field in scorers.FIELDS:
-        if section in config and field in config[section]:
-            config[section][field] = scorers.without_folder(config[section][field])
-    return config

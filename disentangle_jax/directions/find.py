@@ -1,4 +1,4 @@
-"""Finding directions by `config.directions`: by a scorer's readings, in weights or samples, or from a file."""
+"""Finding directions by `config.directions`: by a scorer's readings, in weights, samples or videos, or from a file."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,13 +14,15 @@ import stylegan2_flax as sg2
 from disentangle_jax.directions import by_scorer, ranking, unsupervised
 from disentangle_jax.directions.directions import Directions, checked_layers
 from disentangle_jax.directions.from_file import read_directions
+from disentangle_jax.directions.from_videos import find_videos, from_videos, read_videos
 from disentangle_jax.directions.stylespace import channel_candidates, stylespace
 from disentangle_jax.generators import digest
 from disentangle_jax.latents import sample_mixed_ws, sample_w_batches
 from disentangle_jax.scorers import Scorer, load_scorer, structure_names
 from stylegan2_flax.files import AnyPath, as_path
 
-SOURCES = ("scorer", "sefa", "pca", "stylespace", "random")
+SOURCES = ("scorer", "videos", "sefa", "pca", "stylespace", "random")
+FOUND_ANYWHERE = tuple(source for source in SOURCES if source != "videos")  # which need no files
 RANKINGS = ("none", "scorer", "pictures")
 _CHUNK = 512  # faces between two updates of the progress bar
 _LEAST_SPREAD = 1e-5  # of readings relative to their size: less is rounding
@@ -45,10 +47,10 @@ def check(config: ConfigDict, generator: sg2.Generator, found: bool = False) -> 
     Args:
         config: the experiment.
         generator: the generator whose latents the directions move.
-        found: whether they were found before. The file that they came from may then be gone.
+        found: whether they were found before. What they came from may then be gone.
 
     Raises:
-        FileNotFoundError: the scorer's file does not exist.
+        FileNotFoundError: the scorer's file, or the folder of videos, does not exist.
         ValueError: a field is invalid, or the scorer is unknown; the message names the field.
     """
     options = config.directions
@@ -62,7 +64,9 @@ def check(config: ConfigDict, generator: sg2.Generator, found: bool = False) -> 
         raise ValueError(f"unknown directions.method {options.method!r}: choose from {', '.join(by_scorer.METHODS)}")
     if "scorer" in (options.source, options.rank):
         load_scorer(options.scorer)
-    if options.source != "scorer":
+    if options.source == "videos" and not found:
+        find_videos(options.videos)
+    if options.source not in ("scorer", "videos"):  # which move all layers
         checked_layers(tuple(options.layers), generator.num_ws)
 
 
@@ -75,8 +79,8 @@ def find_directions(config: ConfigDict, generator: sg2.Generator, ws: Float[Arra
         ws: latents from `sample_population`, which directions are found in and calibrated to.
 
     Raises:
-        FileNotFoundError: the scorer's file does not exist.
-        ValueError: the config is invalid, or the file of directions does not fit.
+        FileNotFoundError: the scorer's file, or the folder of videos, does not exist.
+        ValueError: the config is invalid, or the file of directions, or one of latents, does not fit.
     """
     check(config, generator)
     options = config.directions
@@ -156,6 +160,8 @@ def _candidates(config: ConfigDict, generator: sg2.Generator, ws: Float[Array, "
     options, clips = config.directions, config.clips
     layers = tuple(options.layers)
     match options.source:
+        case "videos":
+            return from_videos(read_videos(options.videos, generator), ws, count)
         case "sefa":
             return unsupervised.sefa(generator, ws, layers, count)
         case "pca":

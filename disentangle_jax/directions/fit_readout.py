@@ -26,6 +26,7 @@ from disentangle_jax.batching import in_batches
 from disentangle_jax.directions.by_scorer import from_scores
 from disentangle_jax.directions.find import read_factors
 from disentangle_jax.directions.readout import Network, Readout
+from disentangle_jax.directions.whitening import whitening
 from disentangle_jax.generators import digest
 from disentangle_jax.latents import sample_mixed_ws, sample_ws
 from disentangle_jax.metrics import r2 as r_squared
@@ -35,7 +36,6 @@ from stylegan2_flax.files import as_path
 _CHUNK = 100  # steps between two updates of the progress bar
 _BATCH = 256  # latents that are read at a time
 _RIDGE = 1e-4  # of the regression that finds the moves, whose readings have no noise
-_LEAST_VARIANCE = 1e-6  # relative to the largest: smaller ones are not blown up
 _FEW = 2.0  # spread of the logits of a hidden unit's layers at the start
 _KEY = (1 << 30) + 1  # distinct from the indices of clips, and from the key of the directions
 
@@ -85,7 +85,7 @@ def fit_network(
     """
     tested = max(2, int(options.test_share * len(ws)))
     targets = jnp.asarray(normal_scores(scores))
-    mean, whiten = _whitening(ws)
+    mean, whiten = (jnp.asarray(x, jnp.float32) for x in whitening(ws))
     # On accelerators a product rounds its factors unless told otherwise, and whitening blows that up.
     x = jnp.matmul(ws - jnp.broadcast_to(mean, ws.shape), whiten, precision="highest")
     k_start, k_batches = jax.random.split(key)
@@ -205,14 +205,6 @@ def _read(readout: Readout, ws: Float[Array, "n l d"]) -> Float[Array, "n f"]:
 @jax.jit
 def _pose(readout: Readout, ws: Float[Array, "n l d"], structure: Float[Array, "n k"]) -> Float[Array, "n l d"]:
     return readout.move(ws, ws, structure)
-
-
-def _whitening(ws: Float[Array, "n l d"]) -> tuple[Float[Array, "d"], Float[Array, "d d"]]:
-    """Mean of w, and the symmetric matrix that gives it unit covariance, over all layers."""
-    w = np.asarray(ws, np.float64).reshape(-1, ws.shape[2])
-    variances, axes = np.linalg.eigh(np.cov(w.T))
-    scale = 1.0 / np.sqrt(np.maximum(variances, _LEAST_VARIANCE * variances[-1]))
-    return jnp.asarray(w.mean(0), jnp.float32), jnp.asarray((axes * scale) @ axes.T, jnp.float32)
 
 
 def _start(key: PRNGKeyArray, num_ws: int, w_dim: int, f: int, m: int) -> Network:

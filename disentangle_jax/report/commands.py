@@ -8,7 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from disentangle_jax import model_sources
-from disentangle_jax.directions.find import SOURCES
+from disentangle_jax.directions.find import FOUND_ANYWHERE
 from stylegan2_flax import files
 from stylegan2_flax.files import AnyPath
 
@@ -58,7 +58,7 @@ def _own_files(source: AnyPath, config: ConfigDict) -> list[str]:
         return []
     files_of = {
         "generator": model_sources.GENERATOR if config.generator == model_sources.GENERATOR else "",
-        "directions.source": "" if config.directions.source in SOURCES else model_sources.DIRECTIONS,
+        "directions.source": "" if config.directions.source in FOUND_ANYWHERE else model_sources.DIRECTIONS,
         "readout.source": "" if config.readout.source == "scorer" else model_sources.READOUT,
     }
     own = [f"--config.{field}={source / name}" for field, name in files_of.items() if name and (source / name).exists()]

@@ -5,10 +5,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from disentangle_jax import scorers
+from disentangle_jax import named_files
 from disentangle_jax.clips import build_clip_source, from_config
 from disentangle_jax.clips.streams import check_data, open_stream
-from disentangle_jax.directions import find
 from disentangle_jax.domains import load_judged_domain
 from disentangle_jax.generators import absolute, digest, load_generator
 from disentangle_jax.training import rules
@@ -96,17 +95,7 @@ def _load_generator(config: ConfigDict, workdir: AnyPath) -> sg2.Generator:
 
 def as_recorded(config: ConfigDict, generator: sg2.Generator) -> ConfigDict:
     """The config with absolute paths and the digest of its generator, so that the run resumes from any folder."""
-    config = config.copy_and_resolve_references()
+    config = named_files.absolute(config)
     with config.unlocked():
         config.generator, config.generator_digest = absolute(config.generator), digest(generator)
-        if config.directions.source not in find.SOURCES:
-            config.directions.source = files.absolute(config.directions.source)
-        if config.readout.source != "scorer":
-            config.readout.source = files.absolute(config.readout.source)
-        if config.clips.appearance_from != "scorer":
-            config.clips.appearance_from = files.absolute(config.clips.appearance_from)
-        for section, field in scorers.FIELDS:
-            config[section][field] = scorers.absolute_scorer(config[section][field])
-        if config.data.directory:
-            config.data.directory = files.absolute(config.data.directory)
     return config

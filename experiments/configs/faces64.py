@@ -38,7 +38,8 @@ def get_config(arg: str = "") -> ConfigDict:
 
     # Directions of the latent space that move structure.
     config.directions = ConfigDict()
-    config.directions.source = "scorer"  # "scorer", "sefa", "pca", "stylespace", "random", or a file of directions
+    # "scorer", "videos", "sefa", "pca", "stylespace", "random", or a file of directions.
+    config.directions.source = "scorer"
     config.directions.scorer = "judge_a"  # scorer that finds directions; another one, judge_b, evaluates results
     config.directions.method = "conditional"  # of "scorer"; or normals of hyperplanes, by "linear" or "logistic" fits
     config.directions.orthogonalise = False  # "linear" and "logistic": project normals off those of all other scores
@@ -47,7 +48,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.directions.pca_samples = 65536  # of "pca": latents whose principal components are the directions
     config.directions.style_mixing = 0.0  # fraction of faces mixed from two, which separates the layers; 0: none
     config.directions.ridge = 1e-2  # ridge penalty of the regression on latents, relative to their variance
-    config.directions.layers = (0, 6)  # first and last layer; "scorer" finds the layers itself
+    config.directions.layers = (0, 6)  # first and last layer; "scorer" finds them itself, "videos" moves all
+    config.directions.videos = ""  # of "videos": a folder of latents of videos, each written by invert --space=w
     config.directions.channels = ()  # of "stylespace", such as "b8.conv0:12"; (): the channels with the largest effect
     config.directions.num = 7  # number of directions; without a ranking, a scorer gives one for each structure factor
     config.directions.rank = "none"  # keep the purest candidates, ranked by "scorer" or by "pictures", without labels

@@ -64,7 +64,7 @@ def test_chosen_channels_and_files(config, generator, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"source": "magic"}, "unknown directions.source 'magic': neither a file nor one of scorer, sefa"),
+        ({"source": "magic"}, "unknown directions.source 'magic': neither a file nor one of scorer, videos"),
         ({"source": "sefa", "rank": "taste"}, "unknown directions.rank 'taste': choose from none, scorer, pictures"),
         ({"method": "magic"}, "unknown directions.method 'magic': choose from conditional, linear, logistic"),
         ({"source": "sefa", "rank": "scorer"}, "the judge reads images of 64 x 64 x 3"),

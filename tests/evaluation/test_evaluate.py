@@ -256,6 +256,8 @@ def test_the_training_of_an_exported_model_is_repeated_with_the_files_beside_it(
         f"--config.generator={tmp_path}/generator.safetensors",
         f"--config.directions.source={tmp_path}/directions.safetensors",
     ]
+    config.directions.update(source="videos", videos="latents")  # which nobody has who got the model
+    assert command_lines(tmp_path, config, tmp_path, {}, {}, [], [])[0] == line
     config.data.update(source="stored", directory="clips")
     line, _, _ = command_lines(tmp_path, config, tmp_path, {}, {}, [], [])
     assert shlex.split(line)[-1] == "--config.data.directory=WHERE_IT_IS/clips"

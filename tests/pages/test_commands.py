@@ -51,7 +51,6 @@ NOT_EXECUTED = {
     " --workdir=gs://BUCKET/RUN": BUCKETS,
     "python -m disentangle_jax.evaluate --workdir=gs://BUCKET/RUN": BUCKETS,
     'disentangle_jax.Disentangler.load("gs://BUCKET/RUN")': BUCKETS,
-    "invert --encoder=PATH": "short for a command; the Python of docs/generator.md reads such a file",
     "convert --drop_clamp": "short for a command that is executed on the same page",
     "make_clips --out": "short for a command that is executed on another page",
     "python -m disentangle_jax.export": "names the program, which is executed on another page",
@@ -100,6 +99,7 @@ SHORTENED = {
     r"benchmarks/gradients\.py": "--resolution=8 --channels=4 --seeds=0",  # 45 million units in float64
     r"run_ablation\.py ": "--seeds=1",  # see also TWO_POINTS
     r"ranking\.py ": "--seeds=0 --faces=2 --candidates=8",
+    r"unlabelled_videos\.py ": "--num=2 --frames=8",
 }
 """What is added to commands, so that they end within seconds: few steps, samples and channels for minutes to days."""
 
@@ -123,7 +123,7 @@ IN_PYTHON = {
 GIVEN = {
     "README.md": "PATH runs/mine photo.jpg photo.png video.mp4",
     "third_party/stylegan2_flax/README.md": "ffhq.pkl CONFIG.py FOLDER",
-    "docs/generator.md": "PATH FOLDER my.safetensors e4e_ffhq_encode.pt model_ir_se50.pth",
+    "docs/generator.md": "PATH FOLDER video.mp4 another.mp4 my.safetensors e4e_ffhq_encode.pt model_ir_se50.pth",
     "docs/index.md": "PATH runs/demo",
     "docs/pictures.md": "PATH runs/mine photo.jpg photo.png photos video.mp4 folder face.npy clip.npy a.png b.png "
     "a.gif",

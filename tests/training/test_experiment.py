@@ -230,10 +230,13 @@ def test_a_run_resumes_from_any_folder_without_the_file_of_its_directions(config
     assert (tmp_path / "run" / "checkpoints" / "2").exists()
 
 
-def test_stored_clips_in_the_working_directory_are_found_from_others(config, generators, tmp_path, monkeypatch):
+def test_folders_in_the_working_directory_are_found_from_others(config, generators, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config.data.directory = "clips"
-    assert experiment.as_recorded(config, generators[0]).data.directory == str(tmp_path / "clips")
+    config.directions.update(source="videos", videos="latents")
+    recorded = experiment.as_recorded(config, generators[0])
+    assert (recorded.data.directory, recorded.directions.videos) == (f"{tmp_path}/clips", f"{tmp_path}/latents")
+    assert recorded.directions.source == "videos"
 
 
 def test_a_workdir_has_one_owner(config, tmp_path):

@@ -1,0 +1,96 @@
+"""Directions from videos without labels: what changes within a video is structure, what does not is appearance.
+
+A few videos, each of one face that moves, are enough; see docs/generator.md for how many.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Array, Float
+
+import stylegan2_flax as sg2
+from disentangle_jax import arrays
+from disentangle_jax.directions.directions import Directions, biorthogonal
+from disentangle_jax.directions.whitening import whitening
+from disentangle_jax.inversion.latent_files import read_latents
+from stylegan2_flax.files import AnyPath, as_path, local_copy
+
+LEAST = 2
+"""Videos: of a single face it is not known how faces differ."""
+
+_LEAST_VARIANCE = 1e-9  # relative to the largest: less is rounding
+
+
+def from_videos(videos: Sequence[Float[np.ndarray, "t l d"]], ws: Float[Array, "n l d"], k: int) -> Directions:
+    """The k directions of W along which latents vary most within videos, and coordinates that tell faces least.
+
+    Linear discriminant analysis (Fisher 1936) turned round, in coordinates of w in which the population is white. The
+    vectors are the first principal axes V of the covariance within videos. With B the covariance of the videos' means,
+    the normals are (V B^-1 V^T)^-1 V B^-1: of all coordinates along V, those that vary least between faces. Of few
+    faces B is shrunk towards a multiple of the identity (Chen et al. 2010, arXiv:0907.4698). Every video counts alike,
+    however long. Of latents of W+ the mean over layers is taken, and all layers are moved.
+
+    Args:
+        videos: latents of the frames, each video of one face.
+        ws: the population, for its covariance and to calibrate the directions.
+        k: how many.
+
+    Raises:
+        ValueError: there are too few videos, or too few frames for k directions.
+    """
+    from sklearn.covariance import OAS  # slow to import
+
+    if len(videos) < LEAST:
+        raise ValueError(f"directions.source='videos' needs at least {LEAST} videos, of different faces")
+    mean, whiten = whitening(ws)
+    frames = [(np.asarray(video, np.float64).mean(axis=1) - mean) @ whiten for video in videos]
+    faces = np.stack([video.mean(axis=0) for video in frames])
+    moves = [video - face for video, face in zip(frames, faces, strict=True)]
+    within = sum(move.T @ move / len(move) for move in moves) / len(moves)
+    variances, axes = np.linalg.eigh(within)
+    if not 0 < k <= (most := int(np.sum(variances > _LEAST_VARIANCE * variances[-1]))):
+        raise ValueError(f"{k} directions were asked for, but the frames of the videos move along {most}: give more")
+    vectors = axes[:, ::-1][:, :k].T
+    precision = OAS().fit(faces).precision_
+    normals = np.linalg.solve(vectors @ precision @ vectors.T, vectors @ precision)
+    told = variances[::-1][:k].sum() / variances.sum()
+    print(f"{len(videos)} videos, {sum(map(len, frames))} frames: {k} directions have {told:.0%} of what moves in them")
+
+    def in_all_layers(rows: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "k l d"]:
+        return np.repeat(rows[:, None], ws.shape[1], axis=1)
+
+    names = [f"video_{i}" for i in range(k)]
+    return biorthogonal(in_all_layers(vectors @ np.linalg.inv(whiten)), in_all_layers(normals @ whiten), ws, names)
+
+
+def read_videos(folder: str | AnyPath, generator: sg2.Generator) -> list[Float[np.ndarray, "t l d"]]:
+    """The latents of all videos of a folder, which `invert` wrote, in the order of their names.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: it holds too few, a file is damaged, of another generator, or of photos.
+    """
+    videos = []
+    for path in find_videos(folder):
+        with local_copy(path) as local:
+            clip = read_latents(local, generator)
+        if clip.num_frames is None or clip.are_photos:
+            raise ValueError(f"{path} holds latents of {'photos' if clip.are_photos else 'one picture'}, and no video")
+        videos.append(clip.ws)
+    return videos
+
+
+def find_videos(folder: str | AnyPath) -> list[AnyPath]:
+    """The files of latents in a folder. Raises FileNotFoundError or ValueError as `read_videos` does."""
+    if not str(folder):
+        raise ValueError("directions.source='videos' needs directions.videos, a folder of latents of videos")
+    folder = as_path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder of latents of videos at {folder} (directions.videos)")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in arrays.SUFFIXES)
+    if len(found) < LEAST:
+        raise ValueError(
+            f"{folder} holds {len(found)} files of latents, but directions.source='videos' needs those of at least "
+            f"{LEAST} videos: write each with `python -m disentangle_jax.invert --space=w`"
+        )
+    return found
