@@ -81,14 +81,44 @@ def appearance_ratio(appearance: Float[Array, "b t a"]) -> Float[Array, ""]:
     >>> round(float(appearance_ratio(moving)), 4)  # 2 * 0.25 / (1 + 0.25)
     0.4
     """
-    t = appearance.shape[1]
-    if t < 2:
+    if (t := appearance.shape[1]) < 2:
         raise ValueError(f"a ratio of variances needs clips of at least 2 frames; these have {t}")
-    centre = jnp.mean(appearance, axis=1, keepdims=True)
-    within = jnp.sum(jnp.square(appearance - centre)) * (t / (t - 1))
+    return _share_within(appearance)
+
+
+def structure_ratio(structure: Float[Array, "b t s"], augmented: Float[Array, "b t s"]) -> Float[Array, ""]:
+    """The variance of structure codes between the two views of a frame, divided by their total variance:
+
+        2 * mean_btv |x_btv - mean_v x_bt|^2 / mean_btv |x_btv - mean_btv x|^2
+
+    with x_bt1 the code of a frame, and x_bt2 that of its augmented version. It is 0 if both are alike, whatever face
+    they show, and about 1 if codes do not depend on the structure. Without it a wide structure code tells of the face.
+
+    Args:
+        structure: codes of the frames of clips.
+        augmented: codes of the same frames after an augmentation that keeps structure.
+
+    Returns:
+        The ratio, a scalar.
+
+    >>> poses = jnp.array([[[0.0], [2.0]]])  # a clip of two frames
+    >>> float(structure_ratio(poses, poses))
+    0.0
+    >>> round(float(structure_ratio(poses - 0.5, poses + 0.5)), 4)  # 2 * 0.25 / (1 + 0.25)
+    0.4
+    """
+    b, t, s = structure.shape
+    return _share_within(jnp.stack([structure, augmented], axis=2).reshape(b * t, 2, s))
+
+
+def _share_within(codes: Float[Array, "n m c"]) -> Float[Array, ""]:
+    """The variance within n groups of m codes, without bias, divided by the whole variance; 0 if there is none."""
+    m = codes.shape[1]
+    centre = jnp.mean(codes, axis=1, keepdims=True)
+    within = jnp.sum(jnp.square(codes - centre)) * (m / (m - 1))
     # Deviations sum to 0, and so does the gradient by their mean: without it devices need no communication.
     mean = jax.lax.stop_gradient(jnp.mean(centre, axis=0, keepdims=True))
-    total = jnp.sum(jnp.square(appearance - mean))
+    total = jnp.sum(jnp.square(codes - mean))
     return within / jnp.maximum(total, jnp.finfo(total.dtype).tiny)
 
 

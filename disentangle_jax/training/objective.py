@@ -88,6 +88,7 @@ def objective(
             structure, augmented_structure, coefficients, **options["structure_contrast"]
         ),
         "appearance_ratio": losses.appearance_ratio(appearance),
+        "structure_ratio": losses.structure_ratio(structure, augmented_structure),
     }
     if frozen.readout is not None:
         terms["factors"] = losses.squared_error(frozen.readout(decoded[2]), frozen.readout(ws))

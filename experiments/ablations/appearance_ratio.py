@@ -1,6 +1,6 @@
-"""How much weight does the ratio term need?
+"""How much weight does the ratio of appearance need?
 
-Answer: 10 is enough against the leak, and costs nothing; 1,000 costs appearance.
+Answer: 10 is enough against the leak, and costs nothing.
 """
 
 CONFIG = "faces64:demo"

@@ -2,7 +2,7 @@
 
 A face of W needs 64 numbers. What is left over is free to hold the pose.
 
-Answer: 64 to 128: fewer lose appearance, and in 256 a linear probe finds structure.
+Answer: 64 or 96: fewer lose appearance, and in more a linear probe finds structure.
 """
 
 CONFIG = "faces64:demo"

@@ -2,7 +2,7 @@
 
 All but another face keep looks of the face, so their negatives are of the clip: those of the batch would teach them.
 
-Answer: Another face altogether; the others alone do little better than none in structure.
+Answer: Another face altogether; motion along appearance comes second, the others do little better than none.
 """
 
 CONFIG = "faces64:demo"

@@ -1,6 +1,6 @@
 """How many frames should a clip have?
 
-Answer: Two to four: 8 frames of fewer clips lose 0.6 dB, 16 appearance and structure as well.
+Answer: Two to eight: 16 frames of fewer clips lose 0.3 dB, and mixed faces are read less.
 """
 
 CONFIG = "faces64:demo"

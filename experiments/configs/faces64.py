@@ -13,12 +13,12 @@ Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
     demo         a smaller model and a short run, a minute on two CPU cores: structure R^2 0.86, appearance R^2 0.90
                  (256 pairs, three seeds)
     linear       clips along straight lines, with none of what keeps the codes apart: directions found on mixed faces,
-                 layers moved together, no ratio of variances, a wide structure code. It needs no readout, and has no
+                 layers moved together, no ratios of variances, a wide structure code. It needs no readout, and has no
                  loss of factors, so any directions will do
     abstract     the baseline with what the paper's abstract tells of its objective: reconstruction and both contrasts,
-                 no swaps and no factors; and the ratio of variances. Weights, temperatures and all else are this
+                 no swaps and no factors; and both ratios of variances. Weights, temperatures and all else are this
                  config's, not the paper's
-    no_contrast  the baseline without both contrastive losses and the ratio of variances
+    no_contrast  the baseline without both contrastive losses and both ratios of variances
     plain        the baseline that only rebuilds its input: no contrast, no swaps, no factors
 """
 
@@ -122,7 +122,7 @@ def get_config(arg: str = "") -> ConfigDict:
     # The autoencoder.
     config.model = ConfigDict()
     config.model.appearance_dim = 96  # little more than a face needs (64), so that its pose has no room there
-    config.model.structure_dim = 8  # small, so that appearance cannot leak in
+    config.model.structure_dim = 16
     config.model.embed_dim = 32  # embedding of each latent layer
     config.model.width = 256  # width of the trunks
     config.model.num_blocks = 3  # residual blocks in the encoder, and in the decoder
@@ -139,6 +139,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.weights.appearance_contrast = 0.1
     config.loss.weights.structure_contrast = 0.1
     config.loss.weights.appearance_ratio = 10.0  # variance of appearance within clips, relative to the total
+    config.loss.weights.structure_ratio = 10.0  # variance of structure between the views of a frame, likewise
     config.loss.weights.factors = 1.0  # of the factors that the readout finds in the cross swap; 0: not compiled
     config.loss.weights.image = 0.0  # of images of the frozen generator; 0: not compiled
     config.loss.least_temperature = 0.01  # lower bound of learned temperatures
@@ -234,7 +235,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.clips.style_mixing = 0.9
         config.model.appearance_dim = 256
         config.model.structure_dim = 32
-        config.loss.weights.appearance_ratio = 0.0
+        config.loss.weights.appearance_ratio = config.loss.weights.structure_ratio = 0.0
         config.loss.weights.factors = 0.0
     if "abstract" in switches or "plain" in switches:
         config.loss.weights.swap = 0.0
@@ -243,5 +244,5 @@ def get_config(arg: str = "") -> ConfigDict:
     if "no_contrast" in switches or "plain" in switches:
         config.loss.weights.appearance_contrast = 0.0
         config.loss.weights.structure_contrast = 0.0
-        config.loss.weights.appearance_ratio = 0.0
+        config.loss.weights.appearance_ratio = config.loss.weights.structure_ratio = 0.0
     return config

@@ -10,10 +10,9 @@ get_config = faces64.get_config
 def test_switches():
     assert get_config("demo").train.num_steps < get_config().train.num_steps
     assert get_config("demo,no_contrast").loss.weights.appearance_contrast == 0
-    assert (
-        get_config("abstract").loss.weights.appearance_ratio > get_config("linear").loss.weights.appearance_ratio == 0
-    )
-    assert get_config("no_contrast").loss.weights.appearance_ratio == 0
+    for ratio in ("appearance_ratio", "structure_ratio"):
+        assert get_config("abstract").loss.weights[ratio] > get_config("linear").loss.weights[ratio] == 0
+        assert get_config("no_contrast").loss.weights[ratio] == 0
     assert (get_config().clips.motion, get_config("linear").clips.motion) == ("readout", "linear")
     assert get_config("no_contrast").loss.weights.structure_contrast == 0
     weights = get_config("demo,abstract").loss.weights
@@ -22,6 +21,7 @@ def test_switches():
         "appearance_contrast",
         "structure_contrast",
         "appearance_ratio",
+        "structure_ratio",
     }
     with pytest.raises(ValueError, match="unknown switch 'dmeo': this config knows demo, linear, abstract"):
         get_config("dmeo")

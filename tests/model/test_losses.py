@@ -16,7 +16,7 @@ FORM = {"form": "supcon_out", "block_size": 0}
 _STATIC = ("form", "block_size", "negatives", "min_gap")
 appearance_contrast = jax.jit(partial(losses.appearance_contrast, **FORM), static_argnames=_STATIC[:2])
 structure_contrast = jax.jit(partial(losses.structure_contrast, **FORM), static_argnames=_STATIC)
-appearance_ratio = jax.jit(losses.appearance_ratio)
+appearance_ratio, structure_ratio = jax.jit(losses.appearance_ratio), jax.jit(losses.structure_ratio)
 
 
 def normal(seed, *shape):
@@ -46,6 +46,15 @@ def test_appearance_ratio_is_the_share_of_variance_within_clips():
     np.testing.assert_allclose(appearance_ratio(3.0 * codes + 2.0), expected, rtol=1e-4)
     assert appearance_ratio(np.broadcast_to(codes[:, :1], codes.shape)) < 1e-10
     assert appearance_ratio(np.zeros_like(codes)) == 0
+
+
+def test_structure_ratio_is_the_share_of_variance_between_the_views_of_a_frame(views):
+    structure, augmented, _ = views
+    x = np.stack([structure, augmented], axis=2, dtype=np.float64).reshape(B * T, 2, -1)
+    expected = x.var(axis=1, ddof=1).mean(0).sum() / x.reshape(2 * B * T, -1).var(axis=0).sum()
+    np.testing.assert_allclose(structure_ratio(structure, augmented), expected, rtol=1e-5)
+    np.testing.assert_allclose(structure_ratio(augmented, structure), expected, rtol=1e-5)
+    assert structure_ratio(structure, structure) < 1e-10
 
 
 def test_a_small_drift_costs_the_ratio_its_square_and_the_contrast_its_fourth_power():
@@ -146,12 +155,12 @@ def both_contrasts(block_size, structure, augmented, coefficients):
     )
 
 
-def ratio_of_a_view(structure, augmented, coefficients):
-    return 10.0 * losses.appearance_ratio(augmented) + losses.appearance_ratio(structure)
+def both_ratios(structure, augmented, coefficients):
+    return 10.0 * losses.appearance_ratio(augmented) + losses.structure_ratio(structure, augmented)
 
 
-def test_devices_change_neither_the_ratio_nor_its_gradient(views, collectives):
-    step = jax.jit(jax.value_and_grad(ratio_of_a_view, argnums=(0, 1)))
+def test_devices_change_neither_the_ratios_nor_their_gradient(views, collectives):
+    step = jax.jit(jax.value_and_grad(both_ratios, argnums=(0, 1)))
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     sharded = jax.device_put(views, NamedSharding(mesh, PartitionSpec("data")))
     compiled = step.lower(*sharded).compile()
@@ -160,7 +169,7 @@ def test_devices_change_neither_the_ratio_nor_its_gradient(views, collectives):
     for one, eight in zip(grads, grads8, strict=True):
         assert np.abs(one).max() > 1e-3
         np.testing.assert_allclose(one, eight, atol=1e-6)
-    # Of each view its mean, and two sums of squares: no code leaves its device.
+    # Of each ratio a mean, and two sums of squares: no code leaves its device.
     assert sum(size for _, size in collectives(compiled)) <= 2 * (views[0].shape[-1] + 2)
 
 

@@ -42,12 +42,12 @@ def test_workdir_of_another_config_is_refused_field_by_field(tmp_path):
     for line in (
         "clips.trajectories: ['sinusoid', 'random_walk'] there, ['sinusoid'] now",
         "extra.field: absent there, 1 now",
-        "model.structure_dim: 8 there, 5 now",
+        "model.structure_dim: 16 there, 5 now",
         "another --workdir",
         f"What is absent there came with a later version: add it to {tmp_path / 'config.json'}",
     ):
         assert line in str(error.value)
-    assert config_record.read_config(tmp_path).model.structure_dim == 8
+    assert config_record.read_config(tmp_path).model.structure_dim == 16
 
 
 def test_folder_without_config_is_named(tmp_path):
