@@ -20,7 +20,7 @@ from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion import encoders, portraits
 from disentangle_jax.page.editing import Controls, Editor
 from disentangle_jax.reenactment import rules
-from disentangle_jax.reenactment.inputs import Reading
+from disentangle_jax.reenactment.inputs import Reading, load_encoder
 from stylegan2_flax import command
 from stylegan2_flax.run import config_flag
 
@@ -49,7 +49,9 @@ def main() -> None:
         raise ImportError("the page needs Gradio: pip install 'disentangle_jax[app]'")
     rules.check(CONFIG.value)
     reading = Reading(CONFIG.value, align=ALIGN.value, face_finder=FACE_FINDER.value, encoder=ENCODER.value)
-    editor = Editor(Disentangler.load(MODEL.value), reading, MAX_FRAMES.value)
+    model = Disentangler.load(MODEL.value)
+    load_encoder(model, reading)  # or what is wrong with it would be told to the first visitor
+    editor = Editor(model, reading, MAX_FRAMES.value)
     _compile(editor)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that files are deleted then, too
     with tempfile.TemporaryDirectory(prefix="disentangle_jax_page_") as folder:

@@ -28,7 +28,7 @@ from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.generators import is_registered, load_generator
 from disentangle_jax.inversion import METHODS, Inversion, encoders, invert, portraits
 from disentangle_jax.inversion.distances import load_distance
-from disentangle_jax.inversion.latent_files import FAR, write_latents
+from disentangle_jax.inversion.latent_files import FAR, TUNED, write_latents
 from disentangle_jax.inversion.latent_space import LatentSpace
 from disentangle_jax.inversion.optimisation import Distance, measured
 from disentangle_jax.inversion.portraits import ALIGN, Placement, alignment, crop, place
@@ -101,7 +101,7 @@ def main() -> None:
     out, source = files.local_path(OUT.value, "--out"), files.local_path(INPUT.value, "--input")
     frames = media.read_frames(source)
     picture = out.with_suffix(_picture_suffix(frames))
-    tuned_path = out.with_name(f"{out.stem}_generator.safetensors") if config.tune.steps else None
+    tuned_path = out.with_name(f"{out.stem}{TUNED}") if config.tune.steps else None
     outputs = [path for path in (out, picture, tuned_path) if path]
     _check_outputs(outputs, source, frames.fps, FORCE.value)
     generator, name = _load_generator(MODEL.value, GENERATOR.value)

@@ -153,6 +153,7 @@ def transfer(
         for names in (source_names, driving_names)
     )
     clips = [face for face in (*drivings, *sources) if face.num_frames is not None]
+    inputs.check_encoder_is_used(reading, (*sources, *drivings))
     _check_together(sources, drivings, out, options)
     fps = options.fps or next((clip.fps for clip in clips if clip.fps), config.fps)
     if clips:

@@ -1,13 +1,11 @@
 """How many videos does it take, if nobody has labelled them, to learn directions of structure?
 
     python experiments/unlabelled_videos.py --out=runs/videos                  20 seconds of a core a video
-    python -m disentangle_jax.train --config=faces64:demo,linear --config.directions.source=videos \\
-        --config.directions.videos=runs/videos/latents --workdir=runs/unlabelled
 
 Each video shows a parametric face that moves at random: its exact pictures, not the generator's. Writes into --out a
-GIF of each to look at, and in latents/ what the inversion of its frames gives. Then the directions of every set of 4,
-8, 16 ... of them are found, and transfers along these measured by the truth. The same command goes on where a stopped
-one was.
+GIF of each to look at, and in latents/ what the inversion of its frames gives. Then the directions of every set of 2,
+4, 8 ... of them are found, and transfers along these measured by the truth, beside swaps of layers and directions of a
+scorer. The same command goes on where a stopped one was.
 """
 
 from collections.abc import Sequence
@@ -37,7 +35,7 @@ from stylegan2_flax import command, files
 FLAGS = flags.FlagValues()
 OUT = flags.DEFINE_string("out", None, "folder to write to", required=True, flag_values=FLAGS)
 NUM = flags.DEFINE_integer("num", 32, "videos, each of another face", lower_bound=2, flag_values=FLAGS)
-FRAMES = flags.DEFINE_integer("frames", 16, "of a video", lower_bound=2, flag_values=FLAGS)
+FRAMES = flags.DEFINE_integer("frames", 16, "of a video", lower_bound=5, flag_values=FLAGS)
 SEED = flags.DEFINE_integer("seed", 0, "of the faces and motions", lower_bound=0, flag_values=FLAGS)
 
 NAME = "faces64"
@@ -51,8 +49,12 @@ def main() -> None:
     out = files.local_path(OUT.value, "--out")
     generator, domain = load_generator(NAME), load_domain(NAME)
     assert domain is not None
-    for i in range(NUM.value):
-        write_video(out, f"{i:03d}", jax.random.fold_in(jax.random.key(SEED.value), i), generator, domain)
+    names = [f"seed{SEED.value}_{FRAMES.value}_frames_{i:03d}" for i in range(NUM.value)]
+    there = {path.stem for path in (out / "latents").glob("*.safetensors")}
+    if others := sorted(there - set(names)):
+        raise ValueError(f"{out} holds videos of another --num, --frames or --seed ({others[0]}): give another --out")
+    for i, name in enumerate(names):
+        write_video(out, name, jax.random.fold_in(jax.random.key(SEED.value), i), generator, domain)
     print(table(read_videos(out / "latents", generator), generator, domain))
 
 
@@ -76,18 +78,31 @@ def table(videos: Sequence[Float[np.ndarray, "t l d"]], generator: sg2.Generator
     population = find.sample_population(config, generator)
     pairs = [sample_ws(generator.mapping, jax.random.key(key), PAIRS, 1.0) for key in (101, 102)]
     source, driving = (split(domain.truth(ws), domain) for ws in pairs)
-    rows = ["| videos | sets | structure R² | appearance R² |", "|---|---|---|---|"]
+
+    def score(method: baselines.Method) -> list[float]:
+        moved = split(domain.truth(method(*pairs)), domain)
+        both = r2(moved.structure, driving.structure), r2(moved.appearance, source.appearance)
+        return [float(values.mean()) for values in both]
+
+    def along(some: Sequence[Float[np.ndarray, "t l d"]]) -> list[float]:
+        return score(baselines.linear_transfer(from_videos(some, population, config.directions.num)))
+
+    rows = {}
     for size in [size for size in SIZES if size <= len(videos)]:
-        scores = []
-        for first in range(0, len(videos) - size + 1, size):
-            directions = from_videos(videos[first : first + size], population, config.directions.num)
-            moved = split(domain.truth(baselines.linear_transfer(directions)(*pairs)), domain)
-            scores.append(
-                (r2(moved.structure, driving.structure).mean(), r2(moved.appearance, source.appearance).mean())
-            )
-        cells = [f"{np.mean(values):.2f} ± {np.std(values):.2f}" for values in zip(*scores, strict=True)]
-        rows.append(f"| {size} | {len(scores)} | {' | '.join(cells)} |")
-    return "\n".join(rows)
+        starts = range(0, len(videos) - size + 1, size)
+        rows[f"{size} videos ({len(starts)} sets)"] = [along(videos[start : start + size]) for start in starts]
+    swaps = {cut: score(baselines.layer_swap(cut)) for cut in range(1, generator.num_ws)}
+    rows |= {f"swap of the first {cut} layers": [both] for cut, both in swaps.items() if min(both) > 0.0}
+    by_scorer = find.find_directions(config, generator, population).directions
+    rows["directions of a scorer"] = [score(baselines.linear_transfer(by_scorer))]
+    lines = ["| | structure R² | appearance R² |", "|---|---|---|"]
+    for name, scores in rows.items():
+        lines.append(f"| {name} | {' | '.join(_cell(values) for values in zip(*scores, strict=True))} |")
+    return "\n".join(lines)
+
+
+def _cell(values: Sequence[float]) -> str:
+    return f"{np.mean(values):.2f}" + (f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else "")
 
 
 def draw(key: PRNGKeyArray, frames: int, resolution: int, domain: Domain) -> Float[np.ndarray, "t h w c"]:

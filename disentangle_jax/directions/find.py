@@ -22,7 +22,7 @@ from disentangle_jax.scorers import Scorer, load_scorer, structure_names
 from stylegan2_flax.files import AnyPath, as_path
 
 SOURCES = ("scorer", "videos", "sefa", "pca", "stylespace", "random")
-FOUND_ANYWHERE = tuple(source for source in SOURCES if source != "videos")  # which need no files
+FOUND_ANYWHERE = tuple(source for source in SOURCES if source != "videos")  # of all others there are files
 RANKINGS = ("none", "scorer", "pictures")
 _CHUNK = 512  # faces between two updates of the progress bar
 _LEAST_SPREAD = 1e-5  # of readings relative to their size: less is rounding
@@ -64,9 +64,15 @@ def check(config: ConfigDict, generator: sg2.Generator, found: bool = False) -> 
         raise ValueError(f"unknown directions.method {options.method!r}: choose from {', '.join(by_scorer.METHODS)}")
     if "scorer" in (options.source, options.rank):
         load_scorer(options.scorer)
-    if options.source == "videos" and not found:
-        find_videos(options.videos)
-    if options.source not in ("scorer", "videos"):  # which move all layers
+    if options.source == "videos":
+        if options.rank != "none":
+            raise ValueError(
+                f"directions.rank={options.rank!r} would choose among directions that leave each other out: those of "
+                "videos move most in the first place, so set directions.rank='none'"
+            )
+        if not found:
+            find_videos(options.videos)
+    if options.source not in ("scorer", "videos"):  # which say themselves what layers they move
         checked_layers(tuple(options.layers), generator.num_ws)
 
 

@@ -35,7 +35,7 @@ def check_seeds(model: Disentangler, seeds: Mapping[str, Disentangler]) -> None:
     """
     taken = {model.config.seed: "the workdir"}
     for folder, other in seeds.items():
-        own = ("seed", "directions.source", "readout.source")
+        own = ("seed", "directions.source", "directions.videos", "readout.source")
         if others := [name for name in _changed(other, model, _TRAINED_BY) if name not in own]:
             raise ValueError(f"--seed_run={folder} is another experiment: it differs in {', '.join(others)}")
         if (seed := other.config.seed) in taken:

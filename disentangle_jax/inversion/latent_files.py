@@ -15,6 +15,9 @@ from disentangle_jax.generators import digest, load_generator
 from disentangle_jax.inversion.latent_space import LatentSpace
 from stylegan2_flax import files
 
+TUNED = "_generator.safetensors"
+"""The end of the name of the file of a generator that was tuned to latents, which lies beside theirs."""
+
 FAR = 4.0
 """Standard deviations from the mean beyond which latents are warned about: generators draw such faces badly."""
 

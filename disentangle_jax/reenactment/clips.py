@@ -42,6 +42,7 @@ def open_clips(model: Disentangler, options: ClipOptions, face_finder: str = por
     """
     reading = options.reading(face_finder)
     opened = [_open(model, name, reading, options.most) for name in options.clip]
+    inputs.check_encoder_is_used(reading, (clip.footage for clip in opened))
     shared = Counter(clip.name for clip in opened)
     named = zip(options.clip, opened, strict=True)
     opened = [clip._replace(name=given) if shared[clip.name] > 1 or not clip.name else clip for given, clip in named]

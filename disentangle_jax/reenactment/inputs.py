@@ -1,6 +1,6 @@
 """What --source and --driving name: a photo, photos or frames of a folder, a video, a latent file, seed:N or clip:N."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -123,12 +123,7 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, 
         channels=generator.img_channels,
     )
 
-    encoder = _load_encoder(model, reading.encoder)
-    if encoder is None and reading.method == "encoder":
-        raise ValueError(
-            "--method=encoder needs an encoder, and none is registered for this generator: give one with --encoder, or "
-            "leave it out"
-        )
+    encoder = load_encoder(model, reading)
     check_space(reading.method, reading.config.inversion.space)
 
     def invert(images: Float[np.ndarray, "t h w c"], before: Float[np.ndarray, "l d"] | None) -> Piece:
@@ -145,9 +140,33 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, 
     )
 
 
+def load_encoder(model: Disentangler, reading: Reading) -> encoders.ImageEncoder | None:
+    """The encoder by which pictures are inverted, which is kept for the next ones; None if there is none.
+
+    Raises:
+        FileNotFoundError: there is no such encoder.
+        ValueError: it is of another generator; or the method needs one that is not there, or none.
+    """
+    if reading.encoder and reading.method == "optimise":
+        raise ValueError("--method=optimise searches from samples, without an encoder: leave out one or the other")
+    encoder = _load_encoder(model, reading.encoder)
+    if encoder is None and reading.method == "encoder":
+        raise ValueError(
+            "--method=encoder needs an encoder, and none is registered for this generator: give one with --encoder, or "
+            "leave it out"
+        )
+    return encoder
+
+
 @lru_cache(maxsize=1)  # published ones have a gigabyte
 def _load_encoder(model: Disentangler, source: str | None) -> encoders.ImageEncoder | None:
     return encoders.load(source, model.generator) if source else encoders.load_for(model.config.generator)
+
+
+def check_encoder_is_used(reading: Reading, footage: Iterable[Footage]) -> None:
+    """Raise ValueError if an encoder is given, and no picture that it could read."""
+    if reading.encoder and not any(isinstance(one, PictureFootage) for one in footage):
+        raise ValueError("--encoder says how pictures are inverted, and there are none: leave it out")
 
 
 def _repeat(ws: Float[np.ndarray, "l d"], images: Float[Array, "n h w c"]) -> Float[Array, "n l d"]:

@@ -87,9 +87,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.readout = ConfigDict()
     config.readout.source = "scorer"  # fitted to what it reads; or the readout.safetensors of another run
     config.readout.num_samples = 32768  # faces to read factors of
-    config.readout.posed = (
-        0.5  # fraction of these that a first readout, fitted to the rest, poses at random; 0: no first one
-    )
+    # Fraction of these that a first readout, fitted to the rest, poses at random; 0: no first one.
+    config.readout.posed = 0.5
     config.readout.style_mixing = 0.5  # fraction of these that are mixed from two, which tells it the layers apart
     config.readout.num_moved = 16384  # latents of W, not drawn, from which it learns how to move a factor
     config.readout.hidden = 256  # units of its network
@@ -122,7 +121,7 @@ def get_config(arg: str = "") -> ConfigDict:
     # The autoencoder.
     config.model = ConfigDict()
     config.model.appearance_dim = 96  # little more than a face needs (64), so that its pose has no room there
-    config.model.structure_dim = 16
+    config.model.structure_dim = 16  # more than the factors need; the structure ratio keeps appearance out
     config.model.embed_dim = 32  # embedding of each latent layer
     config.model.width = 256  # width of the trunks
     config.model.num_blocks = 3  # residual blocks in the encoder, and in the decoder

@@ -125,14 +125,15 @@ def test_named_axes_hold_each_other_and_components_lead():
     assert lengths[0] > 1.0
 
 
-def test_the_command_says_what_of_an_upload_is_inverted(monkeypatch):
+def test_the_command_says_what_of_an_upload_is_inverted_and_loads_its_encoder_first(monkeypatch):
     served = []
     monkeypatch.setattr(app, "Editor", lambda model, reading, max_frames: SimpleNamespace(reading=reading))
     monkeypatch.setattr(app, "_compile", lambda editor: None)
     monkeypatch.setattr(app, "serve", lambda editor, *rest: served.append(editor.reading.align))
+    monkeypatch.setattr(app, "load_encoder", lambda model, reading: served.append(reading.encoder))
     monkeypatch.setattr(Disentangler, "load", lambda name: None)
     monkeypatch.setattr(app.signal, "signal", lambda *given: None)
     monkeypatch.setattr(app.importlib.util, "find_spec", lambda name: True)
-    for given in ([], ["--align=ffhq"]):
+    for given in ([], ["--align=ffhq", "--encoder=e4e.pt"]):
         command.run(app.main, app.FLAGS, ["app", "--model=any", *given])
-    assert served == ["auto", "ffhq"]
+    assert served == [None, "auto", "e4e.pt", "ffhq"]

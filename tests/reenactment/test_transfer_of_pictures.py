@@ -16,7 +16,9 @@ from disentangle_jax import media, transfer
 from disentangle_jax.configs import faces64
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion import Inversion, encoders
+from disentangle_jax.inversion.latent_files import LatentClip
 from disentangle_jax.model import Codes
+from disentangle_jax.reenactment import inputs
 from disentangle_jax.reenactment.footage import batches
 from stylegan2_flax import command
 
@@ -150,6 +152,16 @@ def test_pictures_are_read_by_the_encoder_that_is_given_which_is_loaded_once(fil
 def test_an_encoder_is_asked_for_where_none_is_registered(files, tmp_path, toy):
     with pytest.raises(SystemExit, match="none is registered for this generator: give one with --encoder, or leave it"):
         call(tmp_path, files / "photo.png", files / "photo.png", "out.png", method="encoder")
+
+
+def test_an_encoder_that_nothing_is_read_by_is_refused(files, tmp_path, toy, monkeypatch):
+    monkeypatch.setattr(encoders, "load", lambda source, generator: None)
+    np.save(tmp_path / "face.npy", np.zeros((2, 3), np.float32))
+    monkeypatch.setattr(inputs, "read_latents", lambda path, generator: LatentClip(np.load(path), None))
+    with pytest.raises(SystemExit, match="--method=optimise searches from samples, without an encoder: leave out one"):
+        call(tmp_path, files / "photo.png", files / "photo.png", "out.png", encoder="e4e.pt", method="optimise")
+    with pytest.raises(SystemExit, match="--encoder says how pictures are inverted, and there are none: leave it out"):
+        call(tmp_path, tmp_path / "face.npy", tmp_path / "face.npy", "out.png", encoder="e4e.pt")
 
 
 def test_a_face_finder_of_the_user_says_what_of_a_picture_is_inverted(files, tmp_path, toy, monkeypatch, capsys):

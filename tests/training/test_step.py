@@ -134,7 +134,7 @@ def test_devices_exchange_codes_and_gradients_and_nothing_else(config, make_step
     # Of each frame both codes, the augmented one's structure, twice its two coefficients; in blocks, three numbers for
     # each of the three.
     assert sum(gathered) <= frames * (width + 2 * 2 + (3 * 3 if block_size else 0))
-    # Every gradient once, that by the gathered codes unless in blocks, the means of both codes, and a handful of losses.
+    # Every gradient once, that by the gathered codes unless in blocks, the means of both codes, and some losses.
     means = config.model.appearance_dim + config.model.structure_dim
     assert sum(summed) <= parameters + (0 if block_size else frames * width) + means + 20
     assert (len(gathered), len(summed)) <= ((9, 6) if block_size else (3, 6))

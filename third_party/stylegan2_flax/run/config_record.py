@@ -124,14 +124,17 @@ def write_config(config: ConfigDict, folder: str | AnyPath) -> None:
 
 
 def differences(one: ConfigDict | dict[str, Any], other: ConfigDict | dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The fields in which two configs differ: by dotted name, the value in each, "absent" if there is none."""
+    """The fields in which two configs differ: by dotted name, the value in each, "absent" if there is none.
+
+    An empty text says as little as no field does: the two do not differ.
+    """
     first, second = (
         _flatten(json.loads(config.to_json()) if isinstance(config, ConfigDict) else config) for config in (one, other)
     )
     return {
         name: (first.get(name, "absent"), second.get(name, "absent"))
         for name in sorted(first.keys() | second.keys())
-        if first.get(name) != second.get(name)
+        if first.get(name, "") != second.get(name, "")
     }
 
 
