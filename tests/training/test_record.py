@@ -50,6 +50,18 @@ def test_workdir_of_another_config_is_refused_field_by_field(tmp_path):
     assert config_record.read_config(tmp_path).model.structure_dim == 16
 
 
+def test_a_run_from_before_a_field_goes_on_where_the_field_says_nothing(tmp_path):
+    before = get_config("demo")
+    with before.unlocked():
+        del before.directions.videos
+    record(before, tmp_path)
+    record(get_config("demo"), tmp_path)
+    config = get_config("demo")
+    config.directions.videos = "latents"
+    with pytest.raises(ValueError, match="directions.videos: absent there, latents now"):
+        record(config, tmp_path)
+
+
 def test_folder_without_config_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="neither a training workdir nor an exported folder"):
         config_record.read_config(tmp_path / "nowhere")
