@@ -1,6 +1,7 @@
 """Where do directions come from, and who ranks them?
 
-Answer: A scorer's are the only ones that teach transfer; ranking helps SeFa's a little, and PCA's not at all.
+Answer: Of these a scorer's are the only ones that teach transfer; ranking helps SeFa's a little, and PCA's not at all.
+Directions from videos (experiments/unlabelled_videos.py) come second.
 """
 
 CONFIG = "faces64:demo,linear"

@@ -58,7 +58,7 @@ def test_a_run_from_before_a_field_goes_on_where_the_field_says_nothing(tmp_path
     record(get_config("demo"), tmp_path)
     config = get_config("demo")
     config.directions.videos = "latents"
-    with pytest.raises(ValueError, match="directions.videos: absent there, latents now"):
+    with pytest.raises(ValueError, match=r"directions\.videos: absent there, latents now"):
         record(config, tmp_path)
 
 
