@@ -3,9 +3,9 @@
 Beside the full objective with both ratios: what the paper's abstract tells (reconstruction and both contrasts), the
 swaps without the contrasts, each part left out, and reconstruction alone.
 
-Answer: The contrasts are enough to transfer, and so are the swaps. Beside them the structure contrast lets a motion be
-found again on another face and be read on mixed ones, and so does the loss of factors on mixed ones; the ratio term
-keeps structure out of the appearance code; the appearance contrast adds nothing beside the swaps.
+Answer: The contrasts and ratios are enough to transfer, and so are the swaps. The ratio of appearance keeps structure
+out of the appearance code; the structure contrast and the ratio of structure keep appearance out of the structure code,
+and have it read mixed faces; the appearance contrast adds nothing beside the swaps.
 """
 
 CONFIG = "faces64:demo"
