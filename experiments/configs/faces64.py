@@ -5,7 +5,7 @@
 
     hardware   any: two CPU cores, a GPU, a TPU host; the batch is sharded over what there is (hosts: see ffhq256.py)
     minutes    15 on one core of two, the other one busy: 5 until the readout is learnt, then 7 steps a second
-    expect     structure R^2 0.880 +- 0.001, appearance R^2 0.901 +- 0.001 by judge_b, 24.3 dB, on 1,024 pairs (seeds 0
+    expect     structure R^2 0.881 +- 0.001, appearance R^2 0.901 +- 0.001 by judge_b, 24.3 dB, on 1,024 pairs (seeds 0
                to 2, of which 0 is the bundled model); along the directions 0.69 / 0.82, 19.4 dB. By the truth of output
                latents 0.898 / 0.932; along the directions 0.71 / 0.86, by a search on the readout itself 0.93 / 0.93
 
