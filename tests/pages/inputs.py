@@ -46,8 +46,8 @@ def write(folder: Path, load: Callable[[Path], ModuleType], photo: np.ndarray, v
     for name in ("photo.jpg", "photo.png", "photos/one.jpg", "photos/two.jpg"):
         (folder / name).parent.mkdir(exist_ok=True)
         Image.fromarray(photo).save(folder / name)
-    for name in ("video.mp4", "another.mp4"):
-        media.save_video(video, folder / name, fps=25)
+    media.save_video(video, folder / "video.mp4", fps=25)
+    media.save_video([frame[:, ::-1] for frame in video], folder / "another.mp4", fps=25)
     media.save_video(video, folder / "folder", fps=25)
     media.save_video(video, folder / "a.gif", fps=25)
     drawn = np.asarray(jax.jit(faces.render)(faces.sample(jax.random.key(0), 16)))
