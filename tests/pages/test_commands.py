@@ -76,7 +76,7 @@ SHORTENED = {
     r"disentangle_jax\.(train|make_clips) .*=faces64\b": f"{FACES} {MODEL}",  # 24,576 readings of a judge
     r"disentangle_jax\.train .*=ffhq256\b": f"--config.directions.num_samples=256 {MODEL}",
     r"disentangle_jax\.train ": STEPS,
-    r"source=videos": "--config.directions.num=2",  # of videos of three frames
+    r"source=videos": "--config.directions.num=1",  # of two steps of inversion
     r"disentangle_jax\.make_clips ": "--num_clips=16 --config.data.clips_per_shard=8",
     r"disentangle_jax\.evaluate ": EXAM,  # 1,024 pairs, each with a search
     r"disentangle_jax\.evaluate .*--clip=": "--steps=2",
