@@ -1,6 +1,6 @@
 """How wide should the structure code be?
 
-Answer: Eight: fewer have no room for seven factors, more let appearance in.
+Answer: 8 or 16: fewer have no room for seven factors, more let appearance in.
 """
 
 CONFIG = "faces64:demo"
