@@ -2,7 +2,7 @@
 
 Latents of W+ whose layers disagree, such as mixed faces and inverted pictures, are then nothing new to the encoder.
 
-Answer: By 0.3: without, the structure of mixed faces is not read, and 1 lets structure into the appearance code.
+Answer: By 0.3: without, the structure of mixed faces is read less, and 1 lets structure into the appearance code.
 """
 
 CONFIG = "faces64:demo"
