@@ -1,7 +1,7 @@
 """How many of the faces should be mixed from two?
 
-Answer: A tenth: it helps to read the structure of mixed faces and to rebuild them; more help no further, and all mixed
-loses appearance on whole ones.
+Answer: A tenth: it helps to read the structure of mixed faces and to rebuild them; more hardly help further, and let
+appearance into the structure code.
 """
 
 CONFIG = "faces64:demo"
