@@ -178,6 +178,17 @@ def biorthogonal(
     )
 
 
+def in_layers(axes: Float[np.ndarray, "k d"], layers: tuple[int, int], num_ws: int) -> Float[np.ndarray, "k l d"]:
+    """Vectors of W+ that are the same in every layer from first to last, and 0 elsewhere.
+
+    Raises ValueError unless the layers lie within the generator's.
+    """
+    first, last = checked_layers(layers, num_ws)
+    vectors = np.zeros((len(axes), num_ws, axes.shape[1]))
+    vectors[:, first : last + 1] = axes[:, None]
+    return vectors
+
+
 def checked_layers(layers: tuple[int, int], num_ws: int) -> tuple[int, int]:
     """First and last layer; ValueError unless they lie within the generator's."""
     first, last = layers

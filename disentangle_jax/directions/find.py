@@ -22,7 +22,7 @@ from disentangle_jax.scorers import Scorer, load_scorer, structure_names
 from stylegan2_flax.files import AnyPath, as_path
 
 SOURCES = ("scorer", "videos", "sefa", "pca", "stylespace", "random")
-FOUND_ANYWHERE = tuple(source for source in SOURCES if source != "videos")  # of all others there are files
+FOUND_ANYWHERE = tuple(source for source in SOURCES if source != "videos")  # without files
 RANKINGS = ("none", "scorer", "pictures")
 _CHUNK = 512  # faces between two updates of the progress bar
 _LEAST_SPREAD = 1e-5  # of readings relative to their size: less is rounding

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 import stylegan2_flax as sg2
 from disentangle_jax import arrays
-from disentangle_jax.directions.directions import SPACE, Directions, biorthogonal, checked_layers
+from disentangle_jax.directions.directions import SPACE, Directions, biorthogonal, in_layers
 from disentangle_jax.generators import digest
 from stylegan2_flax.files import AnyPath, as_path, local_copy
 
@@ -73,10 +73,7 @@ def _vectors(
 ) -> Float[np.ndarray, "k l d"]:
     num_ws, w_dim = generator.num_ws, generator.w_dim
     if array.shape in ((w_dim,), (1, w_dim)):
-        first, last = checked_layers(layers, num_ws)
-        vectors = np.zeros((1, num_ws, w_dim))
-        vectors[:, first : last + 1] = array.reshape(w_dim)
-        return vectors
+        return in_layers(array.reshape(1, w_dim), layers, num_ws)
     if array.ndim not in (2, 3) or array.shape[-2:] != (num_ws, w_dim) or 0 in array.shape:
         shapes = f"[{w_dim}], [{num_ws}, {w_dim}] or [directions, {num_ws}, {w_dim}]"
         raise ValueError(f"{path} holds an array of shape {list(array.shape)}; directions of this generator: {shapes}")

@@ -11,9 +11,10 @@ from jaxtyping import Array, Float
 
 import stylegan2_flax as sg2
 from disentangle_jax import arrays
-from disentangle_jax.directions.directions import Directions, biorthogonal
+from disentangle_jax.directions.directions import Directions, biorthogonal, in_layers
 from disentangle_jax.directions.whitening import whitening
 from disentangle_jax.inversion.latent_files import TUNED, read_latents
+from disentangle_jax.inversion.latent_space import LatentSpace
 from stylegan2_flax.files import AnyPath, as_path, local_copy
 
 LEAST_VIDEOS = 2
@@ -22,7 +23,7 @@ LEAST_VIDEOS = 2
 _LEAST_VARIANCE = 1e-9  # relative to the largest: less is rounding
 
 
-def from_videos(videos: Sequence[Float[np.ndarray, "t l d"]], ws: Float[Array, "n l d"], k: int) -> Directions:
+def from_videos(videos: Sequence[Float[np.ndarray, "_ l d"]], ws: Float[Array, "n l d"], k: int) -> Directions:
     """The k directions of W along which latents move most within videos, and coordinates that tell faces least.
 
     In coordinates of w in which the population is white: the vectors are the first principal axes V of the mean
@@ -62,25 +63,24 @@ def from_videos(videos: Sequence[Float[np.ndarray, "t l d"]], ws: Float[Array, "
     vectors = axes[:, ::-1][:, :k].T
     precision = OAS().fit(faces).precision_
     normals = np.linalg.solve(vectors @ precision @ vectors.T, vectors @ precision)
+    num_ws = ws.shape[1]
+    vectors, normals = (
+        in_layers(rows, (0, num_ws - 1), num_ws) for rows in (vectors @ np.linalg.inv(whiten), normals @ whiten)
+    )
+    return biorthogonal(vectors, normals, ws, [f"video_{i}" for i in range(k)])
 
-    def in_all_layers(rows: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "k l d"]:
-        return np.repeat(rows[:, None], ws.shape[1], axis=1)
 
-    names = [f"video_{i}" for i in range(k)]
-    return biorthogonal(in_all_layers(vectors @ np.linalg.inv(whiten)), in_all_layers(normals @ whiten), ws, names)
-
-
-def read_videos(folder: str | AnyPath, generator: sg2.Generator) -> list[Float[np.ndarray, "t l d"]]:
+def read_videos(folder: str | AnyPath, generator: sg2.Generator) -> list[Float[np.ndarray, "_ l d"]]:
     """The latents of all videos of a folder, which `invert` wrote, in the order of their names.
 
     Raises:
         FileNotFoundError: there is no such folder.
         ValueError: it holds too few, a file is damaged, of another generator, or of photos.
     """
-    videos = []
+    videos, space = [], LatentSpace.of(generator.mapping)
     for path in find_videos(folder):
         with local_copy(path) as local:
-            clip = read_latents(local, generator)
+            clip = read_latents(local, generator, space)
         if clip.num_frames is None or clip.are_photos:
             raise ValueError(f"{path} holds latents of {'photos' if clip.are_photos else 'one picture'}, and no video")
         if np.ptp(clip.ws, axis=1).max() > 0.0:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 import stylegan2_flax as sg2
-from disentangle_jax.directions.directions import Directions, biorthogonal, checked_layers
+from disentangle_jax.directions.directions import Directions, biorthogonal, checked_layers, in_layers
 from stylegan2_flax.frechet import FeatureStatistics
 
 
@@ -15,9 +15,7 @@ def from_axes(
     axes: Float[np.ndarray, "k d"], ws: Float[Array, "n l d"], layers: tuple[int, int], names: Sequence[str]
 ) -> Directions:
     """Directions along axes of w, the same in every layer from first to last, calibrated to the spread of ws."""
-    first, last = checked_layers(layers, ws.shape[1])
-    vectors = np.zeros((len(axes), *ws.shape[1:]))
-    vectors[:, first : last + 1] = np.asarray(axes)[:, None, :]
+    vectors = in_layers(np.asarray(axes), layers, ws.shape[1])
     return biorthogonal(vectors, vectors, ws, names)
 
 

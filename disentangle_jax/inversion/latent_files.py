@@ -108,7 +108,7 @@ def write_latents(
         temporary.write_bytes(data)
 
 
-def read_latents(path: str | Path, generator: sg2.Generator) -> LatentClip:
+def read_latents(path: str | Path, generator: sg2.Generator, space: LatentSpace | None = None) -> LatentClip:
     """Read latents of .safetensors, .npy, .npz or .pt: the file's only array, or the one named ws.
 
     The rate of a clip may stand beside it as fps: in the metadata of a .safetensors file, in an array of an .npz.
@@ -118,6 +118,7 @@ def read_latents(path: str | Path, generator: sg2.Generator) -> LatentClip:
         path: a file with an array of shape [d] or [1, d] (W, repeated for every layer), [l, d] or [1, l, d] (W+), or
             [t, l, d] (a clip).
         generator: the generator that is to draw them.
+        space: of its latents, for those who read several files; None to estimate it.
 
     Returns:
         ws [l, d], or [t, l, d] of a clip of two frames and more; and the rate.
@@ -137,7 +138,7 @@ def read_latents(path: str | Path, generator: sg2.Generator) -> LatentClip:
     rate = found.pop("fps", texts.get("fps"))
     ws = _checked(arrays.only(path, found, "ws", "latents"), path, generator)
     _check_generator(texts, path, generator)
-    _warn_of_far(ws, path, generator)
+    _warn_of_far(ws, path, space or LatentSpace.of(generator.mapping))
     tuned = path.parent / Path(texts["tuned_generator"]).name if texts.get("tuned_generator") else None
     fps = None if rate is None else _rate(rate, path)
     return LatentClip(ws, fps, tuned, texts.get("tuned_digest", ""), "photos" in texts)
@@ -168,8 +169,8 @@ def _check_generator(texts: dict[str, str], path: Path, generator: sg2.Generator
         )
 
 
-def _warn_of_far(ws: Float[np.ndarray, "*t l d"], path: Path, generator: sg2.Generator) -> None:
-    distance = float(np.max(LatentSpace.of(generator.mapping).deviations(ws)))
+def _warn_of_far(ws: Float[np.ndarray, "*t l d"], path: Path, space: LatentSpace) -> None:
+    distance = float(np.max(space.deviations(ws)))
     if distance > FAR:
         warnings.warn(
             f"{path} holds latents up to {distance:.1f} standard deviations from the generator's mean: expect poor "
