@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from flax import nnx
@@ -31,7 +30,6 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
-from disentangle_jax.batching import in_batches
 from disentangle_jax.clips import ClipConfig, ClipSource
 from disentangle_jax.clips.streams import open_stream
 from disentangle_jax.configs import faces64
@@ -42,11 +40,11 @@ from disentangle_jax.directions.readout import Readout
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation import baselines, probes
 from disentangle_jax.evaluation.motion import truth_animator
+from disentangle_jax.evaluation.transfer import score_by_truth
 from disentangle_jax.faces.domain import ParametricFaces
 from disentangle_jax.faces.truth import Truth
 from disentangle_jax.generators import load_generator
 from disentangle_jax.latents import sample_ws
-from disentangle_jax.metrics import r2
 from disentangle_jax.model import Autoencoder
 from disentangle_jax.scorers import split, structure_names
 from disentangle_jax.training.objective import Frozen
@@ -177,15 +175,7 @@ def transfers(world: World) -> dict[str, dict[str, float]]:
 def transfer_scores(world: World, method: baselines.Method) -> dict[str, float]:
     """R^2 of the factors that the outputs of a method stand for."""
     sources, drivings = (sample_ws(world.generator.mapping, jax.random.key(key), PAIRS, 1.0) for key in (101, 102))
-    found = split(world.domain.truth(jnp.asarray(in_batches(method, _BATCH, sources, drivings))), world.domain)
-    structure, appearance = (
-        split(world.domain.truth(drivings), world.domain).structure,
-        split(world.domain.truth(sources), world.domain).appearance,
-    )
-    return {
-        "structure": float(r2(found.structure, structure).mean()),
-        "appearance": float(r2(found.appearance, appearance).mean()),
-    }
+    return score_by_truth(world.domain, method, sources, drivings, _BATCH)
 
 
 def leaks(world: World, model: Disentangler) -> dict[str, float]:

@@ -24,12 +24,12 @@ from disentangle_jax.directions.from_videos import from_videos, read_videos
 from disentangle_jax.domains import Domain, load_domain
 from disentangle_jax.evaluation import baselines
 from disentangle_jax.evaluation.motion import sample_loop
+from disentangle_jax.evaluation.transfer import score_by_truth
 from disentangle_jax.generators import load_generator
 from disentangle_jax.inversion import encoders, invert
 from disentangle_jax.inversion.latent_files import write_latents
 from disentangle_jax.latents import sample_ws
-from disentangle_jax.metrics import r2
-from disentangle_jax.scorers import Factors, appearance_names, join, split, structure_names
+from disentangle_jax.scorers import Factors, appearance_names, join, structure_names
 from stylegan2_flax import command, files
 
 FLAGS = flags.FlagValues()
@@ -72,19 +72,16 @@ def write_video(out: Path, name: str, key: PRNGKeyArray, generator: sg2.Generato
     print(f"{name}: inverted at {found.psnr.mean():.1f} dB")
 
 
-def table(videos: Sequence[Float[np.ndarray, "t l d"]], generator: sg2.Generator, domain: Domain) -> str:
+def table(videos: Sequence[Float[np.ndarray, "_ l d"]], generator: sg2.Generator, domain: Domain) -> str:
     """Markdown: R^2 of transfers along the directions of sets of videos, mean and standard deviation over the sets."""
     config = faces64.get_config()
     population = find.sample_population(config, generator)
-    pairs = [sample_ws(generator.mapping, jax.random.key(key), PAIRS, 1.0) for key in (101, 102)]
-    source, driving = (split(domain.truth(ws), domain) for ws in pairs)
+    sources, drivings = (sample_ws(generator.mapping, jax.random.key(key), PAIRS, 1.0) for key in (101, 102))
 
     def score(method: baselines.Method) -> list[float]:
-        moved = split(domain.truth(method(*pairs)), domain)
-        both = r2(moved.structure, driving.structure), r2(moved.appearance, source.appearance)
-        return [float(values.mean()) for values in both]
+        return list(score_by_truth(domain, method, sources, drivings, PAIRS).values())
 
-    def along(some: Sequence[Float[np.ndarray, "t l d"]]) -> list[float]:
+    def along(some: Sequence[Float[np.ndarray, "_ l d"]]) -> list[float]:
         return score(baselines.linear_transfer(from_videos(some, population, config.directions.num)))
 
     rows = {}

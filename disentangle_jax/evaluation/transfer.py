@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from disentangle_jax.batching import in_batches
-from disentangle_jax.domains import JudgedDomain
+from disentangle_jax.domains import Domain, JudgedDomain
 from disentangle_jax.evaluation.baselines import Method, layer_swap
 from disentangle_jax.metrics import psnr, r2
-from disentangle_jax.scorers import Factors, Named, appearance_names, structure_names
+from disentangle_jax.scorers import Factors, Named, appearance_names, split, structure_names
 
 Render = Callable[[Float[Array, "n l d"]], Float[Array, "n h w c"]]
 
@@ -120,6 +120,19 @@ class TransferTask:
             psnr=decibels,
             factors=self.domain.domain,
         )
+
+
+def score_by_truth(
+    domain: Domain, method: Method, source_ws: Float[Array, "n l d"], driving_ws: Float[Array, "n l d"], batch_size: int
+) -> dict[str, float]:
+    """Mean R^2 of the structure and of the appearance that the outputs of a method stand for. Nothing is drawn."""
+    moved = split(domain.truth(jnp.asarray(in_batches(method, batch_size, source_ws, driving_ws))), domain)
+    structure = split(domain.truth(driving_ws), domain).structure
+    appearance = split(domain.truth(source_ws), domain).appearance
+    return {
+        "structure": float(r2(moved.structure, structure).mean()),
+        "appearance": float(r2(moved.appearance, appearance).mean()),
+    }
 
 
 def best_split(task: TransferTask, num_ws: int) -> int:
