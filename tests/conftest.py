@@ -26,6 +26,7 @@ os.environ["XLA_FLAGS"] = " ".join(
             *os.environ.get("XLA_FLAGS", "").split(),
             "--xla_force_host_platform_device_count=8",
             "--xla_backend_optimization_level=0",
+            "--xla_cpu_use_fusion_emitters=false",
         ]
     )
 )
