@@ -1,8 +1,10 @@
 """The loop, on a trainer that counts: its order, and what becomes of a run that stops for whatever reason."""
 
 import os
+import shutil
 import signal
 import sys
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -58,7 +60,8 @@ def totals(**options):
     seen = []
 
     def act(step, state):
-        seen.append((step, int(state.total)))
+        assert int(state.step) == step
+        seen.append(step)
         return {"acted": float(step)}
 
     trainer = counter(
@@ -70,10 +73,18 @@ def totals(**options):
     return trainer, seen
 
 
+def die_at(number):
+    def die(step):
+        if step == number:
+            raise KeyboardInterrupt
+
+    return die
+
+
 def test_what_is_due_is_done_in_order(tmp_path):
     trainer, seen = totals()
     assert int(train(trainer, schedule(), tmp_path).step) == 10
-    assert seen == [(0, 0), (3, 6), (6, 11), (9, 9), (10, 10)]
+    assert seen == [0, 3, 6, 9, 10]
     assert lines(tmp_path) == [
         {"step": 0, "total": 0.0, "acted": 0.0},
         {"step": 3, "total": 6.0, "number": 3.0, "acted": 3.0},
@@ -97,11 +108,7 @@ def lines_of_a_whole_run(tmp_path_factory):
 def test_a_run_that_ended_at_any_step_ends_as_if_it_never_had(tmp_path, lines_of_a_whole_run, after):
     """As after a kill: the checkpoints are those of before, metrics.jsonl has lines from beyond, one cut short."""
 
-    def die(step):
-        if step == after + 1:
-            raise KeyboardInterrupt
-
-    dying, _ = totals(before_step=die)
+    dying, _ = totals(before_step=die_at(after + 1))
     with pytest.raises(KeyboardInterrupt):
         train(dying, schedule(), tmp_path / "run")
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
@@ -122,12 +129,56 @@ def test_a_signal_saves_before_what_is_due_which_the_next_start_does(tmp_path, l
     stopped, seen = totals(before_step=stop)
     with pytest.raises(Stopped, match="after step 6 of 10"):
         train(stopped, schedule(), tmp_path / "run")
-    assert [step for step, _ in seen] == [0, 3]
+    assert seen == [0, 3]
     assert saved(tmp_path / "run") == [5, 6]
     again, seen = totals()
     train(again, schedule(), tmp_path / "run")
-    assert [step for step, _ in seen] == [6, 9, 10]
+    assert seen == [6, 9, 10]
     assert lines(tmp_path / "run") == lines_of_a_whole_run
+
+
+def test_what_was_owed_is_done_once_however_often_a_run_is_killed(tmp_path, lines_of_a_whole_run):
+    stopped, _ = totals(before_step=lambda step: os.kill(os.getpid(), signal.SIGTERM) if step == 6 else None)
+    with pytest.raises(Stopped):
+        train(stopped, schedule(), tmp_path)
+    killed, seen = totals(before_step=die_at(7))
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, schedule(), tmp_path)
+    assert seen == [6]
+    again, seen = totals()
+    train(again, schedule(), tmp_path)
+    assert seen == [9, 10]
+    assert lines(tmp_path) == lines_of_a_whole_run
+
+
+def test_a_kill_during_a_long_action_costs_no_step(tmp_path):
+    """What is due to be saved is saved before it."""
+    every_three = schedule(checkpoint_every=3)
+    train(totals()[0], every_three, tmp_path / "whole")
+    trainer, seen = totals()
+    (action,) = trainer.actions
+
+    def die(step, state):
+        if step == 6:
+            raise KeyboardInterrupt
+        return action.run(step, state)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(trainer, actions=[replace(action, run=die)]), every_three, tmp_path / "run")
+    assert saved(tmp_path / "run") == [3, 6]
+    train(trainer, every_three, tmp_path / "run")
+    assert seen == [0, 3, 6, 9, 10]
+    assert lines(tmp_path / "run") == lines(tmp_path / "whole")
+
+
+def test_what_a_lost_checkpoint_owed_is_forgotten(tmp_path, lines_of_a_whole_run):
+    """As after a kill before the checkpoint was whole."""
+    stopped, _ = totals(before_step=lambda step: os.kill(os.getpid(), signal.SIGTERM) if step == 6 else None)
+    with pytest.raises(Stopped):
+        train(stopped, schedule(), tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints" / "6")
+    train(totals()[0], schedule(), tmp_path)
+    assert lines(tmp_path) == lines_of_a_whole_run
 
 
 def test_an_error_of_any_kind_saves_first(tmp_path, capsys):

@@ -90,6 +90,7 @@ class Checkpoints:
                 for path in loaded.damaged:
                     _move(path, self._folder.with_name("damaged") / path.name)
             self._reopen()
+            self._initial_step = self.latest_step
         return type(target)(**loaded.fields)
 
     def save(self, step: int, state: Any) -> None:

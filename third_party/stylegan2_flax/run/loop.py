@@ -1,7 +1,7 @@
 """The training loop of all trainers.
 
     restore the newest checkpoint, or initialize the state
-    repeat: run actions, log and save if they are due; make a step
+    repeat: save, run actions and log if they are due; make a step
     wait for the last checkpoint
 
 A `Trainer` supplies the state and the step, a `Schedule` says how often to log and save. The state after n steps
@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 from jax.experimental import multihost_utils
@@ -73,7 +73,8 @@ class Action(Generic[State]):
 
     Attributes:
         every: steps between calls; there is a call after the last step as well.
-        run: (step, state) -> metrics for the log, possibly none. It must not change the state.
+        run: (step, state) -> metrics for the log, possibly none. It must not change the state. That is saved first,
+            where a checkpoint is due: a long action may be killed.
         at_start: whether to call it before the first step too.
     """
 
@@ -95,8 +96,10 @@ class Trainer(Generic[State]):
         advance: (state, number of the step, from 1) -> (state, metrics). It may donate its state, and must depend on
             its arguments only, so that steps can be repeated.
         actions: what to do between steps, in this order.
-        log_metrics: (state, metrics of the last step) -> metrics for the log. By default those of the last step.
-        after_log: state -> state, called after each line of the log, for example to reset running totals.
+        log_metrics: (state, metrics of the last step) -> metrics for the log. By default those of the last step. There
+            is a line wherever an action is due, too.
+        after_log: state -> state, called for each line of the log, for example to reset running totals. Actions and
+            checkpoints get what it returns.
         progress_metrics: names of the metrics to show in the progress bar.
         advice: a hint for the user if a metric is not finite.
     """
@@ -138,35 +141,42 @@ def train(trainer: Trainer[State], schedule: Schedule, workdir: AnyPath) -> Stat
         state = restore()
         start = step = _step_of(state)
         is_new, stop = checkpoints.latest_step is None, None
-        owed, done = workdir / _OWED, None
-        values = json.loads(owed.read_text()).get(str(start)) if owed.is_file() else None
-        logged = start if values is None else start - 1  # the line of a step that is owed is written anew
-        logged = None if is_new else logged
+        owed = _Owed(workdir)
+        line = owed.line(start)
+        logged = None if is_new else start if line is None else start - 1  # the line that is owed is written anew
         recorder = Recorder(workdir, logged, last, trainer.progress_metrics, schedule.tensorboard)
-        recorder.values = values or {}
         with recorder, Profiler(workdir / "profile", schedule.profile_steps) as profiler:
             try:
                 while True:
-                    if step > start or is_new or values is not None:
-                        state = _between_steps(trainer, schedule, recorder, checkpoints, step, state, stop)
-                    if values is not None:
-                        owed.unlink(missing_ok=True)
-                    done, values = step, None
+                    if step > start or is_new or line is not None:
+                        due = _Due.of(trainer, schedule, step, stop)
+                        if line is None and due.anything:
+                            recorder.fetch()
+                        if line is None and due.line:
+                            line, state = trainer.log_metrics(state, recorder.values), trainer.after_log(state)
+                        if due.actions and due.save:
+                            recorder.flush()
+                            owed.write(step, line)
+                            checkpoints.save(step, state)
+                            if stop and step < last:
+                                break  # there may be no time for actions
+                        _act_and_log(recorder, due, step, state, line)
+                        owed.clear()
+                        line = None
+                        if due.save:
+                            checkpoints.save(step, state)
                     if stop or step >= last:
                         break
                     state, metrics = profiler.run(step + 1, trainer.advance, state, step + 1)
                     step += 1
                     recorder.add(step, metrics)
                     stop = interrupt.after(step) or clock.after(step)
-                    if stop and step < last and any(action.is_due(step, last) for action in trainer.actions):
-                        _save_first(checkpoints, recorder, owed, step, state)
-                        break
             except NotFiniteError as error:
                 advice = write_reproduction(workdir, error.step, restore, trainer.advance)
                 raise FloatingPointError(f"{error}. {advice} {trainer.advice}") from error
             except Exception:
-                if step > start and _rescue(checkpoints, recorder, step, state) and done != step:
-                    files.write_text(owed, json.dumps({step: recorder.values}))
+                if step > start and _rescue(checkpoints, recorder, step, state) and line is not None:
+                    owed.write(step, line)
                 raise
         checkpoints.finish(step)
     if interrupt.name and step < last:
@@ -182,47 +192,63 @@ def _step_of(state: Any) -> int:
     return int(state.step)
 
 
-def _between_steps(
-    trainer: Trainer[State],
-    schedule: Schedule,
-    recorder: Recorder,
-    checkpoints: Checkpoints,
-    step: int,
-    state: State,
-    stop: str | None,
-) -> State:
-    """Run actions, log and save if they are due after this step. Only then does the host wait for the devices."""
-    last = schedule.num_steps
-    actions = [action for action in trainer.actions if action.is_due(step, last)]
-    log = step > 0 and (step % schedule.log_every == 0 or step == last)
-    save = step > 0 and (step % schedule.checkpoint_every == 0 or step == last or stop is not None)
-    if actions or log or save:
-        recorder.fetch()
-    metrics: dict[str, float] = {}
-    for action in actions:
+class _Due(NamedTuple):
+    """What is due after a step."""
+
+    actions: list[Action[Any]]
+    line: bool
+    save: bool
+
+    @classmethod
+    def of(cls, trainer: Trainer[Any], schedule: Schedule, step: int, stop: str | None) -> "_Due":
+        last = schedule.num_steps
+        actions = [action for action in trainer.actions if action.is_due(step, last)]
+        log = step > 0 and (step % schedule.log_every == 0 or step == last)
+        save = step > 0 and (step % schedule.checkpoint_every == 0 or step == last or stop is not None)
+        return cls(actions, log or bool(actions), save)
+
+    @property
+    def anything(self) -> bool:
+        """Only then does the host wait for the devices."""
+        return self.line or self.save
+
+
+def _act_and_log(recorder: Recorder, due: _Due, step: int, state: Any, line: dict[str, float] | None) -> None:
+    metrics = dict(line or {})
+    for action in due.actions:
         metrics |= action.run(step, state)
-    if log or metrics:
-        recorder.write(step, trainer.log_metrics(state, recorder.values) | metrics)
-        state = trainer.after_log(state)
-    if save or metrics:
+    if metrics:
+        recorder.write(step, metrics)
+    if due.save or due.actions:
         recorder.flush()  # a run that is resumed must find all lines up to its checkpoint
-    if save:
-        checkpoints.save(step, state)
-    return state
 
 
-_OWED = "owed"
-"""The file that names a step which was saved before all that was due after it was done, such as an action or a line of
-the log, and holds its metrics. A resumed run does first what is due."""
+class _Owed:
+    """What a checkpoint that is saved before its actions owes: its line of the log, without what they tell.
 
+    A run that resumes from it does them first, and writes the line. The state is that after the line.
+    """
 
-def _save_first(checkpoints: Checkpoints, recorder: Recorder, owed: AnyPath, step: int, state: Any) -> None:
-    """Save a run that is to stop, and leave to the next start what is due and may take longer than there is time."""
-    recorder.fetch()
-    if jax.process_index() == 0:
-        files.write_text(owed, json.dumps({step: recorder.values}))
-    recorder.flush()
-    checkpoints.save(step, state)
+    def __init__(self, workdir: AnyPath):
+        self._path = workdir / "owed"
+        self._is_there = self._path.is_file()
+
+    def line(self, step: int) -> dict[str, float] | None:
+        """The line that the checkpoint of this step owes, or None. What another one owed, which was lost, goes."""
+        owed = json.loads(self._path.read_text()) if self._is_there else {}
+        if str(step) not in owed:
+            self.clear()
+        return owed.get(str(step))
+
+    def write(self, step: int, line: dict[str, float] | None) -> None:
+        if jax.process_index() == 0:
+            files.write_text(self._path, json.dumps({step: line}))
+            self._is_there = True
+
+    def clear(self) -> None:
+        if jax.process_index() == 0 and self._is_there:
+            self._path.unlink(missing_ok=True)
+            self._is_there = False
 
 
 def _rescue(checkpoints: Checkpoints, recorder: Recorder, step: int, state: Any) -> bool:
