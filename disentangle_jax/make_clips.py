@@ -77,6 +77,7 @@ def make_clips(config: ConfigDict, out: AnyPath, num_clips: int, dtype: str, fra
                 made_by = ConfigDict({name: recorded[name] for name in _MADE_BY})
                 record_config(made_by, folder, ("generator",), flag="--out")
             source = build_clip_source(config, generator, folder)
+        source = parallel.as_in_first_process(source)
         synthesis = generator.synthesis if frames else None
         return write_clips(config, source, random_streams(config.seed).clips, out, num_clips, dtype, synthesis)
 

@@ -53,6 +53,7 @@ def run(config: ConfigDict, workdir: str | AnyPath) -> TrainState:
             with parallel.first_process_first("workdir"):
                 record_config(config, workdir, MAY_CHANGE)
                 source = build_clip_source(config, generator, workdir)
+            source = parallel.as_in_first_process(source)
             stream = open_stream(config, source, random_streams(config.seed).clips, mesh)
         frozen = Frozen.of(config.loss.weights, generator.synthesis, source.readout)
         trainer = make_trainer(config, stream, source.stats.mean, source.stats.std, frozen)

@@ -1,5 +1,6 @@
 """The record of a run in its workdir."""
 
+import jax
 import pytest
 from ml_collections import ConfigDict
 
@@ -48,6 +49,21 @@ def test_workdir_of_another_config_is_refused_field_by_field(tmp_path):
     ):
         assert line in str(error.value)
     assert config_record.read_config(tmp_path).model.structure_dim == 16
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_the_process_that_wrote_takes_back_what_failed(tmp_path, monkeypatch, process):
+    """Another one, which fails of itself, leaves the files of the first, clips among them."""
+    monkeypatch.setattr(jax, "process_index", lambda: process)
+
+    def fail():
+        with config_record.undo_on_error(tmp_path):
+            record(get_config("demo"), tmp_path)
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        fail()
+    assert [path.name for path in tmp_path.iterdir()] == ([] if process == 0 else ["config.json"])
 
 
 def test_a_run_from_before_a_field_goes_on_where_the_field_says_nothing(tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from stylegan2_flax import files
@@ -61,14 +62,15 @@ def check_record(
 def undo_on_error(workdir: str | AnyPath) -> Iterator[None]:
     """If the body raises, remove the files that it wrote into a workdir in which no run had begun.
 
-    Otherwise the recorded config would conflict with the corrected one.
+    Otherwise the recorded config would conflict with the corrected one. Of several processes it is the first that
+    writes, so the others remove nothing, whatever they fail of.
     """
     folder = as_path(workdir)
     before = set(folder.iterdir()) if folder.is_dir() else set()
     try:
         yield
     except Exception:
-        if folder / "config.json" not in before and folder.is_dir():
+        if jax.process_index() == 0 and folder / "config.json" not in before and folder.is_dir():
             for path in set(folder.iterdir()) - before:
                 if path.is_file() and path.name != lock.NAME:
                     path.unlink(missing_ok=True)

@@ -9,11 +9,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
 from jax._src import distributed  # holds the coordinator's address while JAX waits for it
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+T = TypeVar("T")
 
 PATIENCE = 150
 """Seconds within which all processes must have joined."""
@@ -113,6 +117,16 @@ def first_process_first(what: str) -> Iterator[None]:
     finally:  # after an error too, or the other processes would wait forever
         if several and first:
             multihost_utils.sync_global_devices(what)
+
+
+def as_in_first_process(tree: T) -> T:
+    """A pytree of arrays with the values that process 0 has. All processes must call it.
+
+    What each has computed by itself may differ in the last bits, and nothing can then be replicated over all devices.
+    """
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(jnp.asarray, multihost_utils.broadcast_one_to_all(tree))
 
 
 def hardware() -> str:
