@@ -24,7 +24,7 @@ def test_faces_are_the_same_in_every_number_and_of_one_w(c_dim):
     ws = sample_ws(mapping(c_dim), jax.random.key(1), 70, 0.7)
     assert ws.shape == (70, LAYERS, DIM)
     np.testing.assert_array_equal(ws, np.broadcast_to(ws[:, :1], ws.shape))
-    np.testing.assert_array_equal(ws, sample_ws(mapping(c_dim), jax.random.key(1), 70, 0.7))
+    np.testing.assert_allclose(ws[:5], sample_ws(mapping(c_dim), jax.random.key(1), 5, 0.7), atol=1e-6)
 
 
 @pytest.mark.parametrize("c_dim", [0, 3])

@@ -78,7 +78,7 @@ def check(config: ConfigDict, generator: sg2.Generator, workdir: str | AnyPath) 
     if clips.appearance > 0.0:
         if clips.appearance_from == "scorer":
             load_scorer(config.directions.scorer)
-        elif not as_path(clips.appearance_from).is_file():
+        elif not (_appearance_file(workdir).exists() or as_path(clips.appearance_from).is_file()):
             raise ValueError(f"unknown clips.appearance_from {clips.appearance_from!r}: neither a file nor scorer")
     if purify.steps > 0:
         if clips.coordinates == "offset":
@@ -96,7 +96,8 @@ def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str
 
     The directions are read from workdir/directions.safetensors, or found and written there. If the config purifies
     clips or augments them by a scorer, so are directions of all factors that it reads: workdir/factors.safetensors. If
-    clips move by a readout, it is read from workdir/readout.safetensors, or fitted and written there.
+    it augments them by a file of directions, this is kept as workdir/appearance.safetensors. If clips move by a
+    readout, it is read from workdir/readout.safetensors, or fitted and written there.
 
     Raises:
         FileNotFoundError: a scorer's file does not exist.
@@ -120,14 +121,16 @@ def build_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str
     return ClipSource.create(generator, directions, clips, appearance, purifier, readout)
 
 
-def blank_clip_source(config: ConfigDict, generator: sg2.Generator) -> ClipSource:
+def blank_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str | AnyPath) -> ClipSource:
     """A clip source of the shapes that `build_clip_source` gives, with zeros for all that it would find.
 
-    It is what a step is compiled with before any directions are found.
+    It is what a step is compiled with before any directions are found. What the workdir has, or a file, is read.
     """
     clips, scorer, appearance, purifier = ClipConfig.of(config.clips), config.directions.scorer, (), None
     if clips.appearance > 0.0 and clips.appearance_from == "scorer":
         appearance = appearance_names(load_scorer(scorer))
+    elif clips.appearance > 0.0 and (path := _appearance_file(workdir)).exists():
+        appearance = Directions.load(path).names
     elif clips.appearance > 0.0:
         population, layers = find.sample_population(config, generator), (0, generator.num_ws - 1)
         appearance = read_directions(clips.appearance_from, generator, population, layers).names
@@ -135,13 +138,19 @@ def blank_clip_source(config: ConfigDict, generator: sg2.Generator) -> ClipSourc
         reader = RenderedScorer(generator.synthesis, load_scorer(config.purify.scorer))
         vectors, spread = _blank_directions(reader.names, generator).vectors, jnp.ones(len(reader.names))
         purifier = Purifier(reader, vectors, spread, config.purify.steps, config.purify.damping)
-    found = _blank_directions([str(i) for i in range(find.count(config, generator))], generator)
+    if (path := _directions_file(workdir)).exists():
+        found = Directions.load(path)
+    else:
+        found = _blank_directions([str(i) for i in range(find.count(config, generator))], generator)
     clips.check(generator.num_ws, len(found.names))
     graphdef, mapping = nnx.split(generator.mapping)
     stats = LatentStats(found.mean, jnp.ones_like(found.mean))
     precision = jnp.eye(len(found.names))
     looks = _blank_directions(appearance, generator)
-    readout = blank_readout(config, generator) if clips.motion == "readout" else None
+    readout = None
+    if clips.motion == "readout":
+        path = as_path(workdir) / READOUT
+        readout = Readout.load(path) if path.exists() else blank_readout(config, generator)
     return ClipSource(mapping, stats, found, looks, precision, purifier, readout, graphdef, clips)
 
 
@@ -154,6 +163,10 @@ def _directions_file(workdir: str | AnyPath) -> AnyPath:
     return as_path(workdir) / "directions.safetensors"
 
 
+def _appearance_file(workdir: str | AnyPath) -> AnyPath:
+    return as_path(workdir) / "appearance.safetensors"
+
+
 def _readout(config: ConfigDict, generator: sg2.Generator, directions: Directions, workdir: str | AnyPath) -> Readout:
     path, wanted = as_path(workdir) / READOUT, structure_names(load_scorer(config.directions.scorer))
     if directions.names != wanted:
@@ -163,7 +176,7 @@ def _readout(config: ConfigDict, generator: sg2.Generator, directions: Direction
         )
     if not path.exists():
         find_readout(config, generator).save(path)
-    readout = Readout.load(path)
+    readout = replace(Readout.load(path), restraint=config.readout.restraint)  # it may be a copy of another run's
     if structure_names(readout) != wanted:
         raise ValueError(
             f"the latent readout reads {', '.join(structure_names(readout))}, but directions.scorer "
@@ -185,7 +198,11 @@ def _appearance(
     if config.clips.appearance_from == "scorer":
         names = appearance_names(load_scorer(config.directions.scorer))
         return _factor_directions(config, generator, population, workdir).of(names)
-    return read_directions(config.clips.appearance_from, generator, population(), (0, generator.num_ws - 1))
+    path = _appearance_file(workdir)
+    if not path.exists():
+        found = read_directions(config.clips.appearance_from, generator, population(), (0, generator.num_ws - 1))
+        replace(found, generator=digest(generator)).save(path)
+    return Directions.load(path)
 
 
 def _factor_directions(

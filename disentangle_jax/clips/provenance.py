@@ -27,7 +27,7 @@ def provenance_of(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
     purify = config.purify.copy_and_resolve_references()
     purify.scorer = without_folder(purify.scorer)
     recipe = {"clips": clips, "readout": {"restraint": config.readout.restraint}, "purify": purify}
-    return {
+    found = {
         "generator": {"name": absolute(config.generator), "sha256": _digest(source.mapping)},
         "directions": {
             "names": list(source.directions.names),
@@ -35,6 +35,9 @@ def provenance_of(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
         },
         "recipe": json.loads(ConfigDict(recipe).to_json()),
     }
+    if source.purifier is not None:
+        found["purifier"] = {"sha256": _digest(source.purifier)}
+    return found
 
 
 def check_provenance(there: dict[str, Any], here: dict[str, Any]) -> None:
@@ -57,6 +60,11 @@ def check_provenance(there: dict[str, Any], here: dict[str, Any]) -> None:
             "the stored clips move along other directions than the config's, or by another readout: set "
             "config.directions.source to the directions.safetensors that lies beside the clips, copy the "
             "readout.safetensors there, if any, into the workdir, or make clips anew"
+        )
+    if there.get("purifier", here.get("purifier")) != here.get("purifier"):
+        raise ValueError(
+            "the stored clips were purified by another scorer, or along other directions, than the config's: copy the "
+            "factors.safetensors that lies beside the clips into the workdir, give the same scorer, or make clips anew"
         )
     recipe = there["recipe"]
     if "purify" in recipe:  # earlier versions wrote the scorer's path

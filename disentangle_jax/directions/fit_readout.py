@@ -168,11 +168,13 @@ def find_readout(config: ConfigDict, generator: sg2.Generator) -> Readout:
 
 
 def blank_readout(config: ConfigDict, generator: sg2.Generator) -> Readout:
-    """A readout of the shapes that `find_readout` gives, of which nothing is fitted.
+    """A readout of the shapes that `find_readout` gives, of which nothing is fitted; one of a file is read.
 
     Raises:
         FileNotFoundError, ValueError: see `find_readout`.
     """
+    if config.readout.source != "scorer":
+        return find_readout(config, generator)
     scorer, options = load_scorer(config.directions.scorer), config.readout
     f, w_dim = len(scorer.names), generator.w_dim
     network = _start(jax.random.key(0), generator.num_ws, w_dim, f, options.hidden)
@@ -227,20 +229,24 @@ def _train(
     schedule = optax.cosine_decay_schedule(options.learning_rate, options.num_steps)
     optimizer = optax.adamw(schedule, weight_decay=options.weight_decay)
 
-    def loss(network: Network, rows: Array) -> Array:
-        return jnp.mean(jnp.square(network.output(*network.terms(x[rows])) - targets[rows]))
+    def loss(network: Network, x: Array, targets: Array) -> Array:
+        return jnp.mean(jnp.square(network.output(*network.terms(x)) - targets))
 
-    def step(carry: tuple[Network, optax.OptState], key: PRNGKeyArray) -> tuple[tuple[Network, optax.OptState], None]:
+    def step(
+        carry: tuple[Network, optax.OptState], key: PRNGKeyArray, x: Array, targets: Array
+    ) -> tuple[tuple[Network, optax.OptState], None]:
         network, state = carry
-        slope = jax.grad(loss)(network, jax.random.randint(key, (options.batch_size,), 0, len(x)))
+        rows = jax.random.randint(key, (options.batch_size,), 0, len(x))
+        slope = jax.grad(loss)(network, x[rows], targets[rows])
         with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts and floats
             updates, state = optimizer.update(slope, state, network)
         return (jax.tree.map(jnp.add, network, updates), state), None
 
-    advance = jax.jit(lambda carry, keys: jax.lax.scan(step, carry, keys)[0])
+    # The faces are arguments: as constants they would be copied into the program.
+    advance = jax.jit(lambda carry, keys, *faces: jax.lax.scan(lambda c, key: step(c, key, *faces), carry, keys)[0])
     carry, keys = (start, optimizer.init(start)), jax.random.split(key, options.num_steps)
     with tqdm(total=options.num_steps, desc="fitting the latent readout", unit=" steps") as progress:
         for first in range(0, options.num_steps, _CHUNK):
-            carry = jax.block_until_ready(advance(carry, keys[first : first + _CHUNK]))
+            carry = jax.block_until_ready(advance(carry, keys[first : first + _CHUNK], x, targets))
             progress.update(len(keys[first : first + _CHUNK]))
     return carry[0]

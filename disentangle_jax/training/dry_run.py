@@ -32,7 +32,7 @@ def dry_run(config: ConfigDict, workdir: str | AnyPath) -> str:
     """
     config, mesh, generator = experiment.prepare(config, as_path(workdir))
     check_record(config, workdir, experiment.MAY_CHANGE)
-    source = blank_clip_source(config, generator)
+    source = blank_clip_source(config, generator, workdir)
     stream = _stream(config, source, mesh)
     frozen = Frozen.of(config.loss.weights, generator.synthesis, source.readout)
     trainer = make_trainer(config, stream, source.stats.mean, source.stats.std, frozen)

@@ -20,6 +20,7 @@ import stylegan2_flax as sg2
 from disentangle_jax.clips import Clip, clip_dataset
 from disentangle_jax.clips import write_clips as writing
 from disentangle_jax.clips.clip_dataset import ClipDataset, folder_of
+from disentangle_jax.clips.provenance import check_provenance, provenance_of
 from disentangle_jax.clips.stored_clips import StoredClips, _Batches, open_clips
 from disentangle_jax.clips.streams import open_stream
 from disentangle_jax.clips.write_clips import write_clips
@@ -250,6 +251,18 @@ def test_clips_of_another_generator_directions_or_recipe_are_refused(config, sou
     message = r"another recipe.*\n  clips\.amplitude: 1\.0 there, 2\.0 now\n  clips\.layers: each there, together now\n"
     with pytest.raises(ValueError, match=message):
         stream_of(config, source)
+
+
+def test_clips_that_another_scorer_purified_are_refused(config, source):
+    def by(scorer):
+        purifier = jax.tree_util.Partial(lambda scorer, clip: clip, np.full(2, scorer, np.float32))
+        return provenance_of(config, replace(source, purifier=purifier))
+
+    check_provenance(by(1.0), by(1.0))
+    with pytest.raises(ValueError, match=r"purified by another scorer.*factors\.safetensors"):
+        check_provenance(by(1.0), by(2.0))
+    before = {name: value for name, value in by(1.0).items() if name != "purifier"}  # earlier versions told nothing
+    check_provenance(before, by(2.0))
 
 
 def foreign(out, **features):

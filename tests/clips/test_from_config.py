@@ -8,6 +8,7 @@ from flax import nnx
 
 import stylegan2_flax as sg2
 from disentangle_jax.clips import ClipSource, build_clip_source, sample_clip
+from disentangle_jax.clips.from_config import blank_clip_source
 from disentangle_jax.configs import faces64
 from disentangle_jax.faces import APPEARANCE, Judge
 
@@ -76,12 +77,30 @@ def test_a_readout_is_fitted_kept_and_read_again(world, tmp_path, capsys):
     assert file.stat().st_mtime_ns == written
     for one, other in zip(jax.tree.leaves(again.readout), jax.tree.leaves(source.readout), strict=True):
         np.testing.assert_array_equal(one, other)
+    blank = jax.tree.leaves(blank_clip_source(config, generator, tmp_path))
+    assert [leaf.shape for leaf in blank] == [leaf.shape for leaf in jax.tree.leaves(again)]
+    config.readout.restraint = 2.0  # of a copied readout too, which was fitted with another
+    assert build_clip_source(config, generator, tmp_path).readout.restraint == 2.0
     clip = jax.jit(sample_clip)(source, jax.random.key(1))
     assert bool(jnp.isfinite(clip.ws).all() & jnp.isfinite(clip.augmented).all())
     with pytest.raises(ValueError, match="linear' and a latent readout do not go together"):
         ClipSource.create(
             generator, source.directions, source.config._replace(motion="linear", jitter=0.0), readout=source.readout
         )
+
+
+def test_a_file_of_directions_of_appearance_is_kept(world, source, tmp_path):
+    generator, _, config = world
+    config = config.copy_and_resolve_references()
+    config.purify.steps = 0
+    config.clips.appearance_from = str(tmp_path / "mine.npy")
+    np.save(tmp_path / "mine.npy", np.asarray(source.appearance.vectors[:2]))
+    kept = build_clip_source(config, generator, tmp_path / "run").appearance
+    (tmp_path / "mine.npy").unlink()
+    again = build_clip_source(config, generator, tmp_path / "run").appearance
+    for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(kept), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert blank_clip_source(config, generator, tmp_path / "run").appearance.names == kept.names
 
 
 def test_a_ranking_and_a_readout_do_not_go_together(world, tmp_path):

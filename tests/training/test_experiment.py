@@ -116,7 +116,7 @@ def test_a_judge_that_taught_the_model_is_told():
         assert "evaluation.judge and directions.scorer are both judge_b" in str(rules.taught_by_judge(other))
 
 
-def test_one_clip_has_negatives_of_its_own(config):
+def test_one_clip_has_negatives_of_its_own_but_no_ratio_of_appearance(config):
     config.train.batch_size = 1
     config.loss.weights.appearance_contrast = 0.0
     for negatives in ("clip", "both"):
@@ -124,6 +124,9 @@ def test_one_clip_has_negatives_of_its_own(config):
         rules.check(config)
     config.loss.structure_contrast.negatives = "batch"
     with pytest.raises(ValueError, match=r"leaves loss\.structure_contrast no negatives"):
+        rules.check(config)
+    config.loss.weights.update(structure_contrast=0.0, appearance_ratio=10.0)
+    with pytest.raises(ValueError, match=r"no variance but its own, to which loss\.appearance_ratio"):
         rules.check(config)
 
 
@@ -226,6 +229,8 @@ def test_a_run_resumes_from_any_folder_without_the_file_of_its_directions(config
     assert recorded.directions.source == str(tmp_path / "saved.safetensors")
     (tmp_path / "saved.safetensors").unlink()
     monkeypatch.chdir("/")
+    monkeypatch.setattr(Needs, "of", lambda program: Needs(0, 0, 0, 3e9))
+    assert "3 GFLOP a step" in dry_run(recorded, tmp_path / "run")
     assert experiment.run(recorded, tmp_path / "run").step == 2
     assert (tmp_path / "run" / "checkpoints" / "2").exists()
 
