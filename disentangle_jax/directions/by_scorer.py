@@ -9,6 +9,7 @@ from disentangle_jax.directions.directions import Directions, biorthogonal
 
 METHODS = ("conditional", "linear", "logistic")
 _ITERATIONS = 2000  # more than logistic regression needs here
+_WORST_CONDITION = 1e10  # of the correlations of what factors read on latents; beyond it, moves are rounding
 
 
 def from_scores(
@@ -28,13 +29,24 @@ def from_scores(
         ridge: penalty, relative to the mean variance of a latent's entries times n.
 
     Raises:
-        ValueError: a wanted name is not among the names.
+        ValueError: a wanted name is not among the names, the samples are too few to tell the scores apart, or two
+            scores say the same of all samples.
     """
     rows = _rows(names, wanted)
     x, y = _centred(ws, scores)
+    if len(x) <= len(names):
+        raise ValueError(f"{len(x)} samples do not tell {len(names)} factors apart: take more than there are factors")
     covariance = x.T @ x / len(x)
     normals = _linear_normals(x, y, ridge)
     moved = covariance @ normals.T
+    spread = np.sqrt(np.diagonal(normals @ moved))
+    correlation = normals @ moved / np.outer(spread, spread)
+    if np.linalg.cond(correlation) > _WORST_CONDITION:
+        one, other = np.unravel_index(np.argmax(np.abs(np.triu(correlation, 1))), correlation.shape)
+        raise ValueError(
+            f"on latents the factors {', '.join(names)} depend on each other, {names[one]} and {names[other]} most, so "
+            "that none can be moved by itself: leave one out of the scorer's names, or take more samples"
+        )
     vectors = np.linalg.solve(normals @ moved, moved.T)
     return _directions(vectors[rows], normals[rows], ws, wanted)
 

@@ -89,6 +89,15 @@ def test_wanted_scores_must_exist(ws):
         from_scores(ws, jnp.asarray(np.zeros((len(ws), 2))), ("a", "b"), ("smile",), ridge=1.0)
 
 
+def test_scores_that_cannot_be_told_apart_are_refused(ws, weights):
+    scores = np.asarray(ws).reshape(len(ws), -1) @ weights
+    same = jnp.asarray(np.concatenate([scores, 2.0 * scores[:, 1:2]], axis=1))
+    with pytest.raises(ValueError, match="factors a, b, c, d, e depend on each other, b and e most"):
+        from_scores(ws, same, tuple("abcde"), ("a",), ridge=1e-2)
+    with pytest.raises(ValueError, match="4 samples do not tell 4 factors apart"):
+        from_scores(ws[:4], jnp.asarray(scores[:4]), tuple("abcd"), ("a",), ridge=1e-2)
+
+
 @pytest.fixture(scope="module")
 def isotropic():
     """Latents without correlations, and two scores that depend on known, oblique weights."""
