@@ -36,7 +36,7 @@ RULES = config_rules.TRAIN | {
     "model.embed_dim": _COUNT,
     "model.width": _COUNT,
     "model.num_blocks": at_least(0),
-    "model.dtype": one_of("float32", "bfloat16", "float16"),
+    "model.dtype": one_of("float32", "bfloat16"),
     "model.input_space": one_of(*INPUT_SPACES),
     "model.learn_temperature": flag(),
     **{f"loss.weights.{name}": _SIZE for name in faces64.get_config().loss.weights},
@@ -132,9 +132,14 @@ def _check_block_size(contrast: str, config: ConfigDict) -> str | None:
 
 
 def _check_other_clips(config: ConfigDict) -> str | None:
-    """Contrasts with frames of other clips need some."""
+    """Contrasts with frames of other clips, and the ratio of appearance, need some."""
     if config.train.batch_size // config.train.accumulate != 1:
         return None
+    if config.loss.weights.appearance_ratio > 0:
+        return (
+            "one clip in a (part of a) batch has no variance but its own, to which loss.appearance_ratio could be "
+            "relative: raise train.batch_size, lower train.accumulate, or set loss.weights.appearance_ratio=0"
+        )
     for name in CONTRASTS:
         has_own = name == "structure_contrast" and config.loss[name].negatives != "batch"
         if config.loss.weights[name] > 0 and not has_own:

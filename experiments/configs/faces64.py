@@ -170,7 +170,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.train.log_every = 50  # steps between lines of metrics.jsonl
     config.train.checkpoint_every = 1000
     config.train.keep_checkpoints = 3  # number of latest checkpoints
-    config.train.accumulate = 1  # parts of a batch, computed one after the other; contrasts are within a part
+    config.train.accumulate = 1  # parts of a batch, one after the other; contrasts and ratios are within a part
     config.train.tensorboard = False  # write for TensorBoard too (extra `tensorboard`)
     config.train.profile_steps = (0, 0)  # first and last step to trace into the workdir's profile/; (0, 0): none
 
