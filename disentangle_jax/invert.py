@@ -98,6 +98,7 @@ def main() -> None:
     said = {"space": SPACE.value, "batch_size": BATCH_SIZE.value, "tune.steps": TUNE_STEPS.value}
     said |= {f"{phase}.steps": STEPS.value for phase in ("optimise", "refine")}
     config = _settings(CONFIG.value, said)
+    encoders.check_is_used(ENCODER.value, METHOD.value)
     out, source = files.local_path(OUT.value, "--out"), files.local_path(INPUT.value, "--input")
     frames = media.read_frames(source)
     picture = out.with_suffix(_picture_suffix(frames))

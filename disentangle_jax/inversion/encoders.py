@@ -52,6 +52,12 @@ def load_for(generator: str) -> ImageEncoder | None:
     return encoder
 
 
+def check_is_used(source: str | None, method: str) -> None:
+    """Raise ValueError if the method of inversion takes no encoder, and one is given."""
+    if source and method == "optimise":
+        raise ValueError("--method=optimise searches from samples, without an encoder: leave out one or the other")
+
+
 def absolute(source: str) -> str:
     """What names the same encoder in any folder: names of registered ones and URLs stay as they are."""
     return source if plugins.find_factory(GROUP, source) else files.absolute(source)

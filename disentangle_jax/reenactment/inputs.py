@@ -147,8 +147,7 @@ def load_encoder(model: Disentangler, reading: Reading) -> encoders.ImageEncoder
         FileNotFoundError: there is no such encoder.
         ValueError: it is of another generator; or the method needs one that is not there, or none.
     """
-    if reading.encoder and reading.method == "optimise":
-        raise ValueError("--method=optimise searches from samples, without an encoder: leave out one or the other")
+    encoders.check_is_used(reading.encoder, reading.method)
     encoder = _load_encoder(model, reading.encoder)
     if encoder is None and reading.method == "encoder":
         raise ValueError(

@@ -74,6 +74,7 @@ def test_a_clip_gives_latents_with_its_rate_and_a_clip(network, images, tmp_path
         ("nothing.png", (), "there is no picture or video at"),
         ("photos", ("--out=x.npy",), "the file type must be one of .safetensors"),
         ("photos", ("--method=encoder",), "needs an encoder, and none is registered for this generator"),
+        ("photos", ("--encoder=e4e.pt", "--method=optimise"), "searches from samples, without an encoder"),
         ("photos", ("--encoder=nothing.pt",), "there is no encoder 'nothing.pt'"),
         ("photos", ("--align=ffhq", "--face_finder=nobody"), "unknown face finder 'nobody'"),
         ("photos", ("--distance=magic",), "unknown distance 'magic'"),
