@@ -10,6 +10,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from PIL import Image
 
 from stylegan2_flax.gan import data
+from stylegan2_flax.gan.data import RenderedImages
 from stylegan2_flax.gan.folder import Folder
 from stylegan2_flax.run import parallel
 
@@ -118,6 +119,19 @@ def test_mirror_flips_half_of_the_images(config, tmp_path, sharding):
     np.testing.assert_allclose(
         np.where(flipped[0][:, None], rows[:, ::-1], rows), np.tile(ramp[:1], (64, 1)), atol=1e-4
     )
+
+
+def test_flips_share_no_bits_with_images_that_are_rendered(sharding):
+    """Left halves that are bright or not, by the second of the keys that the source splits its own into."""
+
+    def draw(key, n):
+        left = jax.random.bernoulli(jax.random.split(key)[1], shape=(n, 1, 1, 1))
+        half = jnp.zeros((n, 4, 4, 1)).at[:, :, :2].set(1.0)
+        return jnp.where(left, half, jnp.zeros_like(half))
+
+    images = RenderedImages(draw, (4, 4, 1), mirror=True).batches(512, jax.random.key(0), sharding)(0)
+    bright = np.asarray(images)[np.asarray(images).any(axis=(1, 2, 3))]
+    assert 0.35 < (bright[:, 0, 0, 0] == 1).mean() < 0.65
 
 
 BUILDER = """

@@ -105,7 +105,7 @@ def test_phases_come_in_their_intervals(states):
 
 
 def test_every_parameter_is_trained(training, states):
-    """But for the noise strengths of a generator that could only gain from noise later: they may stand still."""
+    """The noise strengths too, which start at 0."""
     for name in ("generator", "discriminator"):
         assert all(changed(training.state.params[name], states[-1].params[name]))
 

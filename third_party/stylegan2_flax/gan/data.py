@@ -22,6 +22,8 @@ from stylegan2_flax.run import parallel
 
 _TFDS = re.compile(r"tfds:(?P<name>[^:]+(:[\d.*]+)?)(:(?P<split>[^:\[]+(\[[^\]]*\])?[^:]*))?")
 
+_FLIPS = 2**32 - 1
+
 Batches = Callable[[int], Float[Array, "b h w c"]]
 """Index of a batch -> its images in [-1, 1], sharded over the devices."""
 
@@ -174,8 +176,8 @@ class RenderedImages:
 def _flip_randomly(
     images: Float[Array, "b h w c"], key: Key[Array, ""], index: UInt[Array, ""]
 ) -> Float[Array, "b h w c"]:
-    """Flip each image horizontally with probability 1/2."""
-    flip_key = jax.random.fold_in(jax.random.fold_in(key, index), 1)
+    """Flip each image horizontally with probability 1/2, by bits that no source of images has: no index is as large."""
+    flip_key = jax.random.fold_in(jax.random.fold_in(key, _FLIPS), index)
     flips = jax.random.bernoulli(flip_key, shape=(images.shape[0], 1, 1, 1))
     return jnp.where(flips, images[:, :, ::-1], images)
 

@@ -41,11 +41,13 @@ MAY_CHANGE = (
     "score.batch_size",
     "data.source",
     "data.directory",
+    "data.unreadable",
     "data.workers",
     "data.prefetch",
 )
-"""The fields that a resumed run may change: how long to train, what to write and keep, and the locations of its images
-and initial networks."""
+"""The fields that a resumed run may change: how long to train, what to write and keep, the locations of its images and
+initial networks, and whether unreadable images are skipped: none was found at the start, so the others keep their
+order."""
 
 
 def run(config: ConfigDict, workdir: str | AnyPath) -> TrainState:
