@@ -47,6 +47,20 @@ def test_fields_are_set_in_any_of_them(tmp_path):
     assert parse("--config=faces64").seed == 0
 
 
+def test_a_field_that_is_on_or_off_needs_no_value(tmp_path):
+    config = parse(
+        "--config=faces64", "--config.train.tensorboard", "--config.model.learn_temperature", "--config.seed=2"
+    )
+    assert (config.train.tensorboard, config.model.learn_temperature, config.seed) == (True, True, 2)
+    assert not parse("--config=faces64", "--noconfig.train.tensorboard", "--config.seed", "3").train.tensorboard
+    config_record.write_config(faces64.get_config("demo"), tmp_path)
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "", flag_values=values)
+    config_flag.define_overrides(values, "workdir")
+    command.run(lambda: None, values, ["command", "--config.train.tensorboard", f"--workdir={tmp_path}"])
+    assert config_flag.overrides(values) == {"train.tensorboard": True}
+
+
 def test_a_config_with_a_default_need_not_be_named():
     values = flags.FlagValues()
     holder = config_flag.define(values, configs, default="inversion")

@@ -88,16 +88,17 @@ def ordered(flag_values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
         return [*argv[:1], f"--config={parser.default}", *argv[1:]]
     if not isinstance(parser, _RecordParser):
         return list(argv)
-    return sorted(argv, key=lambda text: text.startswith("--config.") and "=" in text)
+    return sorted(argv, key=lambda text: text.startswith(("--config.", "--noconfig.")))
 
 
 def _with_signs(argv: Sequence[str]) -> Iterator[str]:
-    """The command line with --config=VALUE for --config VALUE, and so for --config.FIELD."""
-    texts = iter(argv)
-    for text in texts:
+    """The command line with --config=VALUE for --config VALUE, and so for --config.FIELD, which may be a flag alone."""
+    texts = list(argv)
+    while texts:
+        text = texts.pop(0)
         is_alone = re.fullmatch(r"--?config(\.[\w.]+)?", text)
-        value = next(texts, None) if is_alone else None
-        yield text if value is None else f"--{text.lstrip('-')}={value}"
+        has_value = is_alone and texts and not texts[0].startswith("--")
+        yield f"--{text.lstrip('-')}={texts.pop(0)}" if has_value else text
 
 
 def overrides(flag_values: flags.FlagValues) -> dict[str, Any]:
