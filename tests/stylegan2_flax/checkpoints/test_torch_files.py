@@ -250,6 +250,15 @@ def test_what_programs_keep_beside_the_weights(write, protocol):
     assert read["path"].endswith("PurePosixPath")
 
 
+def test_the_log_that_mmagic_keeps_is_no_obstacle(write, writers):
+    """MMEngine's message hub has buffers, whose statistics are named by their methods."""
+    buffer = writers.named("mmengine.logging.history_buffer", "HistoryBuffer")
+    method = writers.Called(writers.named("builtins", "getattr"), (buffer, "mean"))
+    log = writers.Called(buffer, (), {"_log_history": np.arange(3.0), "_statistics_methods": {"mean": method}})
+    read = read_torch(write({"state_dict": {"weight": np.arange(3, dtype="f4")}, "message_hub": {"loss": log}}))
+    np.testing.assert_array_equal(read["state_dict"]["weight"], np.arange(3, dtype="f4"), strict=True)
+
+
 def test_torchscript_becomes_a_state_dict(writers):
     """As torch.jit.save writes it: objects of classes of its own program, with tensors among their attributes."""
 

@@ -59,7 +59,7 @@ _BUILTINS = {
             "object",
             "range",
         ),
-        *("slice", "str", "tuple", "long", "unicode", "xrange"),
+        *("slice", "str", "tuple", "long", "unicode", "xrange", "getattr"),
     )
 }
 _LIBRARY = {
@@ -75,6 +75,7 @@ _FILE_CALLS = (
     frozenset({PERSISTENT_ID, _NAMESPACE, _SIZE} | _OTHERS | _BUILTINS | _LIBRARY | _STORAGES.keys())
     | TENSOR_CALLS
     | NUMPY_CALLS
+    | {"mmengine.*"}  # the log that MMagic keeps beside the weights
 )
 _SCRIPT_CLASS = "__torch__."
 _SCRIPT_CALLS = _FILE_CALLS | {f"{_SCRIPT_CLASS}*"}
