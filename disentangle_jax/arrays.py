@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialize
 
 from stylegan2_flax import files
 from stylegan2_flax.checkpoints import torch_files
@@ -63,7 +63,7 @@ def asset(name: str | Path, missing: str, ending: str = ".safetensors") -> Path:
 def save(path: str | AnyPath, arrays: Mapping[str, np.ndarray], **about: Any) -> None:
     """Write arrays to a safetensors file, atomically. Plain data in `about` is stored as JSON in its metadata."""
     with files.atomic(path) as temporary:
-        save_file(dict(arrays), temporary, {kind: json.dumps(value) for kind, value in about.items()})
+        temporary.write_bytes(serialize(dict(arrays), {kind: json.dumps(value) for kind, value in about.items()}))
 
 
 def load(path: str | AnyPath, kind: str | None = None) -> tuple[dict[str, np.ndarray], Any]:

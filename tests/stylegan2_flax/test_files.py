@@ -21,7 +21,8 @@ def test_a_file_is_whole_or_absent(tmp_path):
         assert temporary.suffix == path.suffix
         temporary.write_text("whole")
     assert path.read_text() == "whole"
-    assert path.stat().st_mode & 0o777 == 0o644
+    (other := tmp_path / "other.txt").touch()
+    assert path.stat().st_mode == other.stat().st_mode  # as the user's umask has it
 
 
 def test_a_failure_keeps_what_was_there(tmp_path):
@@ -51,6 +52,8 @@ def test_a_home_folder_is_expanded_and_a_url_refused(monkeypatch):
         assert files.is_url(url)
         with pytest.raises(ValueError, match=f"--workdir={url} is a URL.*mount the bucket"):
             files.local_path(url, "--workdir")
+        assert files.absolute(url) == url
+    assert files.absolute("~/runs/a") == files.absolute("file:///home/someone/runs/a") == "/home/someone/runs/a"
 
 
 @pytest.mark.parametrize("read", [files.local_path, files.storage_path])

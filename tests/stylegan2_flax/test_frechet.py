@@ -26,16 +26,12 @@ def rng():
     return np.random.default_rng(0)
 
 
-def test_batches_and_merged_parts_count_as_one(rng):
+def test_batches_count_as_one(rng):
     features = rng.normal(1e4, 1, (50, 6))  # far from zero: a sum of squares in float32 would be lost
-    whole = statistics(features[:7], features[7:8], features[8:8], features[8:])
-    parts = statistics(features[:20])
-    parts.merge(FeatureStatistics(6))
-    parts.merge(statistics(features[20:]))
-    for result in (whole, parts):
-        assert result.count == 50
-        np.testing.assert_allclose(result.mean, features.mean(0), rtol=1e-14)
-        np.testing.assert_allclose(result.covariance, np.cov(features.T), rtol=1e-9, atol=1e-12)
+    result = statistics(features[:7], features[7:8], features[8:8], features[8:])
+    assert result.count == 50
+    np.testing.assert_allclose(result.mean, features.mean(0), rtol=1e-14)
+    np.testing.assert_allclose(result.covariance, np.cov(features.T), rtol=1e-9, atol=1e-12)
 
 
 def test_commuting_covariances_have_a_closed_form(rng):
@@ -105,8 +101,6 @@ def test_what_cannot_be_measured_is_refused():
     four, five = statistics(np.zeros((3, 4))), statistics(np.zeros((3, 5)))
     with pytest.raises(ValueError, match="4 and 5 features"):
         frechet_distance(four, five)
-    with pytest.raises(ValueError, match="4 and 5 features"):
-        four.merge(five)
     with pytest.raises(ValueError, match="of 4 features, got 5"):
         four.add(np.zeros((1, 5)))
     with pytest.raises(ValueError, match="at least 2 samples, and there are 1"):

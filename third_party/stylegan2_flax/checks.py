@@ -37,7 +37,7 @@ def checked_dtype(dtype: DTypeLike) -> np.dtype:
 def check_sizes(least: int = 1, **sizes: Any) -> None:
     """Raise ValueError unless sizes are integers from `least` to 2^20, a bound for damaged files."""
     for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or not least <= size <= MAX_SIZE:
+        if isinstance(size, bool) or not isinstance(size, int) or not least <= size <= MAX_SIZE:
             raise ValueError(f"{name} must be an integer from {least} to {MAX_SIZE}, got {size!r}")
 
 

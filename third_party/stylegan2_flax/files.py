@@ -57,7 +57,6 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with _telling_of_a_full_disk(path):
             yield temporary
-        temporary.chmod(0o644)  # safetensors creates files that only the owner can read
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -229,8 +228,9 @@ def is_url(path: str | os.PathLike[str]) -> bool:
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
-    """A path that means the same in any working directory, with `~` expanded; URLs stay as they are."""
-    return str(path) if is_url(path) else str(Path(path).expanduser().absolute())
+    """A path that means the same in any working directory, with `~` expanded; URLs but file:// stay as they are."""
+    is_elsewhere = is_url(path) and not os.fspath(path).startswith(_LOCAL)
+    return str(path) if is_elsewhere else str(as_path(path).absolute())
 
 
 def local_path(path: str | os.PathLike[str], flag: str) -> Path:

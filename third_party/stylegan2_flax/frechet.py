@@ -1,7 +1,7 @@
 """Distances between two sets of images, computed from features [n, f] of a network.
 
     real, fake = FeatureStatistics(2048), FeatureStatistics(2048)
-    real.add(features); ...          # in batches; merge() adds the statistics of other processes
+    real.add(features); ...          # in batches
     frechet_distance(real, fake)     # the FID, where the features are those of `inception`
 
 A distance is larger for fewer images: compare distances of equal numbers of images only.
@@ -50,15 +50,12 @@ class FeatureStatistics:
             raise ValueError("the features contain NaN or infinity")
         if len(values) == 0:
             return
-        mean = values.mean(0)
-        centred = values - mean
-        self._join(len(values), mean, centred.T @ centred)
-
-    def merge(self, other: "FeatureStatistics") -> None:
-        """Add the statistics of another. Raises ValueError if their sizes differ."""
-        _require_same_size(self, other)
-        if other.count:
-            self._join(other.count, other.mean, other._scatter)
+        mean, total = values.mean(0), self.count + len(values)
+        centred, step = values - mean, mean - self.mean
+        # Chan et al. 1979: exact, and numerically stable.
+        self._scatter = self._scatter + centred.T @ centred + np.outer(step, step) * (self.count * len(values) / total)
+        self.mean = self.mean + step * (len(values) / total)
+        self.count = total
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an .npz file with `mu`, `sigma` (the names that other FID programs use) and `count`."""
@@ -86,15 +83,6 @@ class FeatureStatistics:
         statistics.count, statistics.mean, statistics._scatter = count, mean, covariance * (count - 1)
         return statistics
 
-    def _join(
-        self, count: int, mean: Float64[np.ndarray, " f"], scatter: Float64[np.ndarray, "f f"]
-    ) -> None:  # Chan et al. 1979: exact, and numerically stable
-        total = self.count + count
-        step = mean - self.mean
-        self._scatter = self._scatter + scatter + np.outer(step, step) * (self.count * count / total)
-        self.mean = self.mean + step * (count / total)
-        self.count = total
-
 
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     """The squared Fréchet distance of two Gaussians (Heusel et al. 2017, arXiv:1706.08500, equation 6).
@@ -103,7 +91,8 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     trace is the sum of the singular values of F' G. The factors come from eigenvectors, so singular covariances (fewer
     samples than features) are allowed. Raises ValueError for different sizes or fewer than two samples.
     """
-    _require_same_size(a, b)
+    if a.size != b.size:
+        raise ValueError(f"the two sides have {a.size} and {b.size} features: use one network for both")
     shift = float(np.sum((a.mean - b.mean) ** 2))
     shared = np.linalg.svd(_factor(a.covariance).T @ _factor(b.covariance), compute_uv=False).sum()
     spread = float(np.trace(a.covariance) + np.trace(b.covariance) - 2 * shared)
@@ -115,8 +104,3 @@ def _factor(covariance: Float64[np.ndarray, "f f"]) -> Float64[np.ndarray, "f f"
     values, vectors = np.linalg.eigh(covariance)
     noise = values[-1] * len(values) * np.finfo(values.dtype).eps  # eigenvalues that are zero but for rounding
     return vectors * np.sqrt(np.where(values > noise, values, 0.0))
-
-
-def _require_same_size(a: FeatureStatistics, b: FeatureStatistics) -> None:
-    if a.size != b.size:
-        raise ValueError(f"the two sides have {a.size} and {b.size} features: use one network for both")
