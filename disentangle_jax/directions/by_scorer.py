@@ -42,7 +42,7 @@ def from_scores(
     spread = np.sqrt(np.diagonal(normals @ moved))
     correlation = normals @ moved / np.outer(spread, spread)
     if np.linalg.cond(correlation) > _WORST_CONDITION:
-        one, other = np.unravel_index(np.argmax(np.abs(np.triu(correlation, 1))), correlation.shape)
+        one, other = divmod(int(np.argmax(np.abs(np.triu(correlation, 1)))), len(names))
         raise ValueError(
             f"on latents the factors {', '.join(names)} depend on each other, {names[one]} and {names[other]} most, so "
             "that none can be moved by itself: leave one out of the scorer's names, or take more samples"
