@@ -5,8 +5,9 @@
 
 PATH is any file that stylegan2_flax.load reads, or its URL. Other domains of one object (cats, cars) go the same way.
 No scorer knows these pictures, so the directions come from the generator's weights (SeFa), and of the evaluation there
-remains what needs no truth: reconstruction, restlessness of transferred motion, retrieval, and what each code tells
-about the other's part of the clips. Neither R^2 of factors nor PSNR can be had.
+remains what needs no truth: reconstruction, restlessness of transferred motion, retrieval, what each code tells about
+the other's part of the clips, and, with the extra `portraits`, identity, expression and pose of driven clips
+(--arcface=FILE: CSIM). Neither R^2 of factors nor PSNR can be had.
 
     hardware   a GPU or TPU with 16 GB; the batch is sharded over what there is
     minutes    not measured yet
@@ -21,26 +22,33 @@ Where to run what stands above, `train` standing for it:
     TPU, one device            train, on a machine such as v5litepod-1
     TPU, one host of eight     train, with ffhq256.py:wide, on a v5litepod-8
     TPU, several hosts         gcloud compute tpus tpu-vm ssh NAME --worker=all --command="cd REPOSITORY && train"
-Several hosts need a workdir on a disk that all of them see. The same command goes on after whatever stopped it.
+Several hosts need a workdir that all of them see: a shared disk, or a bucket (gs://, extra `gcs`). The same command
+goes on after whatever stopped it.
 
 Switches, after a colon and separated by commas (`ffhq256.py:pca,wide`):
-    pca    directions from the principal axes of latents (GANSpace) instead of the weights
-    wide   1,024 clips a step, for eight devices or more
+    pca     directions from the principal axes of latents (GANSpace) instead of the weights
+    scorer  directions and clips of a scorer of yours, --config.directions.scorer=package.module:factory, as the bundled
+            model has them: moved by a readout of its factors, with the loss of these. Not measured on photographs
+    wide    1,024 clips a step, for eight devices or more
 """
 
 from ml_collections import ConfigDict
 
 from disentangle_jax.configs import faces64, parse_switches
 
-SWITCHES = ("pca", "wide")
+SWITCHES = ("pca", "scorer", "wide")
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The run for one device, or what the switches in `arg` make of it. What the fields mean stands in faces64.py."""
     switches = parse_switches(arg, SWITCHES)
-    config = faces64.get_config("linear")
+    if "scorer" in switches:
+        config = faces64.get_config()
+        config.directions.scorer = "say which, with --config.directions.scorer=package.module:factory"
+    else:
+        config = faces64.get_config("linear")
+        config.directions.source = "pca" if "pca" in switches else "sefa"
     config.generator = "say which, with --config.generator=PATH"
-    config.directions.source = "pca" if "pca" in switches else "sefa"
     config.directions.layers = (0, 6)  # 4 to 32 px: pose and the shape of features; colours come later
     config.directions.num = 12
     config.clips.mix_from = 7  # from 64 px on

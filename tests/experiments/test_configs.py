@@ -36,5 +36,9 @@ def test_configs_of_published_generators(module):
     assert config.directions.source == "pca"
     assert (config.directions.rank, config.purify.steps, config.clips.appearance) == ("none", 0, 0.0)
     assert config.train.batch_size == 1024
-    with pytest.raises(ValueError, match="unknown switch 'wdie': this config knows pca, wide"):
+    with pytest.raises(ValueError, match="unknown switch 'wdie': this config knows pca, scorer, wide"):
         module.get_config("wdie")
+    config = module.get_config("scorer")  # the recipe of faces64, at the sizes of photographs
+    assert config.loss == get_config().loss
+    assert (config.directions.source, config.clips.motion, config.clips.layers) == ("scorer", "readout", "each")
+    assert config.model.width == module.get_config().model.width

@@ -87,6 +87,7 @@ def environment(devices=1):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    flags += " --xla_cpu_use_fusion_emitters=false"
     return os.environ | {"PYTHON": sys.executable, "PORT": str(port), "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
 
 

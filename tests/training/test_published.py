@@ -1,7 +1,9 @@
 """From a checkpoint in NVIDIA's format to a transfer, by the configs for published generators."""
 
+import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import numpy as np
@@ -10,6 +12,7 @@ from flax import nnx
 
 import stylegan2_flax as sg2
 from disentangle_jax import Disentangler
+from disentangle_jax.configs import ffhq256
 from disentangle_jax.training import experiment
 
 WRITERS = Path(__file__).parents[1] / "stylegan2_flax" / "checkpoints"
@@ -43,6 +46,41 @@ def train_and_transfer(load_module, name, resolution, tmp_path, **model):
     assert np.isfinite(moved).all()
     assert trained.directions.vectors.shape == (12, trained.generator.num_ws, 512)
     return state
+
+
+@jax.tree_util.register_static
+class OfAnotherFramework:
+    """Brightness of the halves of a picture, read outside JAX."""
+
+    names, structure = ("left", "right"), ("left",)
+
+    def __call__(self, images):
+        shape = jax.ShapeDtypeStruct((len(images), 2), np.float32)
+        return jax.pure_callback(lambda images: np.stack(self.read(np.asarray(images)), axis=1), shape, images)
+
+    @staticmethod
+    def read(images):
+        middle = images.shape[2] // 2
+        return images[:, :, :middle].mean((1, 2, 3)), images[:, :, middle:].mean((1, 2, 3))
+
+
+@pytest.mark.slow
+def test_a_scorer_of_any_framework_teaches_by_the_recipe_of_the_bundled_model(load_module, tmp_path, monkeypatch):
+    module = ModuleType("scorers_of_photographs")
+    vars(module).update(factory=OfAnotherFramework)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    config = ffhq256.get_config("scorer")
+    config.generator = str(written(tmp_path / "network.pkl", 32, load_module))
+    with pytest.raises(ValueError, match="unknown scorer 'say which, with --config"):
+        experiment.run(config, tmp_path / "run")
+    config.directions.update(scorer="scorers_of_photographs:factory", num_samples=64)
+    config.readout.update(num_samples=64, num_moved=64, hidden=4, num_steps=2, batch_size=8)
+    config.clips.stats_samples = 64
+    config.model.update(SMALL)
+    config.optimizer.warmup_steps = 1
+    config.train.update(batch_size=8, num_steps=2)
+    assert int(experiment.run(config, tmp_path / "run").step) == 2
+    assert Disentangler.load(tmp_path / "run").directions.names == ("left",)
 
 
 SMALL = {"appearance_dim": 8, "structure_dim": 4, "embed_dim": 4, "width": 16, "num_blocks": 1}

@@ -24,7 +24,10 @@ WORKER = Path(__file__).with_name("worker.py")
 @pytest.fixture(scope="module")
 def worker():
     """A process that trains in children of its own: give it steps and a workdir, and it gives the child's id."""
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    env = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+    }
     command = [sys.executable, str(WORKER)]
     with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
