@@ -1,6 +1,6 @@
 """Find the latents of your own photos or video:
 
-    python -m disentangle_jax.invert --model=runs/demo --input=photo.png --out=latents.safetensors
+    python -m disentangle_jax.invert --model=runs/mine --input=photo.png --out=latents.safetensors
     python -m disentangle_jax.invert --generator=ffhq.pkl --input=video.mp4 --out=latents.safetensors \\
         --encoder=e4e_ffhq_encode.pt --tune_steps=300
 

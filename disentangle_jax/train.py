@@ -3,9 +3,9 @@
 Run the same command again to resume. Any field of the config can be set: --config.train.num_steps=1000
 With --dry-run it prints what a step needs of the devices' memory, and starts nothing.
 
-On several hosts, run the same command on each, with a workdir on a shared disk. On Cloud TPU, Slurm and Open MPI the
-processes find each other; elsewhere add --coordinator=HOST:PORT --num_processes=N --process_id=I, with the host of
-process 0, and I from 0.
+On several hosts, run the same command on each, with a workdir on a shared disk or in a bucket. On Cloud TPU, Slurm and
+Open MPI the processes find each other; elsewhere add --coordinator=HOST:PORT --num_processes=N --process_id=I, with the
+host of process 0, and I from 0.
 """
 
 import shlex

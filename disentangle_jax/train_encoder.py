@@ -1,6 +1,7 @@
 """Train an encoder: python -m disentangle_jax.train_encoder --config=encoder_faces64 --workdir=runs/encoder
 
-Run the same command again to resume. Any field of the config can be set: --config.generator=my.safetensors
+Run the same command again to resume. Any field of the config can be set: --config.train.num_steps=1000
+For a generator of your own: --config=encoder_faces64:no_domain --config.generator=my.safetensors
 
 The encoder inverts a generator. It learns from the generator's own samples, which are pictures with their latents. The
 results are WORKDIR/NAME.safetensors and its card NAME.json, which says how well held-out pictures are inverted.

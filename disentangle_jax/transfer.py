@@ -1,8 +1,8 @@
 """Transfer pose and expression from one face to another:
 
-    python -m disentangle_jax.transfer --model=runs/demo --source=photo.jpg --driving=video.mp4 --out=result.mp4
+    python -m disentangle_jax.transfer --model=runs/mine --source=photo.jpg --driving=video.mp4 --out=result.mp4
     python -m disentangle_jax.transfer --model=runs/demo --source=seed:1 --driving=clip:3 --out=transfer.gif --relative
-    python -m disentangle_jax.transfer --model=runs/demo --source=photos/ --driving=seed:2 --out=grid.png
+    python -m disentangle_jax.transfer --model=runs/mine --source=photos/ --driving=seed:2 --out=grid.png
 
 A face is a photo, a video, a GIF, a latent file, seed:N (a random one of the generator) or clip:N (that of seed:N in
 motion). The pictures of a folder are as many faces; of frames:FOLDER they are the frames of one clip. A latent file is

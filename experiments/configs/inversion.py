@@ -1,6 +1,6 @@
 """Images into latents: what `invert` does if nothing else is said.
 
-python -m disentangle_jax.invert --model=runs/demo --input=photo.png --out=latents.safetensors
+python -m disentangle_jax.invert --model=runs/mine --input=photo.png --out=latents.safetensors
 """
 
 from ml_collections import ConfigDict

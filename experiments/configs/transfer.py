@@ -1,6 +1,6 @@
-"""Settings of a transfer that have no flag of their own.
+r"""Settings of a transfer that have no flag of their own.
 
-python -m disentangle_jax.transfer --model=runs/demo --source=photo.jpg --driving=video.mp4 --out=result.mp4 \\
+python -m disentangle_jax.transfer --model=runs/mine --source=photo.jpg --driving=video.mp4 --out=result.mp4 \
     --smooth --config.smooth.min_cutoff=0.5
 """
 

@@ -51,7 +51,7 @@ def write(folder: Path, load: Callable[[Path], ModuleType], photo: np.ndarray, v
     media.save_video(video, folder / "folder", fps=25)
     media.save_video(video, folder / "a.gif", fps=25)
     drawn = np.asarray(jax.jit(faces.render)(faces.sample(jax.random.key(0), 16)))
-    for name, image in zip(("a.png", "b.png", *(f"FOLDER/{i}.png" for i in range(14))), drawn, strict=True):
+    for name, image in zip(("a.png", "b.png", "face.png", *(f"FOLDER/{i}.png" for i in range(13))), drawn, strict=True):
         (folder / name).parent.mkdir(exist_ok=True)
         media.save_image(image, folder / name)
     (folder / "CONFIG.py").write_text(GAN_CONFIG)

@@ -53,6 +53,9 @@ NOT_EXECUTED = {
     'disentangle_jax.Disentangler.load("gs://BUCKET/RUN")': BUCKETS,
     "convert --drop_clamp": "short for a command that is executed on the same page",
     "make_clips --out": "short for a command that is executed on another page",
+    "python -m disentangle_jax.train --config=ffhq256:scorer --config.generator=PATH "
+    "--config.directions.scorer=my_package.my_module:Attributes --workdir=runs/with_scorer": "of a scorer that is not "
+    "there; tests/training/test_published.py",
     "python -m disentangle_jax.export": "names the program, which is executed on another page",
     'Disentangler.load("NAME")': "of a package that is not there; tests/test_disentangler.py",
     'checkpoint = torch.load(\n    "ffhq.pt", weights_only=True\n)  # {"g_ema": ..., "latent_avg": ...}; {"d": ...} '
@@ -122,7 +125,7 @@ IN_PYTHON = {
 """What is replaced in blocks of Python: an address, and what would take long."""
 
 GIVEN = {
-    "README.md": "PATH runs/mine photo.jpg photo.png video.mp4",
+    "README.md": "PATH runs/mine photo.jpg face.png video.mp4",
     "third_party/stylegan2_flax/README.md": "ffhq.pkl CONFIG.py FOLDER",
     "docs/generator.md": "PATH FOLDER video.mp4 another.mp4 my.safetensors e4e_ffhq_encode.pt model_ir_se50.pth",
     "docs/index.md": "PATH runs/demo",
