@@ -37,6 +37,12 @@ def torch_writer(load_module, writers: ModuleType) -> Any:
 
 
 @pytest.fixture(scope="session")
+def saved_writer(load_module, writers: ModuleType) -> Any:
+    """Networks of NVIDIA's PyTorch code for torch.save."""
+    return load_module(HERE / "writers_nvidia.py").SavedWriter(writers)
+
+
+@pytest.fixture(scope="session")
 def tf_writer(load_module, writers: ModuleType) -> Any:
     """Pickles in the layout of NVIDIA's TensorFlow code."""
     return load_module(HERE / "writers_nvidia.py").TFWriter(writers)

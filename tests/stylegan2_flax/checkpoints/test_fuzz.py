@@ -16,7 +16,7 @@ WRONG = (
     *([], [1, [2]], {}, {"a": 1}, {0: None}, set(), "x" * 5000, np.float32(3), np.zeros((2, 0)), np.ones(3)),
 )
 CALLS = (("numpy", "dtype"), ("torch._utils", "_rebuild_parameter"), ("torch.storage", "_load_from_bytes"))
-READERS = (nvidia_torch.read, nvidia_tf.read, read_torch)
+READERS = (nvidia_torch.read, nvidia_torch.read_saved, nvidia_tf.read, read_torch)
 
 
 def mutated(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
@@ -74,13 +74,15 @@ def with_wrong_parts(value, rng, writers, rate):
     return value
 
 
-def base_objects(writers, torch_writer, tf_writer, make):
+def base_objects(writers, torch_writer, saved_writer, tf_writer, make):
     """What is in the small files of each format, how it is written, and the reader that it is for."""
     generator, discriminator = make("generator", img_resolution=4), make("discriminator", img_resolution=4, c_dim=2)
     state = writers.with_tensors({"g_ema": {"weight": np.ones((4, 3), "f4"), "bias": np.ones(4, "f2")}, "step": 3})
     return {
         "nvidia_torch G": ({"G": torch_writer.network(generator)}, writers.pickled, nvidia_torch.read),
         "nvidia_torch D": ({"D": torch_writer.network(discriminator)}, writers.pickled, nvidia_torch.read),
+        "saved zip": (saved_writer.network(generator), writers.torch_zip, nvidia_torch.read_saved),
+        "saved legacy": (saved_writer.network(discriminator), writers.torch_legacy, nvidia_torch.read_saved),
         "nvidia_tf G": (tf_writer.generator(generator), writers.pickled, nvidia_tf.read),
         "nvidia_tf D": (tf_writer.discriminator(discriminator), writers.pickled, nvidia_tf.read),
         "torch_zip": (state, writers.torch_zip, read_torch),
@@ -110,8 +112,8 @@ def files(writers, torch_writer, tf_writer, make):
 
 
 @pytest.fixture(scope="module")
-def objects(writers, torch_writer, tf_writer, make):
-    return base_objects(writers, torch_writer, tf_writer, make)
+def objects(writers, torch_writer, saved_writer, tf_writer, make):
+    return base_objects(writers, torch_writer, saved_writer, tf_writer, make)
 
 
 cases = pytest.mark.parametrize("cases", [12, pytest.param(200, marks=pytest.mark.slow)])
@@ -138,7 +140,7 @@ def check(read, data, case):
 
 
 @cases
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(8))
 def test_wrong_contents(objects, writers, number, cases):
     name, (value, write, read) = list(objects.items())[number]
     rng = np.random.default_rng(number)

@@ -92,6 +92,22 @@ def test_recognises(file, writers):
     assert not nvidia_torch.recognises(b"torch_utils.persistence")
 
 
+@pytest.mark.parametrize("layout", ["torch_zip", "torch_legacy"])
+def test_networks_that_torch_saved_whole(assert_holds, saved_writer, writers, networks, layout, tmp_path):
+    """PTI's tuned generator is one alone."""
+    save = getattr(writers, layout)
+    data = save(saved_writer.network(networks["G"]))
+    assert nvidia_torch.recognises_saved(data[:65536])
+    assert not nvidia_torch.recognises(data[:65536])
+    assert_holds(nvidia_torch.read_saved(data), networks["G"])
+    (tmp_path / "model.pt").write_bytes(data)
+    assert sg2.load(tmp_path / "model.pt").init_kwargs == networks["G"].init_kwargs
+    several = save({name: saved_writer.network(network) for name, network in networks.items()})
+    assert_holds(nvidia_torch.read_saved(several, "D"), networks["D"])
+    with pytest.raises(CheckpointError, match=r"cut short|damaged|missing"):
+        nvidia_torch.read_saved(data[: len(data) // 2])
+
+
 def test_nothing_is_imported_or_run(file):
     before = set(sys.modules)
     nvidia_torch.read(file)

@@ -86,6 +86,13 @@ class TorchWriter:
         return w.Called(w.named("torch.storage", "_load_from_bytes"), (w.torch_legacy(storage),))
 
 
+class SavedWriter(TorchWriter):
+    """The same networks, as torch.save writes them: their tensors lie beside the pickle."""
+
+    def tensor(self, array: np.ndarray) -> Any:
+        return self.writers.tensor(array)
+
+
 class TFWriter:
     """Networks in the layout of stylegan2-ada and stylegan2 for TensorFlow."""
 

@@ -49,9 +49,10 @@ def load(source: Source, which: str | None = None) -> Generator | Discriminator:
 
     source: a path; a URL of any kind that fsspec knows (https://, s3://, gs://, simplecache::https://, ...), which
     needs fsspec; or hf://owner/name/file or hf://owner/name@revision/file, which needs huggingface_hub.
-    Its content, not its name, tells the format: NVIDIA's pickles (PyTorch, TensorFlow), state dicts of rosinality's
-    project and those that build on it (pSp, e4e, ReStyle, BasicSR, GFPGAN, MMGeneration, DualStyleGAN) in .pt, .npz or
-    safetensors, flaxmodels' HDF5 files, which need h5py, and files of `stylegan2_flax.save`.
+    Its content, not its name, tells the format: NVIDIA's pickles (PyTorch, TensorFlow), networks of theirs in files of
+    torch.save (PTI), state dicts of rosinality's project and those that build on it (pSp, e4e, ReStyle, BasicSR,
+    GFPGAN, MMGeneration, DualStyleGAN) in .pt, .npz or safetensors, flaxmodels' HDF5 files, which need h5py, and files
+    of `stylegan2_flax.save`.
     which: "G_ema", the generator with averaged weights, "G" or "D"; None: the first of these that there is.
     Raises FileNotFoundError, ImportError that says what to install, or CheckpointError (a ValueError) that says what is
     wrong: with the file, the connection, or `which`.
@@ -145,6 +146,7 @@ _OTHERS = {
 _FORMATS: tuple[tuple[str, Callable[[bytes], bool], Callable[[bytes, str | None], NetworkData]], ...] = (
     ("safetensors", safetensors.recognises, _read_safetensors),
     ("flaxmodels, HDF5", flaxmodels.recognises, flaxmodels.read),
+    ("NVIDIA, torch.save", nvidia_torch.recognises_saved, nvidia_torch.read_saved),
     ("rosinality, torch.save", torch_files.recognises, _read_torch),
     ("rosinality, npz", npz.recognises, _read_npz),
     ("NVIDIA, PyTorch", nvidia_torch.recognises, nvidia_torch.read),

@@ -1,16 +1,18 @@
-"""Pickles of NVIDIA's PyTorch code: stylegan2-ada-pytorch, and the StyleGAN2 networks of the stylegan3 repository.
+"""Networks of NVIDIA's PyTorch code: stylegan2-ada-pytorch, and the StyleGAN2 networks of the stylegan3 repository.
 
-Such a file is a dictionary of networks G, D and G_ema. Each module in them, at every depth, is a call that would
+A file is a pickle, a dictionary of networks G, D and G_ema. Each module in them, at every depth, is a call that would
 compile the source text stored beside it; here the text stays text, and the module's attributes are looked through.
+Programs that build on that code, such as PTI, save a network whole by torch.save: the same calls, tensors beside them.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from stylegan2_flax.checkpoints import torch_files
 from stylegan2_flax.checkpoints.network_data import CheckpointError, NetworkData
 from stylegan2_flax.checkpoints.numpy_pickles import NUMPY_CALLS, Budget, to_bytes, to_number
 from stylegan2_flax.checkpoints.torch_files import TENSOR_CALLS, Storage, storage_from_bytes, to_tensor
@@ -70,7 +72,12 @@ class _Module:
 
 def recognises(head: bytes) -> bool:
     """Whether a file that begins with these bytes, 64 KiB at least, is a pickle of NVIDIA's PyTorch code."""
-    return head.startswith(b"\x80") and b"torch_utils.persistence" in head
+    return head.startswith(b"\x80") and b"torch_utils.persistence" in head and not recognises_saved(head)
+
+
+def recognises_saved(head: bytes) -> bool:
+    """Whether a file that begins with these bytes, 64 KiB at least, is of networks that torch.save wrote whole."""
+    return torch_files.recognises(head) and b"torch_utils.persistence" in head
 
 
 def read(data: FileData, which: str | None = None) -> NetworkData:
@@ -78,12 +85,28 @@ def read(data: FileData, which: str | None = None) -> NetworkData:
 
     Arrays are read-only views of `data`. Raises CheckpointError, and nothing else, for a file that cannot be used.
     """
-    view = memoryview(data).toreadonly()
-    root = _chosen(Unpickler(view, _CALLS).load(), which)
+    view, budget = memoryview(data).toreadonly(), Budget(len(data))
+
+    def storage_of(value: Any) -> Storage:
+        if not isinstance(value, Call) or value.name != _STORAGE or len(value.args) != 1:
+            raise CheckpointError("something else stands where the storage of a tensor is expected")
+        return storage_from_bytes(to_bytes(value.args[0], budget))
+
+    return _network(Unpickler(view, _CALLS).load(), which, storage_of, budget)
+
+
+def read_saved(data: FileData, which: str | None = None) -> NetworkData:
+    """One network of a file of torch.save; see `read`."""
+    value, storage_of = torch_files.read_objects(data, _CALLS)
+    return _network(value, which, storage_of, Budget(len(data)))
+
+
+def _network(pickled: Any, which: str | None, storage_of: Callable[[Any], Storage], budget: Budget) -> NetworkData:
+    root = _chosen(pickled, which)
     modules = dict(_walk(root, "", set()))
     _refuse_other_architectures(modules)
     kind = _CLASSES[root.class_name]
-    return NetworkData(kind, _arguments(kind, modules), _arrays(modules, Budget(len(view))))
+    return NetworkData(kind, _arguments(kind, modules), _arrays(modules, storage_of, budget))
 
 
 def _chosen(pickled: Any, which: str | None) -> _Module:
@@ -134,12 +157,7 @@ def _refuse_other_architectures(modules: dict[str, _Module]) -> None:
         )
 
 
-def _arrays(modules: dict[str, _Module], budget: Budget) -> dict[str, np.ndarray]:
-    def storage_of(value: Any) -> Storage:
-        if not isinstance(value, Call) or value.name != _STORAGE or len(value.args) != 1:
-            raise CheckpointError("something else stands where the storage of a tensor is expected")
-        return storage_from_bytes(to_bytes(value.args[0], budget))
-
+def _arrays(modules: dict[str, _Module], storage_of: Callable[[Any], Storage], budget: Budget) -> dict[str, np.ndarray]:
     tensors = {
         f"{place}.{name}".lstrip("."): tensor
         for place, module in modules.items()

@@ -78,7 +78,6 @@ _FILE_CALLS = (
     | {"mmengine.*"}  # the log that MMagic keeps beside the weights
 )
 _SCRIPT_CLASS = "__torch__."
-_SCRIPT_CALLS = _FILE_CALLS | {f"{_SCRIPT_CLASS}*"}
 
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
 _MAGIC_CODE = b"\x8a\x0a" + _MAGIC.to_bytes(10, "little")
@@ -115,17 +114,25 @@ def read_torch(data: FileData) -> Any:
     a dictionary, other classes of torch and Python (devices, sets, paths) their names, a TorchScript module its state
     dict. Raises CheckpointError, and nothing else, for a file that cannot be read.
     """
+    value, storage_of = read_objects(data)
+    return _Converter(storage_of, Budget(len(data))).convert(value)
+
+
+def read_objects(data: FileData, calls: frozenset[str] = frozenset()) -> tuple[Any, Callable[[Any], Storage]]:
+    """Read a file of torch.save or torch.jit.save, whose objects may be made by further calls.
+
+    Returns what it holds, with a `Call` for each object, and what finds the storage that a tensor's call names. Raises
+    CheckpointError, and nothing else, for a file that cannot be read.
+    """
     view = memoryview(data).toreadonly()
     if bytes(view[:2]) == b"PK":
-        value, storage_of = _read_archive(view)
-    else:
-        value, storage_of = _read_legacy(view)
-    return _Converter(storage_of, Budget(len(view))).convert(value)
+        return _read_archive(view, _FILE_CALLS | calls)
+    return _read_legacy(view, _FILE_CALLS | calls)
 
 
 def storage_from_bytes(data: memoryview | bytes) -> Storage:
     """The storage in the bytes that torch.storage._load_from_bytes takes: a legacy file of nothing else."""
-    value, storage_of = _read_legacy(memoryview(data), _STORAGE_STEPS)
+    value, storage_of = _read_legacy(memoryview(data), _FILE_CALLS, _STORAGE_STEPS)
     return storage_of(value)
 
 
@@ -169,7 +176,7 @@ def _view(
     return array
 
 
-def _read_archive(data: memoryview) -> tuple[Any, Callable[[Any], Storage]]:
+def _read_archive(data: memoryview, calls: frozenset[str]) -> tuple[Any, Callable[[Any], Storage]]:
     archive = members(data)
     prefix = next((name[: -len("data.pkl")] for name in archive if name.endswith("data.pkl")), None)
     if prefix is None:
@@ -185,8 +192,9 @@ def _read_archive(data: memoryview) -> tuple[Any, Callable[[Any], Storage]]:
             raise CheckpointError(f"its storage {key!r} is missing or has another size than it should")
         return storage
 
-    allowed = _SCRIPT_CALLS if is_script else _FILE_CALLS
-    value = Unpickler(archive[f"{prefix}data.pkl"], allowed).load()
+    if is_script:
+        calls |= {f"{_SCRIPT_CLASS}*"}
+    value = Unpickler(archive[f"{prefix}data.pkl"], calls).load()
     return (_state_dict(value, set()) if is_script else value), storage_of
 
 
@@ -206,10 +214,12 @@ def _state_dict(script: Any, seen: set[int]) -> dict[str, Any]:
     return found
 
 
-def _read_legacy(data: memoryview, max_steps: int = MAX_STEPS) -> tuple[Any, Callable[[Any], Storage]]:
+def _read_legacy(
+    data: memoryview, calls: frozenset[str], max_steps: int = MAX_STEPS
+) -> tuple[Any, Callable[[Any], Storage]]:
     position, parts, ids = 0, [], []
     for _ in range(5):
-        unpickler = Unpickler(data, _FILE_CALLS, position)
+        unpickler = Unpickler(data, calls, position)
         parts.append(unpickler.load(max_steps))
         position, ids = unpickler.position, ids + unpickler.persistent_ids
         if not isinstance(parts[0], int) or parts[0] != _MAGIC:
