@@ -86,8 +86,7 @@ def environment(devices=1):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
-    flags += " --xla_cpu_use_fusion_emitters=false"
+    flags = os.environ["XLA_FLAGS"].replace("count=8", f"count={devices}")
     return os.environ | {"PYTHON": sys.executable, "PORT": str(port), "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
 
 

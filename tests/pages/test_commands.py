@@ -180,8 +180,7 @@ def type_line(line: str, folder: Path) -> None:
     environment = dict(word.split("=", 1) for word in words[: next(i for i, w in enumerate(words) if "=" not in w)])
     words = words[len(environment) :]
     program = sys.executable if words[0] == "python" else str(folder / words[0])
-    # One device, compiled in less time.
-    flags = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"}
+    flags = {"XLA_FLAGS": os.environ["XLA_FLAGS"].replace("count=8", "count=1")}
     done = subprocess.run(
         [program, *words[1:]],
         cwd=folder,

@@ -24,8 +24,7 @@ def two_processes(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
-    flags += " --xla_cpu_use_fusion_emitters=false"
+    flags = os.environ["XLA_FLAGS"].replace("count=8", "count=4")
     env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     command = [sys.executable, str(Path(__file__).with_name("processes_worker.py"))]
     log = (folder / "log").open("w")
