@@ -122,10 +122,8 @@ def config_of(motion: str, seed: int) -> ConfigDict:
     """The demo's model on clips of this motion."""
     config = faces64.get_config("demo")
     config.seed = seed
-    config.loss.weights.factors = 0.0  # which straight lines cannot have
+    config.loss.weights.factors = config.clips.jitter = 0.0  # which straight lines cannot have
     config.clips.motion = motion
-    if motion == "linear":
-        config.clips.jitter = 0.0
     config.train.update(num_steps=STEPS.value, checkpoint_every=STEPS.value // 4)
     return config
 

@@ -1,6 +1,7 @@
 """Probes: regressions from a code to factors, tested on faces that they were not fitted to.
 
-Ridge regression finds what a code holds linearly, a network with one hidden layer what it holds otherwise.
+Ridge regression finds what a code holds linearly, a network with one hidden layer also what it holds otherwise. Each
+factor is fitted by itself, so that one that a code holds is found among many that it does not.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ class ProbeOptions(NamedTuple):
         folds: number of folds of the cross-validation that chooses the penalty of the ridge regression.
         hidden: width of the network's hidden layer.
         max_epochs: largest number of epochs of the network's training.
-        patience: number of epochs without a better validation error after which training stops.
+        patience: number of epochs without a better validation error of any factor after which training stops.
     """
 
     test_share: float
@@ -136,16 +137,21 @@ def _ridge(
     seed: int,
     options: ProbeOptions,
 ) -> list[Float[np.ndarray, "m _"]]:
-    """Predictions of ridge regressions of each y, with penalties chosen by cross-validation over groups."""
+    """Predictions of ridge regressions of each y, with a penalty for each column, by cross-validation over groups."""
     folds = GroupKFold(min(options.folds, len(np.unique(groups))), shuffle=True, random_state=seed)
-    errors = np.zeros((len(ys), len(_PENALTIES)))
+    errors = [np.zeros((len(_PENALTIES), y.shape[1])) for y in ys]
     for fit, validate in folds.split(x, groups=groups):
         predict = _ridge_path(x[fit], x[validate])
-        for number, y in enumerate(ys):
-            path = predict(y[fit], _PENALTIES)
-            errors[number] += [np.sum(np.square(prediction - y[validate])) for prediction in path]
+        for error, y in zip(errors, ys, strict=True):
+            error += [np.sum(np.square(prediction - y[validate]), axis=0) for prediction in predict(y[fit], _PENALTIES)]
     predict = _ridge_path(x, x_test)
-    return [next(predict(y, _PENALTIES[[best]])) for y, best in zip(ys, errors.argmin(axis=1), strict=True)]
+    return [_of_columns(predict(y, _PENALTIES), error) for y, error in zip(ys, errors, strict=True)]
+
+
+def _of_columns(path: Iterator[Float[np.ndarray, "m f"]], errors: Float[np.ndarray, "q f"]) -> Float[np.ndarray, "m f"]:
+    """Of predictions for each penalty, each column's with the least error."""
+    best = errors.argmin(axis=0)
+    return np.stack(list(path))[best, :, np.arange(len(best))].T
 
 
 def _ridge_path(
@@ -176,9 +182,16 @@ def _mlp(
     seed: int,
     options: ProbeOptions,
 ) -> Float[np.ndarray, "m f"]:
-    """Predictions of a network with one hidden layer, taken at the epoch with the lowest error on validation groups."""
-    x, y, x_test = (values.astype(np.float32) for values in (x, y, x_test))  # twice as fast, and precise enough here
+    """Predictions of a ridge regression, and of a network with one hidden layer for what that leaves.
+
+    Of each column at the epoch with the lowest error on validation groups, which may be the one before the first.
+    """
     fit, validate = next(GroupShuffleSplit(1, test_size=0.2, random_state=seed).split(x, groups=groups))
+    path = list(_ridge_path(x[fit], np.concatenate([x, x_test]))(y[fit], _PENALTIES))
+    errors = np.stack([np.mean(np.square(each[validate] - y[validate]), axis=0) for each in path])
+    linear, best_error = _of_columns(iter(path), errors), errors.min(axis=0)
+    y, prediction = y - linear[: len(x)], linear[len(x) :]
+    x, y, x_test = (values.astype(np.float32) for values in (x, y, x_test))  # twice as fast, and precise enough here
     network = MLPRegressor(hidden_layer_sizes=(options.hidden,), alpha=1e-3, random_state=seed)
 
     def predict(features: Float[np.ndarray, "b p"]) -> Float[np.ndarray, "b f"]:
@@ -186,14 +199,15 @@ def _mlp(
             len(features), -1
         )  # of a single target it gives no second axis
 
-    prediction = np.zeros((len(x_test), y.shape[1]), np.float32)  # the mean of the standardised targets
-    best_error = np.mean(np.square(y[validate]))
-    waited = 0
+    found, waited = np.zeros_like(prediction), 0
+    own_error = np.full_like(best_error, np.inf)  # it starts above that of no network, and may take long to come below
     for _ in range(options.max_epochs):
         network.partial_fit(x[fit], y[fit].squeeze())
-        error = np.mean(np.square(predict(x[validate]) - y[validate]))
-        if error < best_error:
-            best_error, prediction, waited = error, predict(x_test), 0
-        elif (waited := waited + 1) == options.patience:
+        error = np.mean(np.square(predict(x[validate]) - y[validate]), axis=0)
+        better = error < best_error
+        found[:, better], best_error = predict(x_test)[:, better], np.minimum(best_error, error)
+        waited = 0 if (error < own_error).any() else waited + 1
+        if waited == options.patience:
             break
-    return prediction
+        own_error = np.minimum(own_error, error)
+    return prediction + found

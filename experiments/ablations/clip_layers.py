@@ -13,6 +13,7 @@ TOGETHER = {"clips.layers": "together", "clips.jitter": 0.0}
 
 def points():
     yield "each", {}
+    yield "each, without jitter", {"clips.jitter": 0.0}
     yield "together", TOGETHER
     yield "together, mixed faces' directions", TOGETHER | {"directions.style_mixing": 0.9}
     yield "together, as offsets", TOGETHER | {"clips.coordinates": "offset"}

@@ -24,6 +24,20 @@ def test_a_planted_leak_is_found(kind):
     assert probe(leaky, STRUCTURE, GROUPS, kind=kind, seed=0, options=OPTIONS).min() > 0.9
 
 
+@pytest.mark.parametrize(
+    ("kind", "numbers", "read"),
+    [("ridge", 96, lambda leak: leak), ("mlp", 96, lambda leak: leak), ("mlp", 16, np.abs)],
+)
+def test_one_leak_among_many_factors_is_found(kind, numbers, read):
+    """One number of a code is what the first of seven factors is read from; the others are noise."""
+    rng, faces = np.random.default_rng(3), 1000
+    code, factors = rng.normal(size=(faces * POSES, numbers)), rng.uniform(-1, 1, (faces * POSES, 7))
+    code[:, 0], factors[:, 0] = factors[:, 0], read(factors[:, 0])
+    found = probe(code, factors, np.repeat(np.arange(faces), POSES), kind=kind, seed=0, options=OPTIONS)
+    assert found[0] > 0.95
+    assert np.abs(found[1:]).max() < 0.03
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_where_nothing_leaks_nothing_is_found(kind):
     assert probe(mix(APPEARANCE), STRUCTURE, GROUPS, kind=kind, seed=0, options=OPTIONS).max() < 0.1
