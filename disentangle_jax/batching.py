@@ -15,6 +15,11 @@ def render_batch(resolution: int) -> int:
     return max(1, _PIXELS // resolution**2)
 
 
+def batch_of(count: int, resolution: int) -> int:
+    """How many images are drawn at once where there are `count`: a power of two, so that few sizes are compiled."""
+    return min(render_batch(resolution), 1 << max(0, count - 1).bit_length())
+
+
 def in_batches(function: Callable[..., Any], batch_size: int, *arrays: Any) -> Any:
     """Apply a function to `batch_size` rows of the arrays at a time, and concatenate what it returns on the host.
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 import stylegan2_flax as sg2
 from disentangle_jax import model_folder, model_sources
-from disentangle_jax.batching import render_batch
+from disentangle_jax.batching import batch_of, render_batch
 from disentangle_jax.directions import Directions
 from disentangle_jax.directions.readout import Readout
 from disentangle_jax.inversion import Inversion, encoders, invert
@@ -138,7 +138,7 @@ class Disentangler:
         if len(flat) == 0:
             size = self.generator.img_resolution
             return jnp.zeros((*ws.shape[:-2], size, size, self.generator.img_channels))
-        batch = min(len(flat), self._render_batch)
+        batch = batch_of(len(flat), self.generator.img_resolution)
         padded = jnp.pad(flat, ((0, -len(flat) % batch), (0, 0), (0, 0)))  # to compile once
         starts = range(0, len(padded), batch)
         images = [_synthesize(self.generator.synthesis, padded[start : start + batch]) for start in starts]
@@ -164,6 +164,7 @@ class Disentangler:
         encoder: ImageEncoder | None = None,
         distance: Distance | None = None,
         clip: bool = False,
+        before: Float[AnyArray, "l d"] | None = None,
         settings: ConfigDict | None = None,
     ) -> Inversion:
         """Find the latents of images; see `inversion.invert`, which has the arguments.
@@ -171,8 +172,8 @@ class Disentangler:
         Without an encoder, the one that an installed package registers for the model's generator is used.
         """
         encoder = encoder or encoders.load_for(self.config.generator)
-        options = {"method": method, "encoder": encoder, "distance": distance, "clip": clip, "settings": settings}
-        return invert(images, self.generator, **options)
+        options = {"method": method, "encoder": encoder, "distance": distance, "settings": settings}
+        return invert(images, self.generator, clip=clip, before=before, **options)
 
     @property
     def _render_batch(self) -> int:

@@ -84,6 +84,7 @@ FORCE = flags.DEFINE_bool("force", False, "write over what is there", flag_value
 
 _SIZE = 256  # pixels of a picture in the output, at least
 _SHOWN = 16  # photos in the output, at most
+_FPS = 25.0  # of photos, which are smoothed over no time
 _LISTED = 8  # images that are told of one by one, at most
 
 
@@ -147,8 +148,12 @@ def read_pictures(
     clips = [frames] if is_clip else ([photo] for photo in frames)
     find = None if wanted == "none" else portraits.load_finder(face_finder)
     crops, placements = [], []
-    for clip in clips:
-        placements.append(place(clip, wanted, size, find=find))
+    for number, clip in enumerate(clips):
+        try:
+            placements.append(place(clip, wanted, size, find=find, fps=frames.fps or _FPS))
+        except portraits.NoFaceError as error:
+            name = frames.path.name if is_clip else f"{frames.path.name}, photo {number}"
+            raise portraits.NoFaceError(f"{name}: {error}") from None
         crops += _crops(clip, placements[-1], size)
     portraits.tell_licence(placements, face_finder)
     return Pictures(media.from_uint8(media.from_rgb(np.stack(crops), channels)), frames.fps)

@@ -233,6 +233,11 @@ def _check_together(sources: Sequence[Footage], drivings: Sequence[Footage], out
         folders = not clips and any(isinstance(face, PictureFootage) for face in (*sources, *drivings))
         hint = f" (a folder of frames is a clip as {inputs.FRAMES}FOLDER)" if folders else ""
         raise ValueError(f"the result is a {kind}: end --out in {media.described(suffixes)}, not in {out.name!r}{hint}")
+    if options.fps is not None and not clips:
+        raise ValueError("--fps is for clips, but every --source and --driving is a single face")
+    for face in (*sources, *drivings):
+        if isinstance(face, PictureFootage):
+            _ = face.placement  # which looks for faces where they are to be aligned
     timed = [clip for clip in clips if clip.fps]
     if not all(_is_same_rate(clip.fps, timed[0].fps) for clip in timed):
         rates = ", ".join(f"{clip.name} {clip.fps:g}" for clip in timed)

@@ -28,6 +28,7 @@ def invert(
     encoder: ImageEncoder | None = None,
     distance: Distance | None = None,
     clip: bool = False,
+    before: Float[Array | np.ndarray, "l d"] | None = None,
     settings: ConfigDict | None = None,
 ) -> Inversion:
     """Find the latents of images.
@@ -40,6 +41,7 @@ def invert(
         encoder: reads latents from images.
         distance: what optimisation compares beside pixels.
         clip: whether the images [..., t, h, w, c] are frames of clips, whose latents then move smoothly.
+        before: the latent of the frame before the first one of a single clip, which goes on from there.
         settings: of `configs/inversion.py`; None for its defaults.
 
     Returns:
@@ -60,7 +62,7 @@ def invert(
     clips = images if clip and len(leading) > 1 else flat[None]
     clips = clips.reshape(-1, *clips.shape[-4:])
     space = LatentSpace.of(generator.mapping)
-    found = [_invert(one, generator, space, method, encoder, distance, clip, settings) for one in clips]
+    found = [_invert(one, generator, space, method, encoder, distance, clip, before, settings) for one in clips]
     ws, drawn, psnr, deviations, noise = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     ws, drawn, psnr, deviations = (x.reshape((*leading, *x.shape[1:])) for x in (ws, drawn, psnr, deviations))
     return Inversion(ws, drawn, psnr, deviations, noise)
@@ -118,9 +120,10 @@ def _invert(
     encoder: ImageEncoder | None,
     distance: Distance | None,
     clip: bool,
+    before: Float[Array | np.ndarray, "l d"] | None,
     settings: ConfigDict,
 ) -> Inversion:
     start = None if encoder is None or method == "optimise" else encode(images, encoder, generator)
     if start is not None and method == "encoder":
         return measured(start, images, generator, space)
-    return optimise(images, generator, settings, start, distance, clip=clip, space=space)
+    return optimise(images, generator, settings, start, distance, clip=clip, before=before, space=space)

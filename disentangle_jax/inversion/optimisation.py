@@ -31,6 +31,7 @@ Distance = Callable[[Float[Array, "n h w c"], Float[Array, "n h w c"]], Float[Ar
 _CHUNK = 20  # steps between updates of the progress bar
 _SMALL = 64  # pixels of a side at which samples are compared with images
 _SEED = 0
+_SPREAD = 4  # frames of a clip, at least, from which its base and noise are found, however few are drawn at once
 
 
 class Inversion(NamedTuple):
@@ -71,6 +72,7 @@ def optimise(
     distance: Distance | None = None,
     *,
     clip: bool = False,
+    before: Float[Array | np.ndarray, "l d"] | None = None,
     space: LatentSpace | None = None,
 ) -> Inversion:
     """Find latents whose images are these.
@@ -83,6 +85,7 @@ def optimise(
         start_ws: latents to start from; if not given, for each image the best of some samples and the mean.
         distance: what the loss has beside pixels.
         clip: whether the images are the frames of one clip.
+        before: the latent of the frame before the first, if they go on from one; the clip is held near it.
         space: of the generator's latents, if it is known already.
 
     Raises:
@@ -96,11 +99,13 @@ def optimise(
     networks = Networks(generator.synthesis, as_pytree(distance), space)
     size = min(len(images), settings.batch_size or render_batch(generator.img_resolution))
 
-    def task(images: Float[np.ndarray, "n h w c"], ws: Float[Array | np.ndarray, "n l d"], phase: ConfigDict) -> _Task:
+    def coordinates(ws: Float[Array | np.ndarray, "_n l d"]) -> Float[Array, "_n m d"]:
         v = space.whiten(jnp.asarray(ws, jnp.float32))
-        v = jnp.mean(v, axis=1, keepdims=True) if settings.space == "w" else v
+        return jnp.mean(v, axis=1, keepdims=True) if settings.space == "w" else v
+
+    def task(images: Float[np.ndarray, "n h w c"], ws: Float[Array | np.ndarray, "n l d"], phase: ConfigDict) -> _Task:
         noise = noise_maps(generator.synthesis, 1) if settings.noise else {}
-        return _Task(images, v, noise, size, networks, _hyperparameters(settings, phase))
+        return _Task(images, coordinates(ws), noise, size, networks, _hyperparameters(settings, phase))
 
     def scout(images: Float[np.ndarray, "n h w c"], ws: Float[np.ndarray, "n l d"]) -> Float[np.ndarray, "n"]:
         tried = jnp.broadcast_to(_one_by_one(task(images, ws, settings.scout))[0], ws.shape)
@@ -108,10 +113,15 @@ def optimise(
 
     if start_ws is None:
         nearest = nearest_samples(images, generator, space, settings.candidates, settings.starts, alike=clip)
-        phase, start_ws = settings.optimise, _best_start(images, nearest, scout, alike=clip, most=size)
+        most = min(len(images), max(size, _SPREAD))
+        phase, start_ws = settings.optimise, _best_start(images, nearest, scout, alike=clip, most=most)
     else:
         phase, start_ws = settings.refine, checked_array(start_ws, "start_ws", sizes)
-    v, noise = (_as_clip if clip else _one_by_one)(task(images, start_ws, phase))
+    whole = task(images, start_ws, phase)
+    if clip:
+        v, noise = _as_clip(whole, None if before is None else coordinates(before[None]))
+    else:
+        v, noise = _one_by_one(whole)
     return measured(space.unwhiten(jnp.broadcast_to(v, sizes)), images, generator, space, noise)
 
 
@@ -195,17 +205,19 @@ def _one_by_one(task: _Task) -> tuple[Float[Array, "n m d"], dict[str, np.ndarra
     return jnp.asarray(v), noise
 
 
-def _as_clip(task: _Task) -> tuple[Float[Array, "n m d"], dict[str, np.ndarray]]:
-    """Invert the frames of a clip.
+def _as_clip(
+    task: _Task, before: Float[Array, "1 m d"] | None = None
+) -> tuple[Float[Array, "n m d"], dict[str, np.ndarray]]:
+    """Invert the frames of a clip, which may go on from a frame before.
 
     A clip of one batch has its base and its noise found with the frames; a longer one before them, on frames that are
     spread over the clip.
     """
     size, n, found = task.batch_size, len(task.images), []
-    base, noise, before, moves = jnp.mean(task.v, axis=0, keepdims=True), task.noise, None, 1.0
+    base, noise, moves = jnp.mean(task.v, axis=0, keepdims=True), task.noise, 1.0
     with _bar(task, -(-n // size) + (n > size)) as bar:
         if n > size:
-            rows = np.linspace(0, n - 1, size).round().astype(int)
+            rows = np.linspace(0, n - 1, min(n, max(size, _SPREAD))).round().astype(int)
             batch = _batch(task, rows, bound=1.0, moves_base=1.0, moves_noise=1.0)
             base, _, noise = _run(_around(base, task.v[rows], noise), batch, task, bar)
             moves = 0.0

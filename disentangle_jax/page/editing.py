@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from disentangle_jax import media
-from disentangle_jax.batching import in_batches, render_batch
+from disentangle_jax.batching import batch_of, in_batches
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion.latent_files import write_latents
 from disentangle_jax.page.axes import find_axes
@@ -83,7 +83,10 @@ class Editor:
             OSError: there is no such file.
             ValueError: it cannot be read, has too many frames, or its latents are of another generator.
         """
-        footage = _bounded(inputs.open_input(self.model, name, self.reading)[0], self.max_frames)
+        found = inputs.open_input(self.model, name, self.reading)
+        if len(found) > 1:
+            raise ValueError(f"{Path(name).name} holds {len(found)} faces, and the page takes one: give a file of one")
+        footage = _bounded(found[0], self.max_frames)
         encoded = encode(footage)
         picture = next(footage.shown(max(SIZE, self.model.generator.img_resolution)))
         report = quality.report(footage, encoded)
@@ -108,7 +111,7 @@ class Editor:
     def latents(self, source: Face, driving: Face | None, controls: Controls) -> Float[np.ndarray, "t l d"]:
         """Latents of the source, driven and edited; t = 1 for single faces."""
         codes = self._codes(source, driving, controls)
-        batch = min(len(codes[0]), render_batch(self.model.generator.img_resolution))
+        batch = batch_of(len(codes[0]), self.model.generator.img_resolution)
         return in_batches(self.model.decode, batch, *codes)
 
     def write_clip(self, path: Path, source: Face, driving: Face | None, controls: Controls) -> None:

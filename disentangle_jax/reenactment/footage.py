@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from disentangle_jax import media
-from disentangle_jax.batching import render_batch
+from disentangle_jax.batching import batch_of
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion.latent_files import LatentClip
-from disentangle_jax.inversion.portraits import Placement, Square, crop
+from disentangle_jax.inversion.portraits import NoFaceError, Placement, Square, crop
 
 _T = TypeVar("_T")
 
@@ -144,8 +144,11 @@ class PictureFootage:
 
     @cached_property
     def placement(self) -> Placement:
-        """Where the face is, in all frames; found when it is first asked for."""
-        return self.find_squares(self.frames)
+        """Where the face is, in all frames; found when it is first asked for. Raises NoFaceError, with the name."""
+        try:
+            return self.find_squares(self.frames)
+        except NoFaceError as error:
+            raise NoFaceError(f"{self.name}: {error}") from None
 
     def pieces(self) -> Iterator[Piece]:
         wanted, before = None, None
@@ -174,7 +177,7 @@ class PictureFootage:
 
 def render(model: Disentangler, ws: Float[Array | np.ndarray, "n l d"]) -> Iterator[Float[np.ndarray, "h w 3"]]:
     """Draw latents as RGB images, one batch at a time, which are all of one size."""
-    batch = min(len(ws), render_batch(model.generator.img_resolution))
+    batch = batch_of(len(ws), model.generator.img_resolution)
     for start in range(0, len(ws), batch):
         rows = np.arange(start, start + batch).clip(max=len(ws) - 1)
         yield from media.to_rgb(model.render(np.asarray(ws)[rows]))[: len(ws) - start]

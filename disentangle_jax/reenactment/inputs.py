@@ -22,6 +22,7 @@ from disentangle_jax.inversion.latent_files import LatentClip, read_latents
 from disentangle_jax.inversion.methods import check_space
 from disentangle_jax.latents import sample_ws
 from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, Piece
+from stylegan2_flax import files
 from stylegan2_flax.run.config_rules import MAX_SEED
 
 FRAMES = "frames:"
@@ -74,7 +75,7 @@ def open_input(model: Disentangler, name: str, reading: Reading) -> list[Footage
         return [LatentFootage(name, model, _draw(model, *drawn, reading))]
     if name.startswith(FRAMES):
         return [_open_pictures(model, _read_clip(name), reading, is_clip=True)]
-    path = Path(name).expanduser()
+    path = Path(files.as_path(name))
     if path.suffix.lower() in arrays.SUFFIXES:
         return _open_latents(model, path)
     pictures = map(media.read_frames, media.find_photos(path) if path.is_dir() else [path])
@@ -83,7 +84,7 @@ def open_input(model: Disentangler, name: str, reading: Reading) -> list[Footage
 
 def _read_clip(name: str) -> media.Frames:
     """The pictures of frames:FOLDER."""
-    folder = Path(name.removeprefix(FRAMES)).expanduser()
+    folder = Path(files.as_path(name.removeprefix(FRAMES)))
     if not folder.is_dir():
         raise FileNotFoundError(f"{name} wants a folder of frames after the colon, and there is none at {folder}")
     frames = media.read_frames(folder)
@@ -130,11 +131,13 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, 
         method, start = reading.method, encoder
         if before is not None and (method == "optimise" or encoder is None):
             method, start = "auto", partial(_repeat, before)  # another search would come out elsewhere: a jump
-        found = model.invert(images, method, encoder=start, clip=len(images) > 1, settings=reading.config.inversion)
+        is_clip, settings = before is not None or len(images) > 1, reading.config.inversion
+        found = model.invert(images, method, encoder=start, clip=is_clip, before=before, settings=settings)
         return Piece(found.ws, found.psnr, found.deviations)
 
     find = None if wanted == "none" else portraits.load_finder(reading.face_finder)
-    find_squares = partial(portraits.place, wanted=wanted, size=generator.img_resolution, find=find)
+    fps = frames.fps or reading.config.fps
+    find_squares = partial(portraits.place, wanted=wanted, size=generator.img_resolution, find=find, fps=fps)
     return PictureFootage(
         frames.path.name, model, frames, is_clip, find_squares, invert, reading.config.frames_per_batch
     )

@@ -13,7 +13,7 @@ RULES = {
     "max_cells": at_least(1),
     "smooth.min_cutoff": positive(),
     "smooth.beta": positive(or_zero=True),
-    **{f"inversion.{name}": rule for name, rule in inversion.RULES.items()},
+    **{f"inversion.{name}": rule for name, rule in inversion.RULES.items() if not name.startswith("tune.")},
 }
 
 

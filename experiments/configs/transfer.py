@@ -21,5 +21,6 @@ def get_config() -> ConfigDict:
     config.smooth.min_cutoff = 1.0  # cutoff frequency at rest, in Hz; lower: smoother
     config.smooth.beta = 1.0  # Hz more for each standard deviation a second; higher: less lag
 
-    config.inversion = inversion.get_config()  # how pictures become latents
+    # How pictures become latents; `invert` alone tunes generators to them.
+    config.inversion = ConfigDict({name: value for name, value in inversion.get_config().items() if name != "tune"})
     return config

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from disentangle_jax.configs import inversion
+from disentangle_jax.inversion import optimisation
 from disentangle_jax.inversion.latent_space import LatentSpace
 from disentangle_jax.inversion.noise import noise_maps, normalise, self_similarity, with_noise
+from disentangle_jax.inversion.optimisation import _batch as batch_of
 from disentangle_jax.inversion.optimisation import nearest_samples, optimise
 
 TRACES = []
@@ -77,6 +79,28 @@ def test_a_clip_of_w_stays_together_over_its_batches(run, images, settings):
         return np.abs(np.diff(ws, axis=0)).mean(axis=(1, 2))
 
     assert np.all(motion(still.ws) < 0.3 * motion(found.ws))  # also between the last frame of a batch and the next
+
+
+def test_a_clip_goes_on_from_the_frame_before_it(run, images, ws, settings):
+    """It is held near that latent, as near as its frames are to each other."""
+    settings.noise, settings.weights.neighbour = False, 100.0
+    far = np.full(ws.shape[1:], 2.0, np.float32)
+    alone, after = (run(images[:2], settings, ws[:2], clip=True, before=before).ws for before in (None, far))
+    assert np.abs(after[0] - far).mean() < 0.8 * np.abs(alone[0] - far).mean()
+
+
+def test_the_base_of_a_clip_is_found_on_several_frames_however_few_are_drawn_at_once(
+    run, images, settings, monkeypatch
+):
+    def batch(task, rows, **options):
+        seen.append(rows)
+        return batch_of(task, rows, **options)
+
+    seen = []
+    monkeypatch.setattr(optimisation, "_batch", batch)
+    settings.batch_size = 1
+    run(images, settings, np.zeros((5, 4, 8), np.float32), clip=True)
+    assert [rows.tolist() for rows in seen] == [[0, 1, 3, 4], [0], [1], [2], [3], [4]]
 
 
 def test_shares_of_nothing_are_no_warmup_and_no_exploration(run, images, settings):

@@ -33,7 +33,7 @@ class Toy(Disentangler):
         self.config = faces64.get_config("linear")
         self.config.generator = "a user's own"
         self.generator = SimpleNamespace(img_resolution=SIDE, img_channels=3, num_ws=2, w_dim=3)
-        self.shapes, self.starts, self.psnr = [], [], 25.0
+        self.shapes, self.starts, self.before, self.psnr = [], [], [], 25.0
 
     def encode(self, ws):
         ws = jnp.asarray(ws)
@@ -52,6 +52,7 @@ class Toy(Disentangler):
 
     def invert(self, images, method="auto", *, encoder=None, **options):
         self.shapes.append(images.shape)
+        self.before.append(None if options.get("before") is None else round(float(options["before"][1, 0])))
         self.starts.append(None if encoder is None else round(float(encoder(jnp.asarray(images))[0, 1, 0])))
         numbers = np.repeat(find(images).astype(np.float32)[:, None], 3, axis=1)
         psnr = np.full(len(images), self.psnr, np.float32)
@@ -131,7 +132,7 @@ def test_a_photo_is_driven_by_a_video_with_its_rate_and_its_sound(files, tmp_pat
     assert places(frames) == [3, 4, 5, 6, 7, 8]
     assert np.abs(next(iter(frames))[0, 0].astype(int) - RED).max() < 12
     assert toy.shapes == [(1, SIDE, SIDE, 3), (4, SIDE, SIDE, 3), (4, SIDE, SIDE, 3)], "all pieces have one shape"
-    assert toy.starts == [None, None, 6], "a piece goes on where the one before it ended"
+    assert toy.starts == toy.before == [None, None, 6], "a piece goes on where the one before it ended"
     told = capsys.readouterr().out
     assert "photo.png: inverted at 25.0 dB, 2.5 standard deviations from the mean face" in told
     assert f"video.mp4: inverted at 25.0 dB (worst of {FRAMES} frames 25.0 dB)" in told
@@ -147,6 +148,9 @@ def test_pictures_are_read_by_the_encoder_that_is_given_which_is_loaded_once(fil
     monkeypatch.setattr(encoders, "load", load)
     call(tmp_path, files / "photos", files / "photo.png", "out.png", encoder="e4e.pt", method="encoder")
     assert (loaded, toy.starts) == ([("e4e.pt", toy.generator)], [7, 7, 7])
+    video = {"show": "result", "config.frames_per_batch": 4}
+    call(tmp_path, files / "photo.png", files / "video.mp4", "out.mp4", encoder="e4e.pt", **video)
+    assert toy.before[-2:] == [None, 6], "nor does a clip jump that an encoder reads"
 
 
 def test_an_encoder_is_asked_for_where_none_is_registered(files, tmp_path, toy):

@@ -1,6 +1,7 @@
 """What finds faces: dlib, from the extra `portraits`, or any callable in its place."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import cast
 
 import numpy as np
@@ -34,6 +35,11 @@ def load_finder(name: str = DLIB) -> FaceFinder:
     """
     if name == DLIB:
         return make_face_finder()
+    return _load_factory(name)
+
+
+@cache  # a network, perhaps, which every photo of a folder asks for
+def _load_factory(name: str) -> FaceFinder:
     unknown = f"unknown face finder {name!r}: say {DLIB}, or a factory as package.module:factory"
     finder = plugins.import_factory(name, unknown)()
     if not callable(finder):

@@ -14,6 +14,9 @@ from disentangle_jax.inversion.portraits.tracking import Observed, fill, follow,
 
 ALIGN = ("auto", "ffhq", "none")
 
+SMOOTHING = 0.2
+"""Seconds: the standard deviation of the Gaussian that smooths squares over time; see `smooth`."""
+
 _FACE_SIZE = 128  # pixels: the least resolution of generators that are taken for those of photographed faces
 
 
@@ -57,7 +60,7 @@ def place(
     size: int,
     *,
     find: FaceFinder | None = None,
-    smoothing: float = 5.0,
+    fps: float = 25.0,
 ) -> Placement:
     """Find the square of every frame, reading the frames once and keeping none.
 
@@ -69,7 +72,7 @@ def place(
         wanted: what `alignment` returned. "none" takes the middle of the frames; so does "auto" if there is no face.
         size: pixels of a side of the crops that are to come.
         find: finds the landmarks of faces; dlib's if None, see `load_finder`.
-        smoothing: of the squares over time, the standard deviation of a Gaussian in frames; see `smooth`.
+        fps: frames per second of a video; the squares are smoothed over `SMOOTHING` seconds.
 
     Raises:
         NoFaceError: "ffhq" is wanted, and there is no face. This is a ValueError.
@@ -85,7 +88,7 @@ def place(
         remarks = () if wanted == "none" else (f"the middle is taken, since {problem}",)
         return Placement((central_square(height, width),) * num_frames, False, remarks)
     path = follow(observed.squares)
-    squares = smooth(fill(path), smoothing)
+    squares = smooth(fill(path), SMOOTHING * fps)
     return Placement(squares, True, tuple(_remarks(observed, path, squares, size)))
 
 

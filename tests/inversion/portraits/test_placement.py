@@ -48,7 +48,7 @@ def test_a_lost_face_is_interpolated_and_no_other_face_takes_its_place(find_dots
             buffer[:] = draw_dots(*face, (270, 150, 40))[: buffer.shape[0]] if t else draw_dots()
             yield buffer
 
-    found = place(frames(), "auto", 64, find=find_dots, smoothing=0.0)
+    found = place(frames(), "auto", 64, find=find_dots, fps=0.0)
     xs = [square.x - 0.5 for square in found.squares]
     np.testing.assert_allclose(xs, [104, *(100 + 4 * t for t in range(1, 11)), 140], atol=1e-6)
     assert "not found in 4 of 12 frames, the first of them frame 0: its place there is interpolated" in found.remarks[0]
@@ -84,7 +84,7 @@ def test_smoothing_stills_trembling_without_lag():
 
 
 def test_a_talking_mans_square_does_not_tremble(carphone, find_with_dlib):
-    rough = place(carphone, "ffhq", 128, find=find_with_dlib, smoothing=0.0)
+    rough = place(carphone, "ffhq", 128, find=find_with_dlib, fps=0.0)
     calm = rough._replace(squares=smooth(rough.squares, 5.0))
     assert shake(calm.squares) < 0.15 * shake(rough.squares)
     (remark,) = calm.remarks
