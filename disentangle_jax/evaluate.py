@@ -15,6 +15,7 @@ is installed and faces are there. --arcface=model_ir_se50.pth gives identity as 
 
 import json
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -150,6 +151,9 @@ def evaluate(
         other.config.evaluation = model.config.evaluation  # all are measured alike, whatever their own records say
     comparisons.check_generators(model, others)
     comparisons.check_seeds(model, dict(zip(seed_runs, seeds, strict=True)))
+    for name, other in {"the model": model, **{f"--compare={name}": other for name, other in others.items()}}.items():
+        if problem := comparisons.unfinished(other):
+            warnings.warn(f"{name} {problem}", stacklevel=2)
     domain = load_judged_domain(model.config.generator, model.config.evaluation.judge, model.generator.img_resolution)
     reader, distance = _face_reader(pictures, model, domain), load_distance(pictures.distance)
     folder = out / "eval"
@@ -211,6 +215,8 @@ def _face_reader(pictures: PictureOptions, model: Disentangler, domain: JudgedDo
             )
         return None
     if pictures.face_finder == "none" or model.generator.img_channels != 3:
+        if pictures.arcface:
+            raise ValueError("--arcface reads faces, which are not looked for here: leave it out")
         return None
     if pictures.face_finder is None and not is_installed():
         print("identity, expression and pose are left out: pip install 'disentangle_jax[portraits]' to have them")
@@ -258,7 +264,7 @@ def _named_workdirs(texts: list[str]) -> dict[str, str]:
     workdirs: dict[str, str] = {}
     for text in texts:
         name, sign, folder = text.partition("=")
-        taken = (*METHODS, *RESERVED, *workdirs)
+        taken = (*METHODS, *RESERVED, "oracle", "exact images", *workdirs)
         if not (name and sign and folder) or name in taken:
             raise ValueError(f"--compare wants NAME=WORKDIR, the name none of {', '.join(taken)}; got {text!r}")
         workdirs[name] = folder

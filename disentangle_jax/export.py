@@ -64,8 +64,13 @@ def export(source: str, out: AnyPath, license: str = "") -> None:
     with files.atomic_folder(out) as folder:
         model.export(folder)
         shown = {name: file for name, file in PICTURES.items() if metrics and (evaluation / file).is_file()}
-        for file in (*(("metrics.json",) if metrics else ()), *shown.values()):
+        for file in shown.values():
             (folder / file).write_bytes((evaluation / file).read_bytes())
+        if metrics and "clips" not in metrics:
+            (folder / "metrics.json").write_bytes((evaluation / "metrics.json").read_bytes())
+        elif metrics:  # clips of the user's go by their names, and by the folders of those that share one
+            told = {section: values for section, values in metrics.items() if section != "clips"}
+            files.write_text(folder / "metrics.json", json.dumps(told, indent=2) + "\n")
         exported = Disentangler.load(folder)  # its config tells of no paths, and neither does the card
         files.write_text(folder / "README.md", render_card(exported, model.steps, metrics, shown, license))
         model_sources.write_digests(folder)

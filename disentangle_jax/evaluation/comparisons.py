@@ -27,7 +27,7 @@ def check_generators(model: Disentangler, others: Mapping[str, Disentangler]) ->
 
 
 def check_seeds(model: Disentangler, seeds: Mapping[str, Disentangler]) -> None:
-    """Raise ValueError unless the models are of one experiment, each with a seed of its own.
+    """Raise ValueError unless the models are of one experiment, trained to its end, each with a seed of its own.
 
     Args:
         model: the model.
@@ -41,7 +41,15 @@ def check_seeds(model: Disentangler, seeds: Mapping[str, Disentangler]) -> None:
         if (seed := other.config.seed) in taken:
             raise ValueError(f"--seed_run={folder} has the seed of {taken[seed]}, {seed}: there is nothing to compare")
         taken[seed] = folder
+        if problem := unfinished(other):
+            raise ValueError(f"--seed_run={folder} {problem}: run its command again, or leave it out")
     check_generators(model, seeds)
+
+
+def unfinished(model: Disentangler) -> str | None:
+    """What to tell of a model whose training has not come to its end; None if it has, or if that is not known."""
+    last = model.config.train.num_steps
+    return None if model.steps in (None, last) else f"is trained for {model.steps} of {last} steps"
 
 
 def differences(other: Disentangler, model: Disentangler) -> Changed:

@@ -165,8 +165,11 @@ def summarise(measures: Measures, proxies: Mapping[str, Proxy], protocol: str) -
     summary = {name: _mean(moved[name]) for name in names}
     if proxies:
         of_structure = [name for name, proxy in proxies.items() if proxy.of == STRUCTURE]
-        rough = {whose: [_mean(measures[_roughness(name, whose)]) for name in of_structure] for whose in _WHOSE}
-        result, driving = (None if None in values else sum(filter(None, values)) for values in rough.values())
+        rough = [np.stack([measures[_roughness(name, whose)] for whose in _WHOSE]) for name in of_structure]
+        # Of frames in which both can be read, or one that loses the face where it moves fast would count as smooth.
+        both = [np.where(np.isfinite(pair).all(axis=0), pair, np.nan) for pair in rough]
+        sums = [[_mean(one) for one in pair] for pair in both]
+        result, driving = (None if None in values else sum(filter(None, values)) for values in zip(*sums, strict=True))
         summary[JITTER] = result / driving if result is not None and driving else None
         summary[READ] = float(np.mean([np.isfinite(moved[name]) for name in proxies]))
     return summary

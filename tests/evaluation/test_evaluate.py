@@ -11,6 +11,7 @@ import pytest
 
 from disentangle_jax import evaluate, train, transfer
 from disentangle_jax.configs import faces64
+from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.report.commands import command_lines
 from stylegan2_flax import command
 from stylegan2_flax.run import config_record
@@ -138,6 +139,20 @@ def test_grey_transparent_and_conditional_generators_are_evaluated(
     }
 
 
+def test_a_run_that_was_stopped_is_no_seed(run, tmp_path, monkeypatch):
+    seeded, load = another_seed(run, tmp_path / "seeded"), Disentangler.load
+
+    def stopped(folder):
+        model = load(folder)
+        model.steps = model.config.train.num_steps - (str(folder) == str(seeded))
+        return model
+
+    monkeypatch.setattr(Disentangler, "load", stopped)
+    last = load(run).config.train.num_steps
+    message = f"is trained for {last - 1} of {last} steps: run its command again"
+    assert message in refusal(run, [], f"--seed_run={seeded}")
+
+
 def test_runs_that_are_not_of_one_experiment_or_of_one_seed_are_no_seeds(capsys, run, tmp_path):
     assert "has the seed of the workdir, 0: there is nothing to compare" in refusal(run, [], f"--seed_run={run}")
     seeded = another_seed(run, tmp_path / "seeded")
@@ -145,6 +160,7 @@ def test_runs_that_are_not_of_one_experiment_or_of_one_seed_are_no_seeds(capsys,
     config["loss"]["weights"]["swap"] = 0.5
     (seeded / "config.json").write_text(json.dumps(config))
     assert "is another experiment: it differs in loss.weights.swap" in refusal(run, [], f"--seed_run={seeded}")
+    assert "the name none of" in refusal(run, [f"exact images={seeded}"])
     assert "held-out" not in capsys.readouterr().out
 
 

@@ -70,7 +70,7 @@ def inverter(monkeypatch, model, ws):
     """Stands for the inversion: its latents are those of the clip, and off by `error`; it keeps what it was told."""
     told = SimpleNamespace(error=0.0)
 
-    def invert(self, images, method, *, encoder, clip, settings):
+    def invert(self, images, method, *, encoder, clip, before, settings):
         told.method, told.clip, told.settings = method, clip, settings
         found = ws[: len(images)] + np.float32(told.error)
         return Inversion(found, images, np.full(len(images), 12.0), np.ones(len(images)), {})

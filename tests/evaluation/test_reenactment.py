@@ -9,7 +9,7 @@ import pytest
 
 from disentangle_jax.domains import JudgedDomain, load_judged_domain
 from disentangle_jax.evaluation.proxies import APPEARANCE, STRUCTURE, Proxy, ScorerReader, mean_difference
-from disentangle_jax.evaluation.reenactment import CROSS, SELF, Stage, summarise, validity
+from disentangle_jax.evaluation.reenactment import CROSS, SELF, Stage, _roughness, summarise, validity
 
 SIDE = 12
 
@@ -118,6 +118,14 @@ def test_frames_in_which_nothing_is_read_are_left_out_and_counted(clips):
     assert swap == pytest.approx({"blue": 0, "jitter_ratio": 1, "read": seen.mean()}, abs=1e-6)
     dark = summarise(found[CROSS]["dark"], sleepy.proxies, CROSS)
     assert dark == {"blue": None, "jitter_ratio": None, "read": 0}
+
+
+def test_who_loses_the_face_where_it_moves_fast_is_not_smooth_for_that():
+    """The driving is calm at first and lively then; of a result like it the lively half cannot be read."""
+    driving = np.array([[0.1, 0.1, 2.0, 2.0]])
+    result = np.where(driving > 1, np.nan, driving)
+    measures = {"blue": np.zeros((1, 6)), _roughness("blue", "result"): result, _roughness("blue", "driving"): driving}
+    assert summarise(measures, Sleepy().proxies, CROSS)["jitter_ratio"] == pytest.approx(1)
 
 
 def test_without_a_reader_pixels_of_self_driven_clips_are_left(clips):

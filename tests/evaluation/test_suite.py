@@ -112,7 +112,10 @@ def test_readings_of_pictures_rank_results_as_the_truth_does_where_they_are_with
 
 
 def test_every_number_is_what_it_was_when_first_recorded(measured):
-    """metrics_recorded.json is what this same world gave in version 0.2.0: a change of code must not change figures."""
+    """metrics_recorded.json is what this same world gave in version 0.2.0: a change of code must not change figures.
+
+    Those of probes are of the probes that fit each factor by itself.
+    """
     recorded = json.loads((Path(__file__).parent / "metrics_recorded.json").read_text())
     found = flat(measured[2])
     assert set(recorded) == set(found)
