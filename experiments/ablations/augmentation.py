@@ -2,7 +2,8 @@
 
 All but another face keep looks of the face, so their negatives are of the clip: those of the batch would teach them.
 
-Answer: Another face altogether; motion along appearance comes second, the others do little better than none.
+Answer: Another face altogether: with any other the structure code keeps looks, and a transfer takes them over, or
+structure is lost.
 """
 
 CONFIG = "faces64:demo"

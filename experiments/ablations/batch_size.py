@@ -2,7 +2,7 @@
 
 Every run sees the same number of clips, at the same learning rate.
 
-Answer: 8 to 64 do alike; with 128 there are too few steps.
+Answer: 8 to 32 do alike; with 64 and more there are too few steps.
 """
 
 CONFIG = "faces64:demo"

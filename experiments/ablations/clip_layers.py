@@ -3,8 +3,8 @@
 Together: along one vector of W+, which leaves each layer its own remainder of the pose. Each: every layer to the pose.
 Offsets add the motion to the face's own pose instead of replacing it.
 
-Answer: Each; all together is as good on whole faces alone. Directions of mixed faces leave pose in the appearance code,
-and offsets lose structure.
+Answer: Each, for the jitter, which only layers have that move by themselves: with it mixed faces are read best. Whole
+ones are the same. Directions of mixed faces leave pose in the appearance code, and offsets lose structure.
 """
 
 CONFIG = "faces64:demo"

@@ -1,7 +1,7 @@
 """Which form of the contrast, and at which temperature?
 
-Answer: With the abstract's objective the forms are alike, but the triplet loss reads mixed faces less. Temperatures
-above 0.1 lose structure.
+Answer: With the abstract's objective the forms are alike, but the triplet loss finds motions again more often and reads
+mixed faces less, as a temperature of 0.5 does.
 """
 
 from disentangle_jax.model.contrast import FORMS

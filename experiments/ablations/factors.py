@@ -2,8 +2,8 @@
 
 A small error in latents may be a large one of an expression. The readout, which moves the clips, tells it apart.
 
-Answer: 0.3 in the demo, 1 in the full run, whose readout is finer: 0.01 of structure, and mixed faces are read better.
-More lets structure into the appearance code.
+Answer: 0.3 in the demo, 1 in the full run, whose readout is finer: 0.01 of structure. More lets structure into the
+appearance code.
 """
 
 CONFIG = "faces64:demo"

@@ -1,6 +1,6 @@
 """How many frames should a clip have?
 
-Answer: Two to eight: 16 frames of fewer clips lose 0.3 dB, and mixed faces are read less.
+Answer: Two to eight: 16 frames of fewer clips lose 0.4 dB, and mixed faces are read less.
 """
 
 CONFIG = "faces64:demo"

@@ -3,8 +3,8 @@
 Frames of other clips differ in looks as well: if an augmentation keeps some, they tell the positive from the negatives,
 and the structure code learns them. Near frames are false negatives.
 
-Answer: Those of the batch, as long as positives are another face: they are better in structure, most of all on mixed
-faces. Where an augmentation keeps looks they ruin transfer, and those of the clip do not. Near ones make no
+Answer: Those of the batch, as long as positives are another face: they are better in structure and on mixed faces,
+those of the clip find motions again more often. Where an augmentation keeps looks neither helps. Near ones make no
 difference.
 """
 

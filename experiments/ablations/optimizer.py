@@ -1,6 +1,6 @@
 """Which optimizer, and at which rate?
 
-Answer: Muon at 0.004. It is ahead of AdamW at any rate and with half as many steps more, in structure and by 0.8 dB.
+Answer: Muon at 0.004. It is ahead of AdamW at any rate, by 0.9 dB, and by 0.4 dB of half as many steps more.
 """
 
 CONFIG = "faces64:demo"

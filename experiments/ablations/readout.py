@@ -3,8 +3,8 @@
 A model learns no more than its clips show, and these are moved by what a small network has learnt of a scorer's
 readings.
 
-Answer: as good as there is time for. 2,048 faces cost 0.14 of structure; that half of the faces are posed by a first
-readout gives 0.01 and 0.8 dB; with 32,768 faces and a network twice as wide, which take four times as long to learn,
+Answer: As good as there is time for. 2,048 faces cost 0.15 of structure; that half of the faces are posed by a first
+readout gives 0.01 and 0.6 dB; with 32,768 faces and a network twice as wide, which take four times as long to learn,
 the demo's 2,000 steps come as far as the full run.
 """
 
