@@ -1,5 +1,6 @@
 """Clips have the same bits however many devices make them, whatever the batch, under jit as under pmap."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from disentangle_jax.directions import Directions
 from disentangle_jax.directions.readout import Network, Readout
 from stylegan2_flax.run import parallel
 
+# XLA's default code: what the tests compile fastest sums in another order where a tile is not whole.
+OPTIONS = {"xla_cpu_use_fusion_emitters": True} if "fusion_emitters" in os.environ["XLA_FLAGS"] else {}
 KEY = jax.random.key(7)
 TILE = 4
 
@@ -33,7 +36,9 @@ def indices_of(batch):
 def clips_of(source, devices, batch, then=lambda clips: clips):
     mesh = mesh_of(devices)
     sharding = parallel.over_batch(mesh)
-    make = jax.jit(lambda source, i: then(sample_clips(sample_clip, source, KEY, i, sharding, TILE)))
+    make = jax.jit(
+        lambda source, i: then(sample_clips(sample_clip, source, KEY, i, sharding, TILE)), compiler_options=OPTIONS
+    )
     return make(jax.device_put(source, parallel.replicated(mesh)), jax.device_put(indices_of(batch), sharding))
 
 
@@ -97,8 +102,13 @@ def test_the_same_bits_where_a_readout_moves_every_layer(source, clips):
 
 
 def test_the_same_bits_from_pmap(source, clips):
-    make = jax.pmap(lambda source, i: sample_tiles(sample_clip, source, KEY, i, TILE), in_axes=(None, 0))
-    made = make(source, indices_of(32).reshape(8, 4))
+    leaves, structure = jax.tree.flatten(source)
+
+    def sample(leaves, i):
+        return sample_tiles(sample_clip, jax.tree.unflatten(structure, leaves), KEY, i, TILE)
+
+    arguments = leaves, indices_of(32).reshape(8, 4)
+    made = jax.pmap(sample, in_axes=(None, 0)).lower(*arguments).compile(OPTIONS)(*arguments)
     assert_same(clips, jax.tree.map(lambda x: np.asarray(x).reshape(32, *x.shape[2:]), made))
 
 
@@ -133,7 +143,7 @@ def test_a_purifier_sees_whole_tiles(source):
 
 def test_steps_follow_one_another_without_overlap(source, clips):
     stream = GeneratedClips(sample_clip, source, KEY, 8, mesh_of(1), TILE)
-    make = jax.jit(stream.clips)
+    make = jax.jit(stream.clips, compiler_options=OPTIONS)
     steps = [make(stream.fetch(n), jnp.array(n)) for n in (125, 126)]  # the first clip of all is number 1000
     assert_same(clips, jax.tree.map(lambda *x: np.concatenate(x), *steps))
 
