@@ -10,7 +10,7 @@ VIDEO = ["av>=17.1"]
 PORTRAITS = ["dlib-bin>=19.24.6", "face-recognition-models>=0.3.0"]
 # Published StyleGAN2 checkpoints: URLs of any kind, flaxmodels' HDF5 files, files on the Hugging Face hub.
 CHECKPOINTS = ["fsspec[http]>=2024.2", "h5py>=3.11", "huggingface_hub>=0.24"]
-GCS = ["gcsfs>=2024.12"]  # workdirs, data sets and models in buckets
+GCS = ["gcsfs>=2025.9"]  # workdirs, data sets and models in buckets
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"]
 APP = ["gradio>=6.31", *VIDEO]  # the page; not in `dev`, as Gradio wants Pillow below 13
 LPIPS = ["lpips-nnx>=0.1"]  # a perceptual distance for inversion
@@ -34,8 +34,8 @@ setup(
         "stylegan2_flax": ["README.md", "py.typed"],
     },
     install_requires=[
-        "jax>=0.8.1",
-        "jaxlib>=0.8.1",
+        "jax>=0.8.3",
+        "jaxlib>=0.8.3",
         "flax>=0.12.1",
         "optax>=0.2.7",
         "orbax-checkpoint>=0.11.37",
@@ -50,7 +50,7 @@ setup(
         "grain>=0.2.15",
         "scikit-learn>=1.6",
         "threadpoolctl>=3",
-        "etils[epath]>=1.9",
+        "etils[epath]>=1.11",
         "matplotlib>=3.10.8",
         "jinja2>=3.0",
         "pillow>=10.1",

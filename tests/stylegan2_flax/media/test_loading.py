@@ -4,6 +4,7 @@ import struct
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -122,7 +123,9 @@ def test_numbers_of_unknown_range_are_refused_by_name(tmp_path, dtype, words):
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr"])
 def test_jpegs_and_tiffs_of_other_colour_spaces(tmp_path, mode):
     picture = Image.fromarray(np.repeat(np.repeat(COLOUR, 8, 0), 8, 1)).convert(mode)
-    for suffix in (".jpg", ".tif"):
+    # Before version 13 Pillow could not read its own TIFF files of YCbCr.
+    can_tiff = mode == "CMYK" or int(PIL.__version__.split(".")[0]) >= 13
+    for suffix in (".jpg", ".tif") if can_tiff else (".jpg",):
         picture.save(path := tmp_path / f"a{suffix}", quality=95)
         np.testing.assert_allclose(read(path)[4::8, 4::8].astype(int), COLOUR.astype(int), atol=6)
 
