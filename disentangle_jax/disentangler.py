@@ -164,7 +164,7 @@ class Disentangler:
         encoder: ImageEncoder | None = None,
         distance: Distance | None = None,
         clip: bool = False,
-        before: Float[AnyArray, "l d"] | None = None,
+        before: Inversion | None = None,
         settings: ConfigDict | None = None,
     ) -> Inversion:
         """Find the latents of images; see `inversion.invert`, which has the arguments.

@@ -28,7 +28,7 @@ def invert(
     encoder: ImageEncoder | None = None,
     distance: Distance | None = None,
     clip: bool = False,
-    before: Float[Array | np.ndarray, "l d"] | None = None,
+    before: Inversion | None = None,
     settings: ConfigDict | None = None,
 ) -> Inversion:
     """Find the latents of images.
@@ -41,7 +41,7 @@ def invert(
         encoder: reads latents from images.
         distance: what optimisation compares beside pixels.
         clip: whether the images [..., t, h, w, c] are frames of clips, whose latents then move smoothly.
-        before: the latent of the frame before the first one of a single clip, which goes on from there.
+        before: the inversion of the frames that a single clip goes on from.
         settings: of `configs/inversion.py`; None for its defaults.
 
     Returns:
@@ -120,7 +120,7 @@ def _invert(
     encoder: ImageEncoder | None,
     distance: Distance | None,
     clip: bool,
-    before: Float[Array | np.ndarray, "l d"] | None,
+    before: Inversion | None,
     settings: ConfigDict,
 ) -> Inversion:
     start = None if encoder is None or method == "optimise" else encode(images, encoder, generator)

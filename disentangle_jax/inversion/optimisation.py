@@ -5,7 +5,7 @@ generator. The frames of a clip are offsets from one base, held together by pena
 tremble; other images have latents of their own. `descent` has the loss.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -72,7 +72,7 @@ def optimise(
     distance: Distance | None = None,
     *,
     clip: bool = False,
-    before: Float[Array | np.ndarray, "l d"] | None = None,
+    before: Inversion | None = None,
     space: LatentSpace | None = None,
 ) -> Inversion:
     """Find latents whose images are these.
@@ -85,7 +85,7 @@ def optimise(
         start_ws: latents to start from; if not given, for each image the best of some samples and the mean.
         distance: what the loss has beside pixels.
         clip: whether the images are the frames of one clip.
-        before: the latent of the frame before the first, if they go on from one; the clip is held near it.
+        before: the inversion of frames that the clip goes on from, with their base and noise, near the last of them.
         space: of the generator's latents, if it is known already.
 
     Raises:
@@ -119,7 +119,7 @@ def optimise(
         phase, start_ws = settings.refine, checked_array(start_ws, "start_ws", sizes)
     whole = task(images, start_ws, phase)
     if clip:
-        v, noise = _as_clip(whole, None if before is None else coordinates(before[None]))
+        v, noise = _as_clip(whole, None if before is None else coordinates(before.ws), before.noise if before else {})
     else:
         v, noise = _one_by_one(whole)
     return measured(space.unwhiten(jnp.broadcast_to(v, sizes)), images, generator, space, noise)
@@ -206,17 +206,21 @@ def _one_by_one(task: _Task) -> tuple[Float[Array, "n m d"], dict[str, np.ndarra
 
 
 def _as_clip(
-    task: _Task, before: Float[Array, "1 m d"] | None = None
+    task: _Task, earlier: Float[Array, "_n m d"] | None, its_noise: Mapping[str, np.ndarray]
 ) -> tuple[Float[Array, "n m d"], dict[str, np.ndarray]]:
-    """Invert the frames of a clip, which may go on from a frame before.
+    """Invert the frames of a clip, which may go on from earlier ones, with their base and noise.
 
     A clip of one batch has its base and its noise found with the frames; a longer one before them, on frames that are
     spread over the clip.
     """
     size, n, found = task.batch_size, len(task.images), []
-    base, noise, moves = jnp.mean(task.v, axis=0, keepdims=True), task.noise, 1.0
-    with _bar(task, -(-n // size) + (n > size)) as bar:
-        if n > size:
+    base, noise, before, moves = jnp.mean(task.v, axis=0, keepdims=True), task.noise, None, 1.0
+    if earlier is not None:
+        base, before, moves = jnp.mean(earlier, axis=0, keepdims=True), earlier[-1:], 0.0
+        noise = {name: jnp.asarray(its_noise[name]) for name in noise} if its_noise else noise
+    is_spread = n > size and earlier is None
+    with _bar(task, -(-n // size) + is_spread) as bar:
+        if is_spread:
             rows = np.linspace(0, n - 1, min(n, max(size, _SPREAD))).round().astype(int)
             batch = _batch(task, rows, bound=1.0, moves_base=1.0, moves_noise=1.0)
             base, _, noise = _run(_around(base, task.v[rows], noise), batch, task, bar)

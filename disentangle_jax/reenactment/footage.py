@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, UInt8
 from disentangle_jax import media
 from disentangle_jax.batching import batch_of
 from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.inversion import Inversion
 from disentangle_jax.inversion.latent_files import LatentClip
 from disentangle_jax.inversion.portraits import NoFaceError, Placement, Square, crop
 
@@ -33,8 +34,8 @@ class Piece(NamedTuple):
     deviations: Float[Array | np.ndarray, "t"] | None
 
 
-Inverter = Callable[[Float[np.ndarray, "t h w c"], Float[np.ndarray, "l d"] | None], Piece]
-"""Inverts images of the generator's size, frames of one clip; given the latent of the frame before, if there is one."""
+Inverter = Callable[[Float[np.ndarray, "t h w c"], Inversion | None], Inversion]
+"""Inverts images of the generator's size, frames of one clip; given the inversion of those before them, if any."""
 
 
 @runtime_checkable
@@ -155,10 +156,8 @@ class PictureFootage:
         for batch in batches(self.images(), self.frames_per_batch):
             wanted = wanted or len(batch)
             padded = [*batch, *batch[-1:] * (wanted - len(batch))]  # the last one too: to compile once
-            found = self.invert(np.stack(padded), before)
-            psnr, deviations = (None if values is None else values[: len(batch)] for values in found[1:])
-            before = np.asarray(found.ws[len(batch) - 1])
-            yield Piece(found.ws[: len(batch)], psnr, deviations)
+            before = self.invert(np.stack(padded), before)
+            yield Piece(*(values[: len(batch)] for values in (before.ws, before.psnr, before.deviations)))
 
     def shown(self, size: int) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
         for picture, square in self.originals():

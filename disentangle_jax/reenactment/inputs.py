@@ -17,11 +17,11 @@ from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_domain
 from disentangle_jax.evaluation.motion import make_animator, sample_loop
 from disentangle_jax.generators import is_registered
-from disentangle_jax.inversion import encoders, portraits
+from disentangle_jax.inversion import Inversion, encoders, portraits
 from disentangle_jax.inversion.latent_files import LatentClip, read_latents
 from disentangle_jax.inversion.methods import check_space
 from disentangle_jax.latents import sample_ws
-from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, Piece
+from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage
 from stylegan2_flax import files
 from stylegan2_flax.run.config_rules import MAX_SEED
 
@@ -127,13 +127,12 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, 
     encoder = load_encoder(model, reading)
     check_space(reading.method, reading.config.inversion.space)
 
-    def invert(images: Float[np.ndarray, "t h w c"], before: Float[np.ndarray, "l d"] | None) -> Piece:
+    def invert(images: Float[np.ndarray, "t h w c"], before: Inversion | None) -> Inversion:
         method, start = reading.method, encoder
         if before is not None and (method == "optimise" or encoder is None):
-            method, start = "auto", partial(_repeat, before)  # another search would come out elsewhere: a jump
+            method, start = "auto", partial(_repeat, before.ws[-1])  # another search would come out elsewhere: a jump
         is_clip, settings = before is not None or len(images) > 1, reading.config.inversion
-        found = model.invert(images, method, encoder=start, clip=is_clip, before=before, settings=settings)
-        return Piece(found.ws, found.psnr, found.deviations)
+        return model.invert(images, method, encoder=start, clip=is_clip, before=before, settings=settings)
 
     find = None if wanted == "none" else portraits.load_finder(reading.face_finder)
     fps = frames.fps or reading.config.fps

@@ -52,7 +52,7 @@ class Toy(Disentangler):
 
     def invert(self, images, method="auto", *, encoder=None, **options):
         self.shapes.append(images.shape)
-        self.before.append(None if options.get("before") is None else round(float(options["before"][1, 0])))
+        self.before.append(None if options.get("before") is None else round(float(options["before"].ws[-1, 1, 0])))
         self.starts.append(None if encoder is None else round(float(encoder(jnp.asarray(images))[0, 1, 0])))
         numbers = np.repeat(find(images).astype(np.float32)[:, None], 3, axis=1)
         psnr = np.full(len(images), self.psnr, np.float32)
