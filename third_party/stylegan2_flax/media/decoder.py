@@ -61,12 +61,12 @@ def probe_video(path: Path) -> VideoInfo:
     """
     with open_container(path) as container:
         stream = _video_stream(container, path)
-        fps, stated, length = stream.average_rate, stream.frames, _stated_end(stream)
+        fps, stated, length = Fraction(stream.average_rate or 0), stream.frames, _stated_end(stream)
         has_audio, ratio = len(container.streams.audio) > 0, stream.sample_aspect_ratio or 1
     _, first = next(_decode(path), (None, None))
     if first is None:
         raise UnreadableVideoError(f"{path} is a video without frames")
-    if fps is None or not 0 < fps <= _MAX_FPS:
+    if not 0 < fps <= _MAX_FPS:
         fps = _measured_rate(path)
     estimate = stated or (None if length is None else max(1, round(length * fps)))
     return VideoInfo(fps, estimate, has_audio, (first.height, round(first.width * ratio)))
@@ -113,7 +113,7 @@ def video_start(container: InputContainer) -> Fraction:
 
 
 def _start(stream: VideoStream) -> Fraction:
-    return (stream.start_time or 0) * (stream.time_base or Fraction(0))
+    return (stream.start_time or 0) * Fraction(stream.time_base or 0)
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -132,18 +132,18 @@ def _decode(path: Path) -> Iterator[tuple[Fraction, VideoFrame]]:
         stream.thread_type = "AUTO"
         stated = _stated_end(stream)
         start, time, end, count = None, Fraction(0), Fraction(0), 0
-        step = 1 / (stream.average_rate or _DEFAULT_FPS)
+        step = 1 / Fraction(stream.average_rate or _DEFAULT_FPS)
         try:
             for frame in container.decode(stream):
                 if frame.is_corrupt:
                     raise UnreadableVideoError(_damage(path, count, end, "a frame that cannot be decoded"))
                 if frame.pts is not None and frame.time_base is not None:
-                    moment = frame.pts * frame.time_base
+                    moment = frame.pts * Fraction(frame.time_base)
                     start = moment if start is None else start
                     time = moment - start
                 else:
                     time = end
-                length = (frame.duration or 0) * (frame.time_base or 0)
+                length = (frame.duration or 0) * Fraction(frame.time_base or 0)
                 end, count = time + (length or step), count + 1
                 yield time, frame
         except FFmpegError as error:
@@ -169,7 +169,7 @@ def _remedy(path: Path) -> str:
 def _stated_end(stream: VideoStream) -> Fraction | None:
     """How many seconds a stream says that it lasts; Matroska does so in a text, which counts from the sound's start."""
     if stream.duration is not None and stream.time_base is not None:
-        return stream.duration * stream.time_base
+        return stream.duration * Fraction(stream.time_base)
     hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
     minutes, _, seconds = rest.partition(":")
     try:

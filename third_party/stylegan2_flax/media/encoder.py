@@ -135,7 +135,7 @@ class _Audio:
         for packet in self._source.demux(sound):
             if packet.pts is None or packet.dts is None:  # the end
                 continue
-            shift = round(self._start / packet.time_base)
+            shift = round(self._start / Fraction(packet.time_base))
             packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
             packet.stream = self._stream
             if packet.pts >= 0:
@@ -144,14 +144,14 @@ class _Audio:
     def _encoded(self, sound: AudioStream) -> Iterator[Packet]:
         for frame in self._source.decode(sound):
             if frame.pts is not None and frame.time_base is not None:
-                frame.pts -= round(self._start / frame.time_base)
+                frame.pts -= round(self._start / Fraction(frame.time_base))
             if frame.pts is None or frame.pts >= 0:
                 yield from self._stream.encode(frame)
         yield from self._stream.encode(None)
 
 
 def _seconds(packet: Packet) -> Fraction:
-    return (packet.pts or 0) * packet.time_base
+    return (packet.pts or 0) * Fraction(packet.time_base)
 
 
 def _failure(error: Exception) -> OSError:
