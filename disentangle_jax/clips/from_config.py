@@ -151,6 +151,7 @@ def blank_clip_source(config: ConfigDict, generator: sg2.Generator, workdir: str
     if clips.motion == "readout":
         path = as_path(workdir) / READOUT
         readout = Readout.load(path) if path.exists() else blank_readout(config, generator)
+        readout = replace(readout, restraint=config.readout.restraint)
     return ClipSource(mapping, stats, found, looks, precision, purifier, readout, graphdef, clips)
 
 
@@ -176,12 +177,15 @@ def _readout(config: ConfigDict, generator: sg2.Generator, directions: Direction
         )
     if not path.exists():
         find_readout(config, generator).save(path)
-    readout = replace(Readout.load(path), restraint=config.readout.restraint)  # it may be a copy of another run's
+    readout = Readout.load(path)
     if structure_names(readout) != wanted:
         raise ValueError(
             f"the latent readout reads {', '.join(structure_names(readout))}, but directions.scorer "
             f"{', '.join(wanted)}: set readout.source='scorer' to fit another"
         )
+    if readout.restraint != config.readout.restraint:  # a copy of another run's: the workdir keeps what this one uses
+        readout = replace(readout, restraint=config.readout.restraint)
+        readout.save(path)
     return readout
 
 

@@ -10,6 +10,7 @@ import stylegan2_flax as sg2
 from disentangle_jax.clips import ClipSource, build_clip_source, sample_clip
 from disentangle_jax.clips.from_config import blank_clip_source
 from disentangle_jax.configs import faces64
+from disentangle_jax.directions.readout import Readout
 from disentangle_jax.faces import APPEARANCE, Judge
 
 
@@ -81,6 +82,7 @@ def test_a_readout_is_fitted_kept_and_read_again(world, tmp_path, capsys):
     assert [leaf.shape for leaf in blank] == [leaf.shape for leaf in jax.tree.leaves(again)]
     config.readout.restraint = 2.0  # of a copied readout too, which was fitted with another
     assert getattr(build_clip_source(config, generator, tmp_path).readout, "restraint", None) == 2.0
+    assert Readout.load(file).restraint == 2.0
     clip = jax.jit(sample_clip)(source, jax.random.key(1))
     assert bool(jnp.isfinite(clip.ws).all() & jnp.isfinite(clip.augmented).all())
     with pytest.raises(ValueError, match="linear' and a latent readout do not go together"):
