@@ -4,7 +4,7 @@ Ridge regression finds what a code holds linearly, a network with one hidden lay
 factor is fitted by itself, so that one that a code holds is found among many that it does not.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,7 +148,7 @@ def _ridge(
     return [_of_columns(predict(y, _PENALTIES), error) for y, error in zip(ys, errors, strict=True)]
 
 
-def _of_columns(path: Iterator[Float[np.ndarray, "m f"]], errors: Float[np.ndarray, "q f"]) -> Float[np.ndarray, "m f"]:
+def _of_columns(path: Iterable[Float[np.ndarray, "m f"]], errors: Float[np.ndarray, "q f"]) -> Float[np.ndarray, "m f"]:
     """Of predictions for each penalty, each column's with the least error."""
     best = errors.argmin(axis=0)
     return np.stack(list(path))[best, :, np.arange(len(best))].T
@@ -189,7 +189,7 @@ def _mlp(
     fit, validate = next(GroupShuffleSplit(1, test_size=0.2, random_state=seed).split(x, groups=groups))
     path = list(_ridge_path(x[fit], np.concatenate([x, x_test]))(y[fit], _PENALTIES))
     errors = np.stack([np.mean(np.square(each[validate] - y[validate]), axis=0) for each in path])
-    linear, best_error = _of_columns(iter(path), errors), errors.min(axis=0)
+    linear, best_error = _of_columns(path, errors), errors.min(axis=0)
     y, prediction = y - linear[: len(x)], linear[len(x) :]
     x, y, x_test = (values.astype(np.float32) for values in (x, y, x_test))  # twice as fast, and precise enough here
     network = MLPRegressor(hidden_layer_sizes=(options.hidden,), alpha=1e-3, random_state=seed)
@@ -204,8 +204,8 @@ def _mlp(
     for _ in range(options.max_epochs):
         network.partial_fit(x[fit], y[fit].squeeze())
         error = np.mean(np.square(predict(x[validate]) - y[validate]), axis=0)
-        better = error < best_error
-        found[:, better], best_error = predict(x_test)[:, better], np.minimum(best_error, error)
+        if (better := error < best_error).any():
+            found[:, better], best_error = predict(x_test)[:, better], np.minimum(best_error, error)
         waited = 0 if (error < own_error).any() else waited + 1
         if waited == options.patience:
             break

@@ -128,9 +128,11 @@ class Stage:
             wanted = (source if proxy.of == APPEARANCE else driving).readings[name]
             measures[name] = proxy.compare(result.readings[name], wanted)
             if proxy.of == STRUCTURE:
-                for whose, seen in zip(_WHOSE, (result, driving), strict=True):
-                    second = np.diff(seen.readings[name], n=2, axis=1)
-                    measures[_roughness(name, whose)] = np.linalg.norm(second, axis=-1)
+                seconds = (np.diff(seen.readings[name], n=2, axis=1) for seen in (result, driving))
+                rough = np.stack([np.linalg.norm(second, axis=-1) for second in seconds])
+                # Of frames in which both can be read, or who loses the face where it moves fast would count as smooth.
+                rough[:, ~np.isfinite(rough).all(axis=0)] = np.nan
+                measures |= {_roughness(name, whose): of for whose, of in zip(_WHOSE, rough, strict=True)}
         return measures | (self._errors(self._domain, result, source, driving) if self._domain else {})
 
     def pixels(self, images: Float[np.ndarray, "n t h w c"], answers: Float[np.ndarray, "n t h w c"]) -> Measures:
@@ -165,11 +167,8 @@ def summarise(measures: Measures, proxies: Mapping[str, Proxy], protocol: str) -
     summary = {name: _mean(moved[name]) for name in names}
     if proxies:
         of_structure = [name for name, proxy in proxies.items() if proxy.of == STRUCTURE]
-        rough = [np.stack([measures[_roughness(name, whose)] for whose in _WHOSE]) for name in of_structure]
-        # Of frames in which both can be read, or one that loses the face where it moves fast would count as smooth.
-        both = [np.where(np.isfinite(pair).all(axis=0), pair, np.nan) for pair in rough]
-        sums = [[_mean(one) for one in pair] for pair in both]
-        result, driving = (None if None in values else sum(filter(None, values)) for values in zip(*sums, strict=True))
+        rough = {whose: [_mean(measures[_roughness(name, whose)]) for name in of_structure] for whose in _WHOSE}
+        result, driving = (None if None in values else sum(filter(None, values)) for values in rough.values())
         summary[JITTER] = result / driving if result is not None and driving else None
         summary[READ] = float(np.mean([np.isfinite(moved[name]) for name in proxies]))
     return summary
