@@ -172,8 +172,8 @@ class Disentangler:
         Without an encoder, the one that an installed package registers for the model's generator is used.
         """
         encoder = encoder or encoders.load_for(self.config.generator)
-        options = {"method": method, "encoder": encoder, "distance": distance, "settings": settings}
-        return invert(images, self.generator, clip=clip, before=before, **options)
+        options = {"encoder": encoder, "distance": distance, "clip": clip, "before": before, "settings": settings}
+        return invert(images, self.generator, method=method, **options)
 
     @property
     def _render_batch(self) -> int:

@@ -151,7 +151,7 @@ def evaluate(
         other.config.evaluation = model.config.evaluation  # all are measured alike, whatever their own records say
     comparisons.check_generators(model, others)
     comparisons.check_seeds(model, dict(zip(seed_runs, seeds, strict=True)))
-    for name, other in {"the model": model, **{f"--compare={name}": other for name, other in others.items()}}.items():
+    for name, other in [("the model", model), *((f"--compare={name}", other) for name, other in others.items())]:
         if problem := comparisons.unfinished(other):
             warnings.warn(f"{name} {problem}", stacklevel=2)
     domain = load_judged_domain(model.config.generator, model.config.evaluation.judge, model.generator.img_resolution)
@@ -264,7 +264,7 @@ def _named_workdirs(texts: list[str]) -> dict[str, str]:
     workdirs: dict[str, str] = {}
     for text in texts:
         name, sign, folder = text.partition("=")
-        taken = (*METHODS, *RESERVED, "oracle", "exact images", *workdirs)
+        taken = (*METHODS, *RESERVED, *workdirs)
         if not (name and sign and folder) or name in taken:
             raise ValueError(f"--compare wants NAME=WORKDIR, the name none of {', '.join(taken)}; got {text!r}")
         workdirs[name] = folder

@@ -84,7 +84,6 @@ FORCE = flags.DEFINE_bool("force", False, "write over what is there", flag_value
 
 _SIZE = 256  # pixels of a picture in the output, at least
 _SHOWN = 16  # photos in the output, at most
-_FPS = 25.0  # of photos, which are smoothed over no time
 _LISTED = 8  # images that are told of one by one, at most
 
 
@@ -148,9 +147,10 @@ def read_pictures(
     clips = [frames] if is_clip else ([photo] for photo in frames)
     find = None if wanted == "none" else portraits.load_finder(face_finder)
     crops, placements = [], []
+    rate = {} if frames.fps is None else {"fps": frames.fps}
     for number, clip in enumerate(clips):
         try:
-            placements.append(place(clip, wanted, size, find=find, fps=frames.fps or _FPS))
+            placements.append(place(clip, wanted, size, find=find, **rate))
         except portraits.NoFaceError as error:
             name = frames.path.name if is_clip else f"{frames.path.name}, photo {number}"
             raise portraits.NoFaceError(f"{name}: {error}") from None

@@ -39,15 +39,16 @@ def from_scores(
     covariance = x.T @ x / len(x)
     normals = _linear_normals(x, y, ridge)
     moved = covariance @ normals.T
-    spread = np.sqrt(np.diagonal(normals @ moved))
-    correlation = normals @ moved / np.outer(spread, spread)
+    read = normals @ moved  # the covariance of what the normals read
+    spread = np.sqrt(np.diagonal(read))
+    correlation = read / np.outer(spread, spread)
     if np.linalg.cond(correlation) > _WORST_CONDITION:
         one, other = divmod(int(np.argmax(np.abs(np.triu(correlation, 1)))), len(names))
         raise ValueError(
             f"on latents the factors {', '.join(names)} depend on each other, {names[one]} and {names[other]} most, so "
             "that none can be moved by itself: leave one out of the scorer's names, or take more samples"
         )
-    vectors = np.linalg.solve(normals @ moved, moved.T)
+    vectors = np.linalg.solve(read, moved.T)
     return _directions(vectors[rows], normals[rows], ws, wanted)
 
 

@@ -16,8 +16,8 @@ from disentangle_jax.evaluation.held_out import HeldOut
 from disentangle_jax.evaluation.suite import COPIES, OURS
 
 SOURCE, DRIVING, EXACT = "source", "driving", "exact answer"
-RESERVED = (SOURCE, DRIVING, EXACT)
-"""Titles of images that no method may have."""
+RESERVED = (SOURCE, DRIVING, EXACT, "oracle", "exact images")
+"""Titles of images, and of what tables and plots show beside methods, that no method may have."""
 
 Latents = Float[Array, "*n l d"]
 Images = Float[np.ndarray, "*n h w 3"]

@@ -227,10 +227,14 @@ def is_url(path: str | os.PathLike[str]) -> bool:
     return "://" in str(path)
 
 
+def _is_elsewhere(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a URL of anything but a local file."""
+    return is_url(path) and not os.fspath(path).startswith(_LOCAL)
+
+
 def absolute(path: str | os.PathLike[str]) -> str:
     """A path that means the same in any working directory, with `~` expanded; URLs but file:// stay as they are."""
-    is_elsewhere = is_url(path) and not os.fspath(path).startswith(_LOCAL)
-    return str(path) if is_elsewhere else str(as_path(path).absolute())
+    return str(path) if _is_elsewhere(path) else str(as_path(path).absolute())
 
 
 def local_path(path: str | os.PathLike[str], flag: str) -> Path:
@@ -244,7 +248,7 @@ def local_path(path: str | os.PathLike[str], flag: str) -> Path:
         ValueError: the path is empty, or a URL, which would otherwise become a local folder called "gs:".
     """
     _check_given(path, flag)
-    if is_url(path) and not os.fspath(path).startswith(_LOCAL):
+    if _is_elsewhere(path):
         raise ValueError(
             f"{flag}={path} is a URL, but must be a path on a local disk: copy it there, or mount the bucket"
         )
