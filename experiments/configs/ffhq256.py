@@ -42,6 +42,8 @@ SWITCHES = ("pca", "scorer", "wide")
 def get_config(arg: str = "") -> ConfigDict:
     """The run for one device, or what the switches in `arg` make of it. What the fields mean stands in faces64.py."""
     switches = parse_switches(arg, SWITCHES)
+    if {"pca", "scorer"} <= set(switches):
+        raise ValueError("directions are of pca or of a scorer: leave out one of the two switches")
     if "scorer" in switches:
         config = faces64.get_config()
         config.directions.scorer = "say which, with --config.directions.scorer=package.module:factory"

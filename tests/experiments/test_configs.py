@@ -38,6 +38,8 @@ def test_configs_of_published_generators(module):
     assert config.train.batch_size == 1024
     with pytest.raises(ValueError, match="unknown switch 'wdie': this config knows pca, scorer, wide"):
         module.get_config("wdie")
+    with pytest.raises(ValueError, match="leave out one of the two switches"):
+        module.get_config("scorer,pca")
     config = module.get_config("scorer")  # the recipe of faces64, at the sizes of photographs
     assert config.loss == get_config().loss
     assert (config.directions.source, config.clips.motion, config.clips.layers) == ("scorer", "readout", "each")
