@@ -1,12 +1,14 @@
 """Functions of many rows, a batch at a time, so that memory is bounded."""
 
-from collections.abc import Callable
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+_T = TypeVar("_T")
 _PIXELS = 2**18  # of the images that are drawn at once, at most
 
 
@@ -32,3 +34,10 @@ def in_batches(function: Callable[..., Any], batch_size: int, *arrays: Any) -> A
         rows = np.minimum(np.arange(start, start + batch_size), n - 1)
         outputs.append(jax.device_get(function(*(jnp.asarray(array[rows]) for array in arrays))))
     return jax.tree.map(lambda *batches: np.concatenate(batches)[:n], *outputs)
+
+
+def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Lists of `size` items, the last one perhaps shorter."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch

@@ -11,18 +11,24 @@ to draw the input exactly and which transfer takes.
 The input is a photo, a folder of photos, an animation or a video. Photographed faces are aligned as FFHQ's are.
 """
 
+import itertools
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from absl import flags
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 import stylegan2_flax as sg2
 from disentangle_jax import configs, media
+from disentangle_jax.batching import batched
 from disentangle_jax.configs import inversion
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.generators import is_registered, load_generator
@@ -30,8 +36,9 @@ from disentangle_jax.inversion import METHODS, Inversion, encoders, invert, port
 from disentangle_jax.inversion.distances import load_distance
 from disentangle_jax.inversion.latent_files import FAR, TUNED, write_latents
 from disentangle_jax.inversion.latent_space import LatentSpace
-from disentangle_jax.inversion.optimisation import Distance, measured
-from disentangle_jax.inversion.portraits import ALIGN, Placement, alignment, crop, place
+from disentangle_jax.inversion.optimisation import measured
+from disentangle_jax.inversion.pieces import invert_pieces
+from disentangle_jax.inversion.portraits import ALIGN, alignment
 from disentangle_jax.inversion.rules import RULES
 from disentangle_jax.inversion.tuning import tune
 from stylegan2_flax import command, files
@@ -87,11 +94,35 @@ _SHOWN = 16  # photos in the output, at most
 _LISTED = 8  # images that are told of one by one, at most
 
 
-class Pictures(NamedTuple):
-    """What is inverted: images of the generator's size, and the rate of a clip (None: unrelated photos)."""
+@dataclass(frozen=True)
+class Pictures:
+    """What is inverted. Iterating yields images of the generator's size, read anew each time: none is kept.
 
-    images: Float[np.ndarray, "n h w c"]
+    Attributes:
+        parts: a clip, or photos.
+        fps: frames per second of a clip; None of photos.
+    """
+
+    parts: Sequence[portraits.Framed]
     fps: float | None
+
+    @property
+    def is_clip(self) -> bool:
+        return self.fps is not None
+
+    def __len__(self) -> int:
+        return sum(len(part.placement.squares) for part in self.parts)
+
+    def __iter__(self) -> Iterator[Float[np.ndarray, "h w c"]]:
+        return itertools.chain.from_iterable(self.parts)
+
+
+class Found(NamedTuple):
+    """Latents of images, with what `Inversion` has beside them, but for the images."""
+
+    ws: Float[np.ndarray, "n l d"]
+    psnr: Float[np.ndarray, "n"]
+    deviations: Float[np.ndarray, "n"]
 
 
 def main() -> None:
@@ -109,57 +140,61 @@ def main() -> None:
     encoder = encoders.load(ENCODER.value, generator) if ENCODER.value else encoders.load_for(name)
     distance = load_distance(DISTANCE.value)
     pictures = read_pictures(frames, generator, name, ALIGNMENT.value, FACE_FINDER.value)
-    found = invert(
-        pictures.images,
-        generator,
-        method=METHOD.value,
-        encoder=encoder,
-        distance=distance,
-        clip=pictures.fps is not None,
-        settings=config,
-    )
-    report(found, config.warn_below_psnr, pictures.fps is not None)
-    tuned = None
-    if tuned_path:
-        tuned_generator, found = _tuned(pictures, found, generator, config, distance)
-        tuned = tuned_path, tuned_generator
-    about = {"name": name, "space": config.space, "source": source.name, "fps": pictures.fps, "tuned": tuned}
-    about["are_photos"] = pictures.fps is None and len(pictures.images) > 1
+    one_piece = partial(invert, generator=generator, distance=distance, settings=config)
+    how = {"method": METHOD.value, "encoder": encoder, "clip": pictures.is_clip}
+    found = find_latents(pictures, invert_pieces(pictures, one_piece, config.images_per_piece, **how))
+    report(found, config.warn_below_psnr, pictures.is_clip)
+    tuned = tune(pictures, found.ws, generator, config, distance) if tuned_path else None
+    about = {"name": name, "space": config.space, "source": source.name, "fps": pictures.fps}
+    about["are_photos"] = not pictures.is_clip and len(pictures) > 1
     with files.atomic_set(outputs) as temporary:
-        if tuned:
-            sg2.save(tuned[1], temporary[2])
-        write_comparison(pictures, found, temporary[1])
+        if tuned and tuned_path:
+            sg2.save(tuned, temporary[2])
+            about["tuned"] = tuned_path, tuned
+        psnr = write_comparison(pictures, found.ws, tuned or generator, temporary[1])
         write_latents(temporary[0], found.ws, generator, **about)
+    if tuned:
+        print(f"tuned: PSNR {psnr.mean():.1f} dB, least {psnr.min():.1f} dB")
     print(f"Wrote {', '.join(map(str, outputs))}")
 
 
 def read_pictures(
     frames: media.Frames, generator: sg2.Generator, name: str, align: str, face_finder: str = portraits.DLIB
 ) -> Pictures:
-    """Read a photo, photos or a clip as images of the generator's size; of each the square that --align says.
+    """Open a photo, photos or a clip as images of the generator's size: of each picture the square that --align says.
+
+    All are read once, so that what is wrong with one is told before any is inverted.
 
     Raises:
         ValueError: a file is damaged, there is no frame, there is no face where one is wanted, or the generator's
             images have neither 1, 3 nor 4 channels.
     """
-    size, channels, is_clip = generator.img_resolution, generator.img_channels, frames.fps is not None
+    size, channels = generator.img_resolution, generator.img_channels
     wanted = alignment(align, has_domain=is_registered(name), resolution=size, channels=channels)
-    clips = [frames] if is_clip else ([photo] for photo in frames)
     find = None if wanted == "none" else portraits.load_finder(face_finder)
-    crops, placements = [], []
-    rate = {} if frames.fps is None else {"fps": frames.fps}
-    for number, clip in enumerate(clips):
-        try:
-            placements.append(place(clip, wanted, size, find=find, **rate))
-        except portraits.NoFaceError as error:
-            name = frames.path.name if is_clip else f"{frames.path.name}, photo {number}"
-            raise portraits.NoFaceError(f"{name}: {error}") from None
-        crops += _crops(clip, placements[-1], size)
-    portraits.tell_licence(placements, face_finder)
-    return Pictures(media.from_uint8(media.from_rgb(np.stack(crops), channels)), frames.fps)
+    photos = [frames]
+    if frames.path.is_dir():
+        photos = [media.read_photo(path) for path in media.find_photos(frames.path)]
+    shown = {"wanted": wanted, "find": find, "fps": frames.fps or 1.0, "size": size, "channels": channels}
+    pictures = Pictures([portraits.Framed(photo.path.name, photo, **shown) for photo in photos], frames.fps)
+    for part in tqdm(pictures.parts, "reading", unit=" pictures", disable=None, leave=False):
+        for remark in _remarks(part):
+            warnings.warn(remark, stacklevel=2)
+    portraits.tell_licence((part.placement for part in pictures.parts), face_finder)
+    return pictures
 
 
-def report(found: Inversion, poor: float, is_clip: bool) -> None:
+def find_latents(pictures: Pictures, pieces: Iterable[Inversion]) -> Found:
+    """The latents of all pieces, which this inverts one after the other."""
+    found = []
+    with tqdm(total=len(pictures), desc="inverted", unit=" images", disable=None, leave=False) as bar:
+        for piece in pieces:
+            found.append(Found(piece.ws, piece.psnr, piece.deviations))
+            bar.update(len(piece.ws))
+    return Found(*(np.concatenate(values) for values in zip(*found, strict=True)))
+
+
+def report(found: Found, poor: float, is_clip: bool) -> None:
     """Print how near the images came, and warn of those that did not."""
     kind, n = "frame" if is_clip else "image", len(found.psnr)
     if n <= _LISTED:
@@ -186,20 +221,36 @@ def report(found: Inversion, poor: float, is_clip: bool) -> None:
         )
 
 
-def write_comparison(pictures: Pictures, found: Inversion, path: Path) -> None:
-    """Write the input beside what the generator makes of the latents: a picture of photos, a video of a clip."""
-    size = max(_SIZE, pictures.images.shape[1])
+def write_comparison(
+    pictures: Pictures, ws: Float[np.ndarray, "n l d"], generator: sg2.Generator, path: Path
+) -> Float[np.ndarray, "n"]:
+    """Write the input beside what the generator makes of the latents: a video of a clip, a picture of the first photos.
 
-    def side_by_side(rows: slice) -> Float[np.ndarray, "height width 3"]:
-        columns = {"input": pictures.images[rows], "inversion": found.images[rows]}
-        return media.titled_columns({title: media.to_rgb(images) for title, images in columns.items()}, size)
+    Returns:
+        the PSNR of what it makes of each, in dB.
+    """
+    size, space = max(_SIZE, generator.img_resolution), LatentSpace.of(generator.mapping)
 
-    if pictures.fps is None:
-        media.save_image(side_by_side(slice(0, _SHOWN)), path)
-        return
-    with media.open_video(path, pictures.fps) as video:
-        for number in range(len(found.psnr)):
-            video.write(side_by_side(slice(number, number + 1)))
+    def side_by_side(images: Float[np.ndarray, "n h w c"], drawn: Float[np.ndarray, "n h w c"]) -> np.ndarray:
+        columns = {"input": images, "inversion": drawn}
+        return media.titled_columns({title: media.to_rgb(column) for title, column in columns.items()}, size)
+
+    def redrawn() -> Iterator[tuple[Float[np.ndarray, "n h w c"], Inversion]]:
+        start = 0
+        for piece in batched(pictures, _SHOWN):
+            yield (images := np.stack(piece)), measured(ws[start : start + len(piece)], images, generator, space)
+            start += len(piece)
+
+    psnr = []
+    with media.open_video(path, pictures.fps) if pictures.fps else nullcontext() as video:
+        for images, found in redrawn():
+            if video:
+                for row in range(len(images)):
+                    video.write(side_by_side(images[row : row + 1], found.images[row : row + 1]))
+            elif not psnr:
+                media.save_image(side_by_side(images, found.images), path)
+            psnr.append(found.psnr)
+    return np.concatenate(psnr)
 
 
 def _settings(config: ConfigDict, said: Mapping[str, str | int | None]) -> ConfigDict:
@@ -243,31 +294,14 @@ def _load_generator(model: str | None, generator: str | None) -> tuple[sg2.Gener
     return loaded.generator, loaded.config.generator
 
 
-def _crops(
-    clip: media.Frames | list[np.ndarray], placement: Placement, size: int
-) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
-    """The squares of the frames of a clip, or of a photo, which is one of a single frame."""
-    for remark in placement.remarks:
-        warnings.warn(remark, stacklevel=3)
-    for number, (frame, square) in enumerate(zip(clip, placement.squares, strict=True)):
-        if frame.shape[:2] == (size, size) and not placement.aligned:
-            yield frame
-            continue
-        if number == 0 and not placement.aligned:
-            height, width = frame.shape[:2]
-            cut = "" if height == width else "the middle of "
-            warnings.warn(f"{cut}{width} x {height} pixels is resized to the generator's {size} x {size}", stacklevel=3)
-        yield crop(frame, square, size)
-
-
-def _tuned(
-    pictures: Pictures, found: Inversion, generator: sg2.Generator, config: ConfigDict, distance: Distance | None
-) -> tuple[sg2.Generator, Inversion]:
-    """The generator tuned to draw the images, and what it makes of the latents."""
-    tuned = tune(pictures.images, found.ws, generator, config, distance)
-    found = measured(found.ws, pictures.images, tuned, LatentSpace.of(generator.mapping))
-    print(f"tuned: PSNR {found.psnr.mean():.1f} dB, least {found.psnr.min():.1f} dB")
-    return tuned, found
+def _remarks(part: portraits.Framed) -> Iterator[str]:
+    """What the user should know of the squares, a sentence each; what holds for many photos in the same words."""
+    yield from (f"{part.name}: {remark}" for remark in part.placement.remarks)
+    square, size = part.placement.squares[0], part.size
+    width, height = round(2 * square.x), round(2 * square.y)  # of a picture of which the middle is shown
+    if not part.placement.aligned and (width, height) != (size, size):
+        cut = "" if height == width else "the middle of "
+        yield f"{cut}{width} x {height} pixels is resized to the generator's {size} x {size}"
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ def transfer(
         media.check_clip(out, fps)
     codes = [[_encode(face, config) for face in faces] for faces in (sources, drivings)]
     pictured = (face for face in (*sources, *drivings) if isinstance(face, PictureFootage))
-    portraits.tell_licence((face.placement for face in pictured), reading.face_finder)
+    portraits.tell_licence((face.pictures.placement for face in pictured), reading.face_finder)
     reference = (options.reference or "first") if options.relative else None
     motion = Motion(reference, options.strength, OneEuro(**config.smooth) if options.smooth else None)
     num_frames, results = drive(codes[0], codes[1], motion, fps)
@@ -237,7 +237,7 @@ def _check_together(sources: Sequence[Footage], drivings: Sequence[Footage], out
         raise ValueError("--fps is for clips, but every --source and --driving is a single face")
     for face in (*sources, *drivings):
         if isinstance(face, PictureFootage):
-            _ = face.placement  # which looks for faces where they are to be aligned
+            _ = face.pictures.placement  # which looks for faces where they are to be aligned
     timed = [clip for clip in clips if clip.fps]
     if not all(_is_same_rate(clip.fps, timed[0].fps) for clip in timed):
         rates = ", ".join(f"{clip.name} {clip.fps:g}" for clip in timed)

@@ -4,6 +4,7 @@ from stylegan2_flax.run.config_rules import at_least, between, flag, one_of, pos
 
 RULES = {
     "space": one_of("w", "w+"),
+    "images_per_piece": at_least(1),
     "batch_size": at_least(0),
     "max_deviation": positive(),
     "noise": flag(),

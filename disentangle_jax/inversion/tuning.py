@@ -1,5 +1,7 @@
 """Pivotal tuning (Roich et al. 2021, arXiv:2106.05744): a generator moves a little until it draws images exactly."""
 
+import itertools
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -37,7 +39,7 @@ class _Task(NamedTuple):
 
 
 def tune(
-    images: Float[Array | np.ndarray, "n h w c"],
+    images: Iterable[Float[np.ndarray, "h w c"]],
     ws: Float[Array | np.ndarray, "n l d"],
     generator: sg2.Generator,
     settings: ConfigDict,
@@ -49,7 +51,7 @@ def tune(
     samples. Only the synthesis network moves, so latents mean what they meant.
 
     Args:
-        images: in [-1, 1], of the generator's size.
+        images: in [-1, 1], of the generator's size. They are read again and again, a few at a time.
         ws: their latents, the pivots.
         generator: the generator, which stays as it is.
         settings: as in `configs/inversion.py`; the steps are those of `tune`.
@@ -58,20 +60,22 @@ def tune(
     Raises:
         FloatingPointError: the loss is not finite.
     """
-    images, ws = np.asarray(images, np.float32), np.asarray(ws, np.float32)
-    n, steps = len(images), settings.tune.steps
+    ws = np.asarray(ws, np.float32)
+    n, steps = len(ws), settings.tune.steps
     size = min(n, settings.batch_size or render_batch(generator.img_resolution))
     samples = sample_ws(generator.mapping, jax.random.key(_SEED), max(size, _SAMPLES), 1.0)
     weight, locality = jnp.float32(settings.weights.distance), jnp.float32(settings.tune.locality)
     task = _Task(generator.synthesis, as_pytree(distance), weight, locality)
     params = nnx.to_pure_dict(nnx.state(generator.synthesis, nnx.Param))
     state, loss = _State(params, _ADAM.init(params)), jnp.zeros(())
+    endless = itertools.chain.from_iterable(itertools.repeat(images))
     with tqdm(total=steps, desc="tuning the generator", unit=" steps", disable=None) as bar:
         for number in range(steps):
             rows = (number * size + np.arange(size)) % n
             others = samples[(number * size + np.arange(size)) % len(samples)]
             rate = jnp.float32(settings.tune.learning_rate * (0.5 + 0.5 * np.cos(np.pi * number / steps)))
-            state, loss = _step(state, task, jnp.asarray(images[rows]), jnp.asarray(ws[rows]), others, rate)
+            shown = jnp.asarray(np.stack(list(itertools.islice(endless, size))))
+            state, loss = _step(state, task, shown, jnp.asarray(ws[rows]), others, rate)
             if (number + 1) % _CHUNK == 0 or number + 1 == steps:
                 if not np.isfinite(loss):
                     raise FloatingPointError("the loss of tuning is not finite: lower tune.learning_rate")

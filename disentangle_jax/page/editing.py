@@ -167,7 +167,7 @@ def _bounded(footage: Footage, most: int) -> Footage:
         raise ValueError(_too_long(footage.name, most))
     if not isinstance(footage, PictureFootage):
         return footage
-    frames = footage.frames
+    frames = footage.pictures.frames
 
     def read() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         for number, picture in enumerate(frames):
@@ -175,7 +175,7 @@ def _bounded(footage: Footage, most: int) -> Footage:
                 raise ValueError(_too_long(footage.name, most))
             yield picture
 
-    return replace(footage, frames=replace(frames, read=read))
+    return footage.with_frames(replace(frames, read=read))
 
 
 def _too_long(name: str, most: int) -> str:

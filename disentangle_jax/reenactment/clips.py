@@ -16,6 +16,7 @@ from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.given_clips import LEAST_FRAMES, GivenClip
 from disentangle_jax.inversion import portraits
+from disentangle_jax.inversion.portraits import Framed
 from disentangle_jax.reenactment import inputs, quality
 from disentangle_jax.reenactment.clip_flags import KINDS, ClipOptions
 from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, Piece, count_frames
@@ -51,7 +52,7 @@ def open_clips(model: Disentangler, options: ClipOptions, face_finder: str = por
             of = f" of about {clip.total}" if clip.total else ""
             print(f"{clip.name}: only the first {options.most}{of} frames are looked at (--clip_frames)")
     pictured = (clip.footage for clip in opened if isinstance(clip.footage, PictureFootage))
-    portraits.tell_licence((footage.placement for footage in pictured), face_finder)
+    portraits.tell_licence((footage.pictures.placement for footage in pictured), face_finder)
     return opened
 
 
@@ -75,7 +76,7 @@ def _invert(opened: Opened, poor: float) -> GivenClip:
     assert ws is not None
     for doubt in quality.doubts(footage, Piece(ws, psnr, deviations), poor):
         warnings.warn(doubt, stacklevel=3)
-    pictures = footage.images if isinstance(footage, PictureFootage) else None
+    pictures = partial(iter, footage.pictures) if isinstance(footage, PictureFootage) else None
     return GivenClip(opened.name, ws, footage.model.render, pictures, opened.total)
 
 
@@ -98,7 +99,7 @@ def _open(model: Disentangler, name: str, reading: inputs.Reading, most: int) ->
             "shorter one has no motion whose jitter could be told"
         )
     if isinstance(footage, PictureFootage):
-        _ = footage.placement  # which reads all frames, and looks for faces if they are to be aligned
+        _ = footage.pictures.placement  # which reads all frames, and looks for faces if they are to be aligned
     return Opened(footage.name, footage, total)
 
 
@@ -109,12 +110,12 @@ def _shortened(footage: Footage, most: int) -> tuple[int, Footage, int | None]:
             count = len(clip.ws)
             cut = replace(footage, clip=clip._replace(ws=clip.ws[:most]))
             return min(count, most), cut, count if count > most else None
-        case PictureFootage(frames=frames):
+        case PictureFootage(pictures=Framed(frames=frames)):
             seen = count_frames(footage, most + 1)
             count = min(seen, most)
             cut = replace(frames, read=partial(_first, frames, count), num_frames=count)
             total = max(seen, frames.num_frames or 0) if frames.num_frames else 0
-            return count, replace(footage, frames=cut), total if seen > most else None
+            return count, footage.with_frames(cut), total if seen > most else None
     raise TypeError(f"footage of another kind: {type(footage).__name__}")
 
 

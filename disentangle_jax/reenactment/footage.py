@@ -1,11 +1,10 @@
 """What a source or a driving may be, latents or pictures: as latents, and as what is shown of it."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Float, UInt8
@@ -15,9 +14,7 @@ from disentangle_jax.batching import batch_of
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion import Inversion
 from disentangle_jax.inversion.latent_files import LatentClip
-from disentangle_jax.inversion.portraits import NoFaceError, Placement, Square, crop
-
-_T = TypeVar("_T")
+from disentangle_jax.inversion.portraits import Framed
 
 
 class Piece(NamedTuple):
@@ -32,10 +29,6 @@ class Piece(NamedTuple):
     ws: Float[Array | np.ndarray, "t l d"]
     psnr: Float[Array | np.ndarray, "t"] | None
     deviations: Float[Array | np.ndarray, "t"] | None
-
-
-Inverter = Callable[[Float[np.ndarray, "t h w c"], Inversion | None], Inversion]
-"""Inverts images of the generator's size, frames of one clip; given the inversion of those before them, if any."""
 
 
 @runtime_checkable
@@ -107,7 +100,7 @@ _PIECE = 64  # latents at a time
 def count_frames(footage: Footage, most: int) -> int:
     """How many frames a clip has, which are read for it; `most` if there are more."""
     if isinstance(footage, PictureFootage):
-        return sum(1 for _ in itertools.islice(iter(footage.frames), most))
+        return sum(1 for _ in itertools.islice(iter(footage.pictures.frames), most))
     return min(most, footage.num_frames or 1)
 
 
@@ -116,62 +109,43 @@ class PictureFootage:
     """A photo or a video, of which a square is inverted.
 
     Attributes:
-        frames: the pictures.
+        pictures: the pictures, with the square of each that the generator is shown.
         is_clip: whether they are the frames of a clip.
-        find_squares: finds the square of each frame.
-        invert: inverts the squares.
-        frames_per_batch: how many frames are inverted at a time.
+        invert: inverts the squares, some at a time.
     """
 
-    name: str
     model: Disentangler
-    frames: media.Frames
+    pictures: Framed
     is_clip: bool
-    find_squares: Callable[[media.Frames], Placement]
-    invert: Inverter
-    frames_per_batch: int
+    invert: Callable[[Framed], Iterator[Inversion]]
+
+    @property
+    def name(self) -> str:
+        return self.pictures.name
 
     @property
     def num_frames(self) -> int | None:
-        return (self.frames.num_frames or 0) if self.is_clip else None
+        return (self.pictures.frames.num_frames or 0) if self.is_clip else None
 
     @property
     def fps(self) -> float | None:
-        return self.frames.fps
+        return self.pictures.frames.fps
 
     @property
     def audio(self) -> Path | None:
-        return self.frames.path if self.frames.has_audio else None
+        frames = self.pictures.frames
+        return frames.path if frames.has_audio else None
 
-    @cached_property
-    def placement(self) -> Placement:
-        """Where the face is, in all frames; found when it is first asked for. Raises NoFaceError, with the name."""
-        try:
-            return self.find_squares(self.frames)
-        except NoFaceError as error:
-            raise NoFaceError(f"{self.name}: {error}") from None
+    def with_frames(self, frames: media.Frames) -> "PictureFootage":
+        """The same of other frames."""
+        return replace(self, pictures=replace(self.pictures, frames=frames))
 
     def pieces(self) -> Iterator[Piece]:
-        wanted, before = None, None
-        for batch in batches(self.images(), self.frames_per_batch):
-            wanted = wanted or len(batch)
-            padded = [*batch, *batch[-1:] * (wanted - len(batch))]  # the last one too: to compile once
-            before = self.invert(np.stack(padded), before)
-            yield Piece(*(values[: len(batch)] for values in (before.ws, before.psnr, before.deviations)))
+        for found in self.invert(self.pictures):
+            yield Piece(found.ws, found.psnr, found.deviations)
 
     def shown(self, size: int) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
-        for picture, square in self.originals():
-            yield crop(picture, square, size)
-
-    def images(self) -> Iterator[Float[np.ndarray, "h w c"]]:
-        """What is inverted of each frame, in [-1, 1], of the generator's size and channels."""
-        generator = self.model.generator
-        for picture in self.shown(generator.img_resolution):
-            yield media.from_uint8(media.from_rgb(picture, generator.img_channels))
-
-    def originals(self) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], Square]]:
-        """The whole pictures, and the squares that are shown of them."""
-        yield from zip(self.frames, self.placement.squares, strict=False)
+        return self.pictures.shown(size)
 
 
 def render(model: Disentangler, ws: Float[Array | np.ndarray, "n l d"]) -> Iterator[Float[np.ndarray, "h w 3"]]:
@@ -180,10 +154,3 @@ def render(model: Disentangler, ws: Float[Array | np.ndarray, "n l d"]) -> Itera
     for start in range(0, len(ws), batch):
         rows = np.arange(start, start + batch).clip(max=len(ws) - 1)
         yield from media.to_rgb(model.render(np.asarray(ws)[rows]))[: len(ws) - start]
-
-
-def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Lists of `size` items, the last one perhaps shorter."""
-    iterator = iter(items)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
 from disentangle_jax import arrays, media
@@ -17,9 +16,10 @@ from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_domain
 from disentangle_jax.evaluation.motion import make_animator, sample_loop
 from disentangle_jax.generators import is_registered
-from disentangle_jax.inversion import Inversion, encoders, portraits
+from disentangle_jax.inversion import encoders, portraits
 from disentangle_jax.inversion.latent_files import LatentClip, read_latents
 from disentangle_jax.inversion.methods import check_space
+from disentangle_jax.inversion.pieces import invert_pieces
 from disentangle_jax.latents import sample_ws
 from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage
 from stylegan2_flax import files
@@ -123,23 +123,21 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, 
         resolution=generator.img_resolution,
         channels=generator.img_channels,
     )
-
-    encoder = load_encoder(model, reading)
-    check_space(reading.method, reading.config.inversion.space)
-
-    def invert(images: Float[np.ndarray, "t h w c"], before: Inversion | None) -> Inversion:
-        method, start = reading.method, encoder
-        if before is not None and (method == "optimise" or encoder is None):
-            method, start = "auto", partial(_repeat, before.ws[-1])  # another search would come out elsewhere: a jump
-        is_clip, settings = before is not None or len(images) > 1, reading.config.inversion
-        return model.invert(images, method, encoder=start, clip=is_clip, before=before, settings=settings)
-
-    find = None if wanted == "none" else portraits.load_finder(reading.face_finder)
-    fps = frames.fps or reading.config.fps
-    find_squares = partial(portraits.place, wanted=wanted, size=generator.img_resolution, find=find, fps=fps)
-    return PictureFootage(
-        frames.path.name, model, frames, is_clip, find_squares, invert, reading.config.frames_per_batch
+    encoder, settings = load_encoder(model, reading), reading.config.inversion
+    check_space(reading.method, settings.space)
+    pictures = portraits.Framed(
+        frames.path.name,
+        frames,
+        wanted,
+        None if wanted == "none" else portraits.load_finder(reading.face_finder),
+        frames.fps or reading.config.fps,
+        generator.img_resolution,
+        generator.img_channels,
     )
+    how = {"method": reading.method, "encoder": encoder, "clip": is_clip}
+    one_piece = partial(model.invert, settings=settings)
+    invert = partial(invert_pieces, invert=one_piece, size=settings.images_per_piece, **how)
+    return PictureFootage(model, pictures, is_clip, invert)
 
 
 def load_encoder(model: Disentangler, reading: Reading) -> encoders.ImageEncoder | None:
@@ -168,11 +166,6 @@ def check_encoder_is_used(reading: Reading, footage: Iterable[Footage]) -> None:
     """Raise ValueError if an encoder is given, and no picture that it could read."""
     if reading.encoder and not any(isinstance(one, PictureFootage) for one in footage):
         raise ValueError("--encoder says how pictures are inverted, and there are none: leave it out")
-
-
-def _repeat(ws: Float[np.ndarray, "l d"], images: Float[Array, "n h w c"]) -> Float[Array, "n l d"]:
-    """An encoder that returns `ws` for every image."""
-    return jnp.broadcast_to(jnp.asarray(ws), (len(images), *ws.shape))
 
 
 def _draw(model: Disentangler, kind: str, number: int, reading: Reading) -> LatentClip:

@@ -24,7 +24,7 @@ def doubts(footage: Footage, found: Encoded | Piece, poor: float) -> list[str]:
     """
     if not isinstance(footage, PictureFootage):
         return []
-    said = [f"{footage.name}: {remark}" for remark in footage.placement.remarks]
+    said = [f"{footage.name}: {remark}" for remark in footage.pictures.placement.remarks]
     if found.psnr is None or found.deviations is None:
         return said
     problems = []
@@ -39,7 +39,7 @@ def doubts(footage: Footage, found: Encoded | Piece, poor: float) -> list[str]:
 
 def _reason(footage: PictureFootage) -> str:
     """Why, and what to do."""
-    if footage.placement.aligned:
+    if footage.pictures.placement.aligned:
         return (
             "its face is aligned, but not like those that this generator draws. Do not trust the result, or tune the "
             "generator to it (disentangle_jax.invert --tune_steps) and give the latents"

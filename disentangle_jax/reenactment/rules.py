@@ -9,7 +9,6 @@ from stylegan2_flax.run.config_rules import at_least, positive
 
 RULES = {
     "fps": positive(),
-    "frames_per_batch": at_least(1),
     "max_cells": at_least(1),
     "smooth.min_cutoff": positive(),
     "smooth.beta": positive(or_zero=True),

@@ -59,7 +59,7 @@ def _beside(sources: Sequence[Footage], drivings: Sequence[Footage], results: Se
 
 def _pasted(source: PictureFootage, result: Pictures) -> Pictures:
     """The source's whole pictures with the result in the place of the face."""
-    for image, (picture, square) in zip(result, _each_frame(source, source.originals()), strict=False):
+    for image, (picture, square) in zip(result, _each_frame(source, source.pictures.originals()), strict=False):
         yield paste(picture, image, square)
 
 

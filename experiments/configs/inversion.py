@@ -10,6 +10,7 @@ def get_config() -> ConfigDict:
     """The settings of `disentangle_jax.inversion.invert`."""
     config = ConfigDict()
     config.space = "w+"  # w+: every layer has a latent of its own; w: all layers have one
+    config.images_per_piece = 64  # of a video or a folder, in memory at a time; the next of a video go on from them
     config.batch_size = 0  # images that are optimised at once; 0: as many as make 2^18 pixels
     config.max_deviation = 3.0  # no layer's latent is further from the mean, in standard deviations
     config.noise = True  # whether noise maps are found too, where the generator has any

@@ -13,7 +13,6 @@ def get_config() -> ConfigDict:
     """The settings of `disentangle_jax.transfer`."""
     config = ConfigDict()
     config.fps = 12.0  # frames per second of clips that have no rate
-    config.frames_per_batch = 64  # of a video, inverted at a time
     config.max_cells = 64  # results in one picture, at most
 
     # The One-Euro filter of --smooth; motion is in standard deviations of structure codes among faces.

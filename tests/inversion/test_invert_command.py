@@ -9,7 +9,6 @@ from PIL import Image
 import stylegan2_flax as sg2
 from disentangle_jax import invert, media
 from disentangle_jax.generators import load_generator
-from disentangle_jax.inversion import Inversion
 from disentangle_jax.inversion.latent_files import read_latents
 from stylegan2_flax import command
 
@@ -68,6 +67,41 @@ def test_a_clip_gives_latents_with_its_rate_and_a_clip(network, images, tmp_path
         assert getattr(clip, "n_frames", 1) == 5
 
 
+@pytest.mark.filterwarnings("ignore:.* not inverted well")
+def test_a_long_clip_is_inverted_in_pieces_that_go_on_from_each_other(network, images, tmp_path, monkeypatch, capsys):
+    """No more than a piece of it is ever in memory, when the generator is tuned to it neither."""
+    seen, original = [], invert.invert
+
+    def watched(images, **options):
+        found = original(images, **options)
+        seen.append((len(images), None if options["before"] is None else options["before"].ws[-1], found.ws[-1]))
+        return found
+
+    monkeypatch.setattr(invert, "invert", watched)
+    media.save_video(images, tmp_path / "clip.gif", fps=10)
+    out = tmp_path / "latents.safetensors"
+    call(network, tmp_path / "clip.gif", out, *SHORT, "--config.images_per_piece=2", "--tune_steps=2")
+    assert "tuned: PSNR" in capsys.readouterr().out
+    sizes, before, last = zip(*seen, strict=True)
+    assert sizes == (2, 2, 2)  # the last one repeats its only frame
+    assert before[0] is None
+    np.testing.assert_array_equal(before[1:], last[:-1])
+    assert read_latents(out, load_generator(network)).ws.shape == (5, 4, 8)
+    with Image.open(tmp_path / "latents.gif") as clip:
+        assert getattr(clip, "n_frames", 1) == 5
+
+
+@pytest.mark.filterwarnings("ignore:.* not inverted well")
+def test_photos_of_a_folder_are_inverted_in_pieces_each_for_itself(network, photos, images, tmp_path):
+    media.save_video(images[:2], photos / "3.gif", fps=10)  # of an animation the first picture
+    whole, pieces = tmp_path / "whole.safetensors", tmp_path / "pieces.safetensors"
+    call(network, photos, whole, *SHORT)
+    call(network, photos, pieces, *SHORT, "--config.images_per_piece=2")
+    read = [read_latents(path, load_generator(network)) for path in (whole, pieces)]
+    assert [(found.ws.shape, found.are_photos) for found in read] == [((4, 4, 8), True)] * 2
+    np.testing.assert_allclose(read[0].ws, read[1].ws, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
@@ -115,9 +149,9 @@ def test_photos_are_grey_to_a_grey_generator_as_they_are_in_transfer(tmp_path):
     sizes = {"channel_base": 64, "channel_max": 4}
     grey = jax.jit(lambda: sg2.Generator(4, 0, 4, 8, 1, synthesis_kwargs=sizes, rngs=nnx.Rngs(0)))()
     Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
-    found = invert.read_pictures(media.read_frames(tmp_path / "red.png"), grey, "a user's own", "none")
-    assert found.images.shape == (1, 8, 8, 1)
-    np.testing.assert_allclose(found.images, 2 * 76 / 255 - 1, atol=1e-6)  # the luma of red
+    [image] = invert.read_pictures(media.read_frames(tmp_path / "red.png"), grey, "a user's own", "none")
+    assert image.shape == (8, 8, 1)
+    np.testing.assert_allclose(image, 2 * 76 / 255 - 1, atol=1e-6)  # the luma of red
 
 
 @pytest.mark.filterwarnings("ignore:.* not inverted well")
@@ -130,9 +164,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(network, photos, tmp_path, f
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
-def test_poor_inversions_are_warned_about_and_many_are_summed_up(images, ws, capsys):
-    many = {"ws": np.tile(ws, (2, 1, 1)), "images": np.tile(images, (2, 1, 1, 1))}
-    found = Inversion(**many, psnr=np.r_[np.full(8, 30.0), 12.0, 14.0], deviations=np.full(10, 4.5), noise={})
+def test_poor_inversions_are_warned_about_and_many_are_summed_up(ws, capsys):
+    found = invert.Found(np.tile(ws, (2, 1, 1)), np.r_[np.full(8, 30.0), 12.0, 14.0], np.full(10, 4.5))
     with pytest.warns(UserWarning, match="not inverted well|up to 4.5") as told:
         invert.report(found, 20.0, is_clip=True)
     assert "10 frames: PSNR 26.6 dB on average, least 12.0 dB (frame 8); 4.50 standard" in capsys.readouterr().out

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 from disentangle_jax import media, transfer
+from disentangle_jax.batching import batched
 from disentangle_jax.configs import faces64
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion import Inversion, encoders
 from disentangle_jax.inversion.latent_files import LatentClip
 from disentangle_jax.model import Codes
 from disentangle_jax.reenactment import inputs
-from disentangle_jax.reenactment.footage import batches
 from stylegan2_flax import command
 
 av = pytest.importorskip("av")
@@ -125,7 +125,12 @@ def files(tmp_path_factory):
 
 def test_a_photo_is_driven_by_a_video_with_its_rate_and_its_sound(files, tmp_path, toy, capsys):
     out = call(
-        tmp_path, files / "photo.png", files / "video.mp4", "out.mp4", show="result", **{"config.frames_per_batch": 4}
+        tmp_path,
+        files / "photo.png",
+        files / "video.mp4",
+        "out.mp4",
+        show="result",
+        **{"config.inversion.images_per_piece": 4},
     )
     frames = media.read_frames(out)
     assert (frames.fps, frames.has_audio) == (25, True)
@@ -148,7 +153,7 @@ def test_pictures_are_read_by_the_encoder_that_is_given_which_is_loaded_once(fil
     monkeypatch.setattr(encoders, "load", load)
     call(tmp_path, files / "photos", files / "photo.png", "out.png", encoder="e4e.pt", method="encoder")
     assert (loaded, toy.starts) == ([("e4e.pt", toy.generator)], [7, 7, 7])
-    video = {"show": "result", "config.frames_per_batch": 4}
+    video = {"show": "result", "config.inversion.images_per_piece": 4}
     call(tmp_path, files / "photo.png", files / "video.mp4", "out.mp4", encoder="e4e.pt", **video)
     assert toy.before[-2:] == [None, 6], "nor does a clip jump that an encoder reads"
 
@@ -281,8 +286,8 @@ def test_what_is_damaged_or_does_not_fit_is_one_line_and_nothing_is_written(file
             "photo.png",
             "photo.png",
             "out.png",
-            {"config.frames_per_batch": 0},
-            "frames_per_batch must be a whole number of at least 1",
+            {"config.inversion.images_per_piece": 0},
+            "images_per_piece must be a whole number of at least 1",
         ),
         (
             "photo.png",
@@ -315,5 +320,5 @@ def test_frames_of_two_rates_are_paired_with_a_warning_and_the_shorter_clip_ends
 
 
 def test_items_come_in_batches():
-    assert list(batches(range(5), 2)) == [[0, 1], [2, 3], [4]]
-    assert list(batches([], 2)) == []
+    assert list(batched(range(5), 2)) == [[0, 1], [2, 3], [4]]
+    assert list(batched([], 2)) == []

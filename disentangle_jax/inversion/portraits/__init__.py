@@ -9,6 +9,7 @@ from disentangle_jax.inversion.portraits.finding import (
     define_finder_flag,
     load_finder,
 )
+from disentangle_jax.inversion.portraits.framed import Framed
 from disentangle_jax.inversion.portraits.placement import ALIGN, Placement, alignment, place, tell_licence
 from disentangle_jax.inversion.portraits.square import Square, central_square, crop, ffhq_square, paste
 from disentangle_jax.inversion.portraits.tracking import smooth
@@ -18,6 +19,7 @@ __all__ = [
     "DLIB",
     "Aligned",
     "FaceFinder",
+    "Framed",
     "NoFaceError",
     "Placement",
     "SeveralFacesError",

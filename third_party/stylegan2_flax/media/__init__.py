@@ -20,7 +20,7 @@ from stylegan2_flax.media.output import (
     require_suffix,
 )
 from stylegan2_flax.media.pixels import from_rgb, from_uint8, image_grid, resize, to_rgb, to_uint8
-from stylegan2_flax.media.reading import Frames, find_photos, read_frames
+from stylegan2_flax.media.reading import Frames, find_photos, read_frames, read_photo
 from stylegan2_flax.media.video import VideoWriter, open_video, save_video
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "open_video",
     "png_bytes",
     "read_frames",
+    "read_photo",
     "require_suffix",
     "resize",
     "save_image",

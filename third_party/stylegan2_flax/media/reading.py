@@ -64,12 +64,17 @@ def read_frames(path: str | Path) -> Frames:
         raise FileNotFoundError(f"there is no picture or video at {path}")
     match _kind(path):
         case "photo":
-            _check_header(path)
-            return Frames(path, None, 1, False, partial(_read_photos, [path]))
+            return read_photo(path)
         case "animation":
             return _animation(path)
         case _:
             return _video(path)
+
+
+def read_photo(path: Path) -> Frames:
+    """Open a photo; of an animation, its first picture. Raises UnreadableImageError."""
+    _check_header(path)
+    return Frames(path, None, 1, False, partial(_read_photos, [path]))
 
 
 def find_photos(folder: str | Path) -> list[Path]:
