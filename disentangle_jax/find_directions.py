@@ -1,6 +1,6 @@
 """Find directions that move structure, and draw them:
 
-    python -m disentangle_jax.find_directions --config=faces64 --out=directions/pca \\
+    python -m disentangle_jax.find_directions --config=faces64:linear --out=directions/pca \\
         --config.directions.source=pca --config.directions.rank=pictures
 
 Writes into --out:

@@ -5,7 +5,7 @@
         --encoder=e4e_ffhq_encode.pt --tune_steps=300
 
 Writes --out, for `transfer` and others, and beside it the input next to what the generator makes of the latents: a
-.png of photos, a .mp4 of a video, a .gif of an animation. With --tune_steps it writes a generator, too, which was tuned
+.png of photos, a .gif of a GIF, a .mp4 of other clips. With --tune_steps it writes a generator, too, which was tuned
 to draw the input exactly and which transfer takes.
 
 The input is a photo, a folder of photos, an animation or a video. Photographed faces are aligned as FFHQ's are.

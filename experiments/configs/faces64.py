@@ -12,9 +12,8 @@
 Switches, after a colon and separated by commas (`faces64.py:demo,no_contrast`):
     demo         a smaller model and a short run, a minute on two CPU cores: structure R^2 0.86, appearance R^2 0.90
                  (256 pairs, three seeds)
-    linear       clips along straight lines, with none of what keeps the codes apart: directions found on mixed faces,
-                 layers moved together, no ratios of variances, a wide structure code. It needs no readout, and has no
-                 loss of factors, so any directions will do
+    linear       clips along straight lines, all layers moved together. It needs no readout, and has no loss of factors,
+                 so any directions will do
     abstract     the baseline with what the paper's abstract tells of its objective: reconstruction and both contrasts,
                  no swaps and no factors; and both ratios of variances. Weights, temperatures and all else are this
                  config's, not the paper's
@@ -102,7 +101,7 @@ def get_config(arg: str = "") -> ConfigDict:
     # Purification: clips are corrected until a scorer reads the wanted factors. They become much purer, and much slower
     # to make. On a CPU set data.tile to the number of clips of a device, since convolutions are slow within a loop.
     config.purify = ConfigDict()
-    config.purify.scorer = "judge_a"  # must not be the judge of the evaluation
+    config.purify.scorer = "judge_a"  # another one than the judge of the evaluation, which it would flatter
     config.purify.steps = 0  # correction steps, each renders every frame; 4 suffice, 0: no purification
     config.purify.damping = 0.2  # damping of the steps; larger values shorten them
     config.purify.num_faces = 256  # faces for the standard deviation of the readings
@@ -177,7 +176,7 @@ def get_config(arg: str = "") -> ConfigDict:
     # Evaluation.
     config.evaluation = ConfigDict()
     config.evaluation.seed = 1  # of the held-out faces
-    config.evaluation.judge = "judge_b"  # scorer of the results; must not be directions.scorer
+    config.evaluation.judge = "judge_b"  # scorer of the results; another one than directions.scorer
     config.evaluation.batch_size = 64  # images rendered at a time
     config.evaluation.num_pairs = 1024  # of a source and a driving face, for the transfer exam
     config.evaluation.num_selection_pairs = 256  # other pairs, on which the best layer split is chosen
@@ -227,14 +226,9 @@ def get_config(arg: str = "") -> ConfigDict:
         config.evaluation.retrieval.num_faces = 64
         config.evaluation.retrieval.num_frames = 16
     if "linear" in switches:
-        config.directions.style_mixing = 0.9
         config.clips.motion = "linear"
         config.clips.jitter = 0.0
         config.clips.layers = "together"
-        config.clips.style_mixing = 0.9
-        config.model.appearance_dim = 256
-        config.model.structure_dim = 32
-        config.loss.weights.appearance_ratio = config.loss.weights.structure_ratio = 0.0
         config.loss.weights.factors = 0.0
     if "abstract" in switches or "plain" in switches:
         config.loss.weights.swap = 0.0

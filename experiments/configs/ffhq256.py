@@ -7,7 +7,9 @@ PATH is any file that stylegan2_flax.load reads, or its URL. Other domains of on
 No scorer knows these pictures, so the directions come from the generator's weights (SeFa), and of the evaluation there
 remains what needs no truth: reconstruction, restlessness of transferred motion, retrieval, what each code tells about
 the other's part of the clips, and, with the extra `portraits`, identity, expression and pose of driven clips
-(--arcface=FILE: CSIM). Neither R^2 of factors nor PSNR can be had.
+(--arcface=FILE: CSIM). Neither R^2 of factors nor the PSNR of a transfer to its exact answer can be had. On the
+bundled faces a model on SeFa's directions transfers little (0.11 / -0.14), on those of a few videos or of a scorer much
+more: docs/generator.md.
 
     hardware   a GPU or TPU with 16 GB; the batch is sharded over what there is
     minutes    not measured yet
@@ -21,7 +23,8 @@ Where to run what stands above, `train` standing for it:
                                train --coordinator=HOST0:1234 --num_processes=4 --process_id=I
     TPU, one device            train, on a machine such as v5litepod-1
     TPU, one host of eight     train, with ffhq256.py:wide, on a v5litepod-8
-    TPU, several hosts         gcloud compute tpus tpu-vm ssh NAME --worker=all --command="cd REPOSITORY && train"
+    TPU, several hosts         experiments/launch/tpu.sh train --config=ffhq256:wide --workdir=gs://..., which installs
+                               what it needs and sends the command to every host
 Several hosts need a workdir that all of them see: a shared disk, or a bucket (gs://, extra `gcs`). The same command
 goes on after whatever stopped it.
 
