@@ -18,11 +18,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from absl import flags
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -32,12 +31,12 @@ from disentangle_jax.batching import batched
 from disentangle_jax.configs import inversion
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.generators import is_registered, load_generator
-from disentangle_jax.inversion import METHODS, Inversion, encoders, invert, portraits
+from disentangle_jax.inversion import METHODS, encoders, invert, portraits
 from disentangle_jax.inversion.distances import load_distance
 from disentangle_jax.inversion.latent_files import FAR, TUNED, write_latents
-from disentangle_jax.inversion.latent_space import LatentSpace
-from disentangle_jax.inversion.optimisation import measured
-from disentangle_jax.inversion.pieces import invert_pieces
+from disentangle_jax.inversion.methods import check_space
+from disentangle_jax.inversion.optimisation import redraw
+from disentangle_jax.inversion.pieces import Piece, invert_pieces, joined, piece_size
 from disentangle_jax.inversion.portraits import ALIGN, alignment
 from disentangle_jax.inversion.rules import RULES
 from disentangle_jax.inversion.tuning import tune
@@ -91,12 +90,13 @@ FORCE = flags.DEFINE_bool("force", False, "write over what is there", flag_value
 
 _SIZE = 256  # pixels of a picture in the output, at least
 _SHOWN = 16  # photos in the output, at most
+_DRAWN = 16  # images that are drawn for the output at a time
 _LISTED = 8  # images that are told of one by one, at most
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What is inverted. Iterating yields images of the generator's size, read anew each time: none is kept.
+class Images:
+    """What is inverted: iterating yields images of the generator's size, read anew each time.
 
     Attributes:
         parts: a clip, or photos.
@@ -106,23 +106,16 @@ class Pictures:
     parts: Sequence[portraits.Framed]
     fps: float | None
 
-    @property
-    def is_clip(self) -> bool:
-        return self.fps is not None
-
     def __len__(self) -> int:
         return sum(len(part.placement.squares) for part in self.parts)
 
     def __iter__(self) -> Iterator[Float[np.ndarray, "h w c"]]:
         return itertools.chain.from_iterable(self.parts)
 
-
-class Found(NamedTuple):
-    """Latents of images, with what `Inversion` has beside them, but for the images."""
-
-    ws: Float[np.ndarray, "n l d"]
-    psnr: Float[np.ndarray, "n"]
-    deviations: Float[np.ndarray, "n"]
+    @property
+    def names(self) -> Sequence[str]:
+        """What to call each of them."""
+        return [f"frame {i}" for i in range(len(self))] if self.fps else [part.name for part in self.parts]
 
 
 def main() -> None:
@@ -130,6 +123,7 @@ def main() -> None:
     said |= {f"{phase}.steps": STEPS.value for phase in ("optimise", "refine")}
     config = _settings(CONFIG.value, said)
     encoders.check_is_used(ENCODER.value, METHOD.value)
+    check_space(METHOD.value, config.space)
     out, source = files.local_path(OUT.value, "--out"), files.local_path(INPUT.value, "--input")
     frames = media.read_frames(source)
     picture = out.with_suffix(_picture_suffix(frames))
@@ -138,29 +132,35 @@ def main() -> None:
     _check_outputs(outputs, source, frames.fps, FORCE.value)
     generator, name = _load_generator(MODEL.value, GENERATOR.value)
     encoder = encoders.load(ENCODER.value, generator) if ENCODER.value else encoders.load_for(name)
+    encoders.check_is_there(encoder, METHOD.value)
     distance = load_distance(DISTANCE.value)
-    pictures = read_pictures(frames, generator, name, ALIGNMENT.value, FACE_FINDER.value)
-    one_piece = partial(invert, generator=generator, distance=distance, settings=config)
-    how = {"method": METHOD.value, "encoder": encoder, "clip": pictures.is_clip}
-    found = find_latents(pictures, invert_pieces(pictures, one_piece, config.images_per_piece, **how))
-    report(found, config.warn_below_psnr, pictures.is_clip)
-    tuned = tune(pictures, found.ws, generator, config, distance) if tuned_path else None
-    about = {"name": name, "space": config.space, "source": source.name, "fps": pictures.fps}
-    about["are_photos"] = not pictures.is_clip and len(pictures) > 1
-    with files.atomic_set(outputs) as temporary:
+    images = read_images(frames, generator, name, ALIGNMENT.value, FACE_FINDER.value)
+    is_clip, shown = images.fps is not None, list(images) if len(images) <= config.images_per_piece else images
+    how = {"method": METHOD.value, "encoder": encoder, "distance": distance, "settings": config}
+    pieces = invert_pieces(
+        shown, partial(invert, generator=generator, **how), piece_size(config, generator.img_resolution), clip=is_clip
+    )
+    found = joined(progress(pieces, len(images)))
+    report(found, images.names, config.warn_below_psnr, tunes=tuned_path is not None)
+    tuned = tune(shown, found.ws, generator, config, distance) if tuned_path else None
+    about = {"name": name, "space": config.space, "source": source.name, "fps": images.fps}
+    about["are_photos"] = not is_clip and len(images) > 1
+    with files.atomic_set([out, *([tuned_path] if tuned_path else [])]) as temporary:
         if tuned and tuned_path:
-            sg2.save(tuned, temporary[2])
+            sg2.save(tuned, temporary[1])
             about["tuned"] = tuned_path, tuned
-        psnr = write_comparison(pictures, found.ws, tuned or generator, temporary[1])
         write_latents(temporary[0], found.ws, generator, **about)
+    print(f"Wrote {out}")
+    compared = shown if is_clip or tuned else list(itertools.islice(shown, _SHOWN))  # of many photos no more are shown
+    psnr = write_comparison(compared, found.ws, tuned or generator, picture, images.fps)
     if tuned:
         print(f"tuned: PSNR {psnr.mean():.1f} dB, least {psnr.min():.1f} dB")
-    print(f"Wrote {', '.join(map(str, outputs))}")
+    print(f"Wrote {', '.join(str(path) for path in outputs if path != out)}")
 
 
-def read_pictures(
+def read_images(
     frames: media.Frames, generator: sg2.Generator, name: str, align: str, face_finder: str = portraits.DLIB
-) -> Pictures:
+) -> Images:
     """Open a photo, photos or a clip as images of the generator's size: of each picture the square that --align says.
 
     All are read once, so that what is wrong with one is told before any is inverted.
@@ -170,86 +170,88 @@ def read_pictures(
             images have neither 1, 3 nor 4 channels.
     """
     size, channels = generator.img_resolution, generator.img_channels
+    media.from_rgb(np.zeros((1, 1, 3), np.uint8), channels)  # which tells if there are no such pictures
     wanted = alignment(align, has_domain=is_registered(name), resolution=size, channels=channels)
     find = None if wanted == "none" else portraits.load_finder(face_finder)
     photos = [frames]
     if frames.path.is_dir():
         photos = [media.read_photo(path) for path in media.find_photos(frames.path)]
-    shown = {"wanted": wanted, "find": find, "fps": frames.fps or 1.0, "size": size, "channels": channels}
-    pictures = Pictures([portraits.Framed(photo.path.name, photo, **shown) for photo in photos], frames.fps)
-    for part in tqdm(pictures.parts, "reading", unit=" pictures", disable=None, leave=False):
+    of_generator = {"wanted": wanted, "find": find, "fps": frames.fps or 1.0, "size": size, "channels": channels}
+    parts = [portraits.Framed(photo.path.name, photo, **of_generator) for photo in photos]
+    for part in tqdm(parts, "reading", unit=" files", disable=None, leave=False):
         for remark in _remarks(part):
             warnings.warn(remark, stacklevel=2)
-    portraits.tell_licence((part.placement for part in pictures.parts), face_finder)
-    return pictures
+    portraits.tell_licence((part.placement for part in parts), face_finder)
+    return Images(parts, frames.fps)
 
 
-def find_latents(pictures: Pictures, pieces: Iterable[Inversion]) -> Found:
-    """The latents of all pieces, which this inverts one after the other."""
-    found = []
-    with tqdm(total=len(pictures), desc="inverted", unit=" images", disable=None, leave=False) as bar:
+def progress(pieces: Iterable[Piece], total: int) -> Iterator[Piece]:
+    """The pieces, with a bar that shows how far they are."""
+    with tqdm(total=total, desc="inverted", unit=" images", disable=None, leave=False) as bar:
         for piece in pieces:
-            found.append(Found(piece.ws, piece.psnr, piece.deviations))
+            yield piece
             bar.update(len(piece.ws))
-    return Found(*(np.concatenate(values) for values in zip(*found, strict=True)))
 
 
-def report(found: Found, poor: float, is_clip: bool) -> None:
+def report(found: Piece, names: Sequence[str], poor: float, *, tunes: bool) -> None:
     """Print how near the images came, and warn of those that did not."""
-    kind, n = "frame" if is_clip else "image", len(found.psnr)
-    if n <= _LISTED:
-        for number, (psnr, deviation) in enumerate(zip(found.psnr, found.deviations, strict=True)):
-            print(f"{kind} {number}: PSNR {psnr:.1f} dB, {deviation:.2f} standard deviations from the mean latent")
+    assert found.psnr is not None
+    assert found.deviations is not None
+    far = float(np.max(found.deviations))
+    if len(names) <= _LISTED:
+        for name, psnr, deviation in zip(names, found.psnr, found.deviations, strict=True):
+            print(f"{name}: PSNR {psnr:.1f} dB, {deviation:.2f} standard deviations from the mean latent")
     else:
         worst = int(np.argmin(found.psnr))
         print(
-            f"{n} {kind}s: PSNR {found.psnr.mean():.1f} dB on average, least {found.psnr[worst]:.1f} dB ({kind} "
-            f"{worst}); {found.deviations.mean():.2f} standard deviations from the mean latent, most "
-            f"{found.deviations.max():.2f}"
+            f"{len(names)} images: PSNR {found.psnr.mean():.1f} dB on average, least {found.psnr[worst]:.1f} dB "
+            f"({names[worst]}); {found.deviations.mean():.2f} standard deviations from the mean latent, most {far:.2f}"
         )
-    if bad := np.flatnonzero(found.psnr < poor).tolist():
-        which = f"{kind} {bad[0]} was" if len(bad) == 1 else f"{len(bad)} {kind}s, the first of them {bad[0]}, were"
+    if bad := np.flatnonzero(np.asarray(found.psnr) < poor).tolist():
+        first = names[bad[0]]
+        which = f"{first} was" if len(bad) == 1 else f"{len(bad)} images, the first of them {first}, were"
+        hint = "" if tunes else " --tune_steps makes it exact all the same"
         warnings.warn(
             f"{which} not inverted well (below {poor:g} dB): is it of what this generator draws, upright, and cut out "
-            "as its training pictures were? --tune_steps makes it exact all the same",
+            f"as its training pictures were?{hint}",
             stacklevel=2,
         )
-    if (most := float(found.deviations.max())) > FAR:
+    if far > FAR:
         warnings.warn(
-            f"latents are up to {most:.1f} standard deviations from the mean: such faces do not bear to be changed",
+            f"latents are up to {far:.1f} standard deviations from the mean: such faces do not bear to be changed",
             stacklevel=2,
         )
 
 
 def write_comparison(
-    pictures: Pictures, ws: Float[np.ndarray, "n l d"], generator: sg2.Generator, path: Path
+    images: Iterable[Float[np.ndarray, "h w c"]],
+    ws: Float[Array | np.ndarray, "n l d"],
+    generator: sg2.Generator,
+    path: Path,
+    fps: float | None,
 ) -> Float[np.ndarray, "n"]:
-    """Write the input beside what the generator makes of the latents: a video of a clip, a picture of the first photos.
+    """Write images beside what the generator makes of their latents: a video of a clip, a picture of the first photos.
 
     Returns:
         the PSNR of what it makes of each, in dB.
     """
-    size, space = max(_SIZE, generator.img_resolution), LatentSpace.of(generator.mapping)
+    size = max(_SIZE, generator.img_resolution)
 
-    def side_by_side(images: Float[np.ndarray, "n h w c"], drawn: Float[np.ndarray, "n h w c"]) -> np.ndarray:
-        columns = {"input": images, "inversion": drawn}
-        return media.titled_columns({title: media.to_rgb(column) for title, column in columns.items()}, size)
-
-    def redrawn() -> Iterator[tuple[Float[np.ndarray, "n h w c"], Inversion]]:
-        start = 0
-        for piece in batched(pictures, _SHOWN):
-            yield (images := np.stack(piece)), measured(ws[start : start + len(piece)], images, generator, space)
-            start += len(piece)
+    def beside(wanted: Iterable[np.ndarray], drawn: Iterable[np.ndarray]) -> Float[np.ndarray, "height width 3"]:
+        columns = {"input": media.to_rgb(np.stack(list(wanted))), "inversion": media.to_rgb(np.stack(list(drawn)))}
+        return media.titled_columns(columns, size)
 
     psnr = []
-    with media.open_video(path, pictures.fps) if pictures.fps else nullcontext() as video:
-        for images, found in redrawn():
+    with media.open_video(path, fps) if fps else nullcontext() as video:
+        for wanted in batched(tqdm(images, path.name, unit=" images", disable=None, leave=False), _DRAWN):
+            rows = slice(sum(map(len, psnr)), sum(map(len, psnr)) + len(wanted))
+            drawn, scores = redraw(ws[rows], np.stack(wanted), generator)
             if video:
-                for row in range(len(images)):
-                    video.write(side_by_side(images[row : row + 1], found.images[row : row + 1]))
+                for pair in zip(wanted, drawn, strict=True):
+                    video.write(beside(*([image] for image in pair)))
             elif not psnr:
-                media.save_image(side_by_side(images, found.images), path)
-            psnr.append(found.psnr)
+                media.save_image(beside(wanted[:_SHOWN], drawn[:_SHOWN]), path)
+            psnr.append(scores)
     return np.concatenate(psnr)
 
 

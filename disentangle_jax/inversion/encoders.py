@@ -58,6 +58,15 @@ def check_is_used(source: str | None, method: str) -> None:
         raise ValueError("--method=optimise searches from samples, without an encoder: leave out one or the other")
 
 
+def check_is_there(encoder: ImageEncoder | None, method: str) -> None:
+    """Raise ValueError if the method of inversion needs an encoder, and there is none."""
+    if encoder is None and method == "encoder":
+        raise ValueError(
+            "--method=encoder needs an encoder, and none is registered for this generator: give one with --encoder, or "
+            "leave it out"
+        )
+
+
 def absolute(source: str) -> str:
     """What names the same encoder in any folder: names of registered ones and URLs stay as they are."""
     return source if plugins.find_factory(GROUP, source) else files.absolute(source)

@@ -81,8 +81,9 @@ def optimise(
         images: in [-1, 1], of the generator's size.
         generator: the generator.
         settings: explained in `configs/inversion.py`. Steps and rates are those of the section `refine` if there are
-            `start_ws`, else those of `optimise`.
-        start_ws: latents to start from; if not given, for each image the best of some samples and the mean.
+            latents to start from, else those of `optimise`.
+        start_ws: latents to start from; if not given, the last of those before, or for each image the best of some
+            samples and the mean.
         distance: what the loss has beside pixels.
         clip: whether the images are the frames of one clip.
         before: the inversion of frames that the clip goes on from, with their base and noise, near the last of them.
@@ -111,6 +112,8 @@ def optimise(
         tried = jnp.broadcast_to(_one_by_one(task(images, ws, settings.scout))[0], ws.shape)
         return measured(space.unwhiten(tried), images, generator, space).psnr
 
+    if start_ws is None and before is not None:
+        start_ws = np.broadcast_to(before.ws[-1], sizes)  # another search would come out elsewhere: a jump
     if start_ws is None:
         nearest = nearest_samples(images, generator, space, settings.candidates, settings.starts, alike=clip)
         most = min(len(images), max(size, _SPREAD))
@@ -133,10 +136,17 @@ def measured(
     noise: dict[str, Float[np.ndarray, "_n _h _w"]] | None = None,
 ) -> Inversion:
     """Latents together with what the generator makes of them, and how near that is to the images."""
+    drawn, scores = redraw(ws, images, generator)
+    return Inversion(np.asarray(ws), drawn, scores, np.asarray(space.deviations(ws)), noise or {})
+
+
+def redraw(
+    ws: Float[Array | np.ndarray, "n l d"], images: Float[Array | np.ndarray, "n h w c"], generator: sg2.Generator
+) -> tuple[Float[np.ndarray, "n h w c"], Float[np.ndarray, "n"]]:
+    """What the generator makes of latents, and its PSNR to the images, in dB."""
     batch_size = min(len(images), render_batch(generator.img_resolution))
     arrays = np.asarray(ws), np.asarray(images, np.float32)
-    drawn, scores = in_batches(lambda ws, targets: _draw(generator.synthesis, ws, targets), batch_size, *arrays)
-    return Inversion(arrays[0], drawn, scores, np.asarray(space.deviations(ws)), noise or {})
+    return in_batches(lambda ws, targets: _draw(generator.synthesis, ws, targets), batch_size, *arrays)
 
 
 def check_images(images: Float[Array | np.ndarray, "*_n _h _w _c"], generator: sg2.Generator) -> None:

@@ -1,55 +1,71 @@
 """Inversion of clips of any length, and of any number of photos, in the memory of a few."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from ml_collections import ConfigDict
 
-from disentangle_jax.batching import batched
-from disentangle_jax.inversion.encoders import ImageEncoder
+from disentangle_jax.batching import batched, render_batch
 from disentangle_jax.inversion.optimisation import Inversion
 
-_OF_IMAGES = ("ws", "images", "psnr", "deviations")
+_WORSE = 3.0  # dB
+
+
+class Piece(NamedTuple):
+    """Latents of some frames of a clip, of some photos, or of a single face.
+
+    Attributes:
+        ws: the latents.
+        psnr: of the inversion of pictures in dB, for each of them; None of latents that did not come from pictures.
+        deviations: distance of the inverted latents to the mean in standard deviations, likewise.
+    """
+
+    ws: Float[Array | np.ndarray, "t l d"]
+    psnr: Float[Array | np.ndarray, "t"] | None
+    deviations: Float[Array | np.ndarray, "t"] | None
 
 
 def invert_pieces(
-    images: Iterable[Float[np.ndarray, "h w c"]],
-    invert: Callable[..., Inversion],
-    size: int,
-    *,
-    method: str,
-    encoder: ImageEncoder | None,
-    clip: bool,
-) -> Iterator[Inversion]:
+    images: Iterable[Float[np.ndarray, "h w c"]], invert: Callable[..., Inversion], size: int, *, clip: bool
+) -> Iterator[Piece]:
     """Find the latents of images, some at a time.
+
+    Each piece of a clip goes on from the one before. Where that makes it clearly worse, such as after a cut, it is
+    inverted anew, and kept so if that is better.
 
     Args:
         images: in [-1, 1], of the generator's size.
-        invert: `inversion.invert` or `Disentangler.invert`, with all that it takes but for the following.
+        invert: `inversion.invert` or `Disentangler.invert`, with all that it takes but for images, clip and before.
         size: images of a piece.
-        method, encoder: see `invert`.
-        clip: whether the images are the frames of one clip, each piece of which goes on from the one before.
-
-    Yields:
-        the inversion of each piece.
+        clip: whether the images are the frames of one clip.
 
     Raises:
         ValueError, FloatingPointError: see `invert`.
     """
-    wanted, before = None, None
+    before = None
     for piece in batched(images, size):
-        wanted = wanted or len(piece)
-        padded = [*piece, *piece[-1:] * (wanted - len(piece))]  # the last one too: to compile once
-        how, start = method, encoder
-        if before is not None and (method == "optimise" or encoder is None):
-            how, start = "auto", partial(_repeat, before.ws[-1])  # another search would come out elsewhere: a jump
-        found = invert(np.stack(padded), method=how, encoder=start, clip=clip, before=before)
-        before = found if clip else None
-        yield found._replace(**{name: getattr(found, name)[: len(piece)] for name in _OF_IMAGES})
+        found = invert(np.stack(piece), clip=clip, before=before)
+        if before is not None and _is_worse(found, before):
+            anew = invert(np.stack(piece), clip=clip)
+            found = anew if _is_worse(found, anew) else found
+        yield Piece(found.ws, found.psnr, found.deviations)
+        before = found._replace(images=found.images[:0].copy()) if clip else None  # whose images are large
 
 
-def _repeat(ws: Float[np.ndarray, "l d"], images: Float[Array, "n h w c"]) -> Float[Array, "n l d"]:
-    """An encoder that returns `ws` for every image."""
-    return jnp.broadcast_to(jnp.asarray(ws), (len(images), *ws.shape))
+def piece_size(settings: ConfigDict, resolution: int) -> int:
+    """How many images make a piece: as many whole batches as `images_per_piece` holds, and one at least."""
+    wanted = settings.images_per_piece
+    batch = settings.batch_size or min(wanted, render_batch(resolution))
+    return max(1, wanted // batch) * batch
+
+
+def joined(pieces: Iterable[Piece]) -> Piece:
+    """All of them as one."""
+    ws, *others = zip(*pieces, strict=True)
+    return Piece(np.concatenate(ws), *(None if values[0] is None else np.concatenate(values) for values in others))
+
+
+def _is_worse(found: Inversion, other: Inversion) -> bool:
+    return bool(found.psnr.mean() < other.psnr.mean() - _WORSE)

@@ -1,7 +1,7 @@
 """Pivotal tuning (Roich et al. 2021, arXiv:2106.05744): a generator moves a little until it draws images exactly."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -51,13 +51,14 @@ def tune(
     samples. Only the synthesis network moves, so latents mean what they meant.
 
     Args:
-        images: in [-1, 1], of the generator's size. They are read again and again, a few at a time.
+        images: in [-1, 1], of the generator's size. They are iterated over again and again, a few at a time.
         ws: their latents, the pivots.
         generator: the generator, which stays as it is.
         settings: as in `configs/inversion.py`; the steps are those of `tune`.
         distance: what the loss has beside pixels.
 
     Raises:
+        ValueError: there are other numbers of images and of latents.
         FloatingPointError: the loss is not finite.
     """
     ws = np.asarray(ws, np.float32)
@@ -68,13 +69,13 @@ def tune(
     task = _Task(generator.synthesis, as_pytree(distance), weight, locality)
     params = nnx.to_pure_dict(nnx.state(generator.synthesis, nnx.Param))
     state, loss = _State(params, _ADAM.init(params)), jnp.zeros(())
-    endless = itertools.chain.from_iterable(itertools.repeat(images))
+    again = _again_and_again(images, n)
     with tqdm(total=steps, desc="tuning the generator", unit=" steps", disable=None) as bar:
         for number in range(steps):
             rows = (number * size + np.arange(size)) % n
             others = samples[(number * size + np.arange(size)) % len(samples)]
             rate = jnp.float32(settings.tune.learning_rate * (0.5 + 0.5 * np.cos(np.pi * number / steps)))
-            shown = jnp.asarray(np.stack(list(itertools.islice(endless, size))))
+            shown = jnp.asarray(np.stack(list(itertools.islice(again, size))))
             state, loss = _step(state, task, shown, jnp.asarray(ws[rows]), others, rate)
             if (number + 1) % _CHUNK == 0 or number + 1 == steps:
                 if not np.isfinite(loss):
@@ -83,6 +84,16 @@ def tune(
     tuned = nnx.clone(generator)
     nnx.update(tuned.synthesis, state.params)
     return tuned
+
+
+def _again_and_again(images: Iterable[Float[np.ndarray, "h w c"]], n: int) -> Iterator[Float[np.ndarray, "h w c"]]:
+    while True:
+        count = 0
+        for image in images:
+            yield image
+            count += 1
+        if count != n:
+            raise ValueError(f"there are {n} latents and {count} images to tune a generator to")
 
 
 @jax.jit

@@ -16,10 +16,11 @@ from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.given_clips import LEAST_FRAMES, GivenClip
 from disentangle_jax.inversion import portraits
+from disentangle_jax.inversion.pieces import joined
 from disentangle_jax.inversion.portraits import Framed
 from disentangle_jax.reenactment import inputs, quality
 from disentangle_jax.reenactment.clip_flags import KINDS, ClipOptions
-from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, Piece, count_frames
+from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage, count_frames
 
 
 class Opened(NamedTuple):
@@ -72,12 +73,11 @@ def _invert(opened: Opened, poor: float) -> GivenClip:
         for piece in footage.pieces():
             pieces.append(piece)
             bar.update(len(piece.ws))
-    ws, psnr, deviations = (None if parts[0] is None else np.concatenate(parts) for parts in zip(*pieces, strict=True))
-    assert ws is not None
-    for doubt in quality.doubts(footage, Piece(ws, psnr, deviations), poor):
+    found = joined(pieces)
+    for doubt in quality.doubts(footage, found, poor):
         warnings.warn(doubt, stacklevel=3)
     pictures = partial(iter, footage.pictures) if isinstance(footage, PictureFootage) else None
-    return GivenClip(opened.name, ws, footage.model.render, pictures, opened.total)
+    return GivenClip(opened.name, np.asarray(found.ws), footage.model.render, pictures, opened.total)
 
 
 def _open(model: Disentangler, name: str, reading: inputs.Reading, most: int) -> Opened:

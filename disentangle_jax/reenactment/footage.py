@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Float, UInt8
@@ -12,23 +12,9 @@ from jaxtyping import Array, Float, UInt8
 from disentangle_jax import media
 from disentangle_jax.batching import batch_of
 from disentangle_jax.disentangler import Disentangler
-from disentangle_jax.inversion import Inversion
 from disentangle_jax.inversion.latent_files import LatentClip
+from disentangle_jax.inversion.pieces import Piece
 from disentangle_jax.inversion.portraits import Framed
-
-
-class Piece(NamedTuple):
-    """Some frames of a clip, or a single face.
-
-    Attributes:
-        ws: their latents.
-        psnr: of the inversion of pictures in dB, for each frame; None of latents that did not come from pictures.
-        deviations: distance of the inverted latents to the mean in standard deviations, likewise.
-    """
-
-    ws: Float[Array | np.ndarray, "t l d"]
-    psnr: Float[Array | np.ndarray, "t"] | None
-    deviations: Float[Array | np.ndarray, "t"] | None
 
 
 @runtime_checkable
@@ -55,7 +41,7 @@ class Footage(Protocol):
     def audio(self) -> Path | None: ...
 
     def pieces(self) -> Iterator[Piece]:
-        """Latents of all frames, some at a time, all pieces but the last of one length."""
+        """Latents of all frames, some at a time."""
         ...
 
     def shown(self, size: int) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
@@ -117,7 +103,7 @@ class PictureFootage:
     model: Disentangler
     pictures: Framed
     is_clip: bool
-    invert: Callable[[Framed], Iterator[Inversion]]
+    invert: Callable[[Framed], Iterator[Piece]]
 
     @property
     def name(self) -> str:
@@ -141,8 +127,7 @@ class PictureFootage:
         return replace(self, pictures=replace(self.pictures, frames=frames))
 
     def pieces(self) -> Iterator[Piece]:
-        for found in self.invert(self.pictures):
-            yield Piece(found.ws, found.psnr, found.deviations)
+        return self.invert(self.pictures)
 
     def shown(self, size: int) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
         return self.pictures.shown(size)

@@ -19,7 +19,7 @@ from disentangle_jax.generators import is_registered
 from disentangle_jax.inversion import encoders, portraits
 from disentangle_jax.inversion.latent_files import LatentClip, read_latents
 from disentangle_jax.inversion.methods import check_space
-from disentangle_jax.inversion.pieces import invert_pieces
+from disentangle_jax.inversion.pieces import invert_pieces, piece_size
 from disentangle_jax.latents import sample_ws
 from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage
 from stylegan2_flax import files
@@ -134,9 +134,8 @@ def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, 
         generator.img_resolution,
         generator.img_channels,
     )
-    how = {"method": reading.method, "encoder": encoder, "clip": is_clip}
-    one_piece = partial(model.invert, settings=settings)
-    invert = partial(invert_pieces, invert=one_piece, size=settings.images_per_piece, **how)
+    one_piece = partial(model.invert, method=reading.method, encoder=encoder, settings=settings)
+    invert = partial(invert_pieces, invert=one_piece, size=piece_size(settings, generator.img_resolution), clip=is_clip)
     return PictureFootage(model, pictures, is_clip, invert)
 
 
@@ -149,11 +148,7 @@ def load_encoder(model: Disentangler, reading: Reading) -> encoders.ImageEncoder
     """
     encoders.check_is_used(reading.encoder, reading.method)
     encoder = _load_encoder(model, reading.encoder)
-    if encoder is None and reading.method == "encoder":
-        raise ValueError(
-            "--method=encoder needs an encoder, and none is registered for this generator: give one with --encoder, or "
-            "leave it out"
-        )
+    encoders.check_is_there(encoder, reading.method)
     return encoder
 
 

@@ -1,8 +1,9 @@
 """How well pictures could be inverted, in a sentence."""
 
 from disentangle_jax.inversion.latent_files import FAR
+from disentangle_jax.inversion.pieces import Piece
 from disentangle_jax.reenactment.encoding import Encoded
-from disentangle_jax.reenactment.footage import Footage, PictureFootage, Piece
+from disentangle_jax.reenactment.footage import Footage, PictureFootage
 
 
 def report(footage: Footage, encoded: Encoded) -> str | None:

@@ -1,6 +1,11 @@
 """python -m disentangle_jax.invert: what it writes of photos and clips, and what it says to a wrong call."""
 
+import gc
+import weakref
+from dataclasses import replace
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -8,8 +13,12 @@ from PIL import Image
 
 import stylegan2_flax as sg2
 from disentangle_jax import invert, media
+from disentangle_jax.configs import inversion
 from disentangle_jax.generators import load_generator
+from disentangle_jax.inversion import portraits, tuning
 from disentangle_jax.inversion.latent_files import read_latents
+from disentangle_jax.inversion.optimisation import redraw
+from disentangle_jax.inversion.pieces import Piece
 from stylegan2_flax import command
 
 SHORT = ("--steps=4", "--config.scout.steps=2", "--config.starts=1", "--config.candidates=2", "--batch_size=2")
@@ -68,38 +77,101 @@ def test_a_clip_gives_latents_with_its_rate_and_a_clip(network, images, tmp_path
 
 
 @pytest.mark.filterwarnings("ignore:.* not inverted well")
-def test_a_long_clip_is_inverted_in_pieces_that_go_on_from_each_other(network, images, tmp_path, monkeypatch, capsys):
-    """No more than a piece of it is ever in memory, when the generator is tuned to it neither."""
-    seen, original = [], invert.invert
+def test_a_long_clip_is_inverted_and_shown_in_pieces(network, images, tmp_path, monkeypatch, capsys):
+    """Pieces go on from each other. What is read of a clip is dropped once its piece is done, by tuning as well."""
+    most, read, started = 0, [], []
 
-    def watched(images, **options):
-        found = original(images, **options)
-        seen.append((len(images), None if options["before"] is None else options["before"].ws[-1], found.ws[-1]))
-        return found
+    def watched(function):
+        def call(*args, **options):
+            nonlocal most
+            gc.collect()
+            most = max(most, sum(image() is not None for image in read))
+            started.append(options.get("before"))
+            return function(*args, **options)
 
-    monkeypatch.setattr(invert, "invert", watched)
+        return call
+
+    class Counted(np.ndarray):
+        """Plain arrays cannot be referred to weakly."""
+
+    def counted(framed):
+        for picture in framed.shown(framed.size):
+            image = media.from_uint8(picture).view(Counted)
+            read.append(weakref.ref(image))
+            yield image
+
+    monkeypatch.setattr(portraits.Framed, "__iter__", counted)
+    monkeypatch.setattr(invert, "invert", watched(invert.invert))
+    monkeypatch.setattr(invert, "redraw", watched(invert.redraw))
+    monkeypatch.setattr(invert, "_DRAWN", 2)
     media.save_video(images, tmp_path / "clip.gif", fps=10)
     out = tmp_path / "latents.safetensors"
     call(network, tmp_path / "clip.gif", out, *SHORT, "--config.images_per_piece=2", "--tune_steps=2")
-    assert "tuned: PSNR" in capsys.readouterr().out
-    sizes, before, last = zip(*seen, strict=True)
-    assert sizes == (2, 2, 2)  # the last one repeats its only frame
-    assert before[0] is None
-    np.testing.assert_array_equal(before[1:], last[:-1])
-    assert read_latents(out, load_generator(network)).ws.shape == (5, 4, 8)
-    with Image.open(tmp_path / "latents.gif") as clip:
-        assert getattr(clip, "n_frames", 1) == 5
+    assert 2 <= most <= 3  # a piece, and perhaps the last image of the one before
+    assert [before is None for before in started[:3]] == [True, False, False]
+    found = read_latents(out, load_generator(network))
+    assert found.ws.shape == (5, 4, 8)
+    tuned = found.load_tuned(out)
+    assert tuned is not None
+    wanted = np.stack([media.from_uint8(frame) for frame in media.read_frames(tmp_path / "clip.gif")])
+    drawn, psnr = redraw(found.ws, wanted, tuned)
+    assert f"tuned: PSNR {psnr.mean():.1f} dB" in capsys.readouterr().out
+    frames = list(media.read_frames(tmp_path / "latents.gif"))
+    assert len(frames) == 5
+    for number, frame in enumerate(frames):  # to the right, below the titles
+        shown = media.resize(media.from_uint8(frame[-256:, -256:])[None], 8)
+        assert np.abs(drawn.clip(-1, 1) - shown).mean(axis=(1, 2, 3)).argmin() == number
 
 
 @pytest.mark.filterwarnings("ignore:.* not inverted well")
-def test_photos_of_a_folder_are_inverted_in_pieces_each_for_itself(network, photos, images, tmp_path):
-    media.save_video(images[:2], photos / "3.gif", fps=10)  # of an animation the first picture
+def test_photos_of_a_folder_are_inverted_in_pieces_each_for_itself(network, photos, images, tmp_path, capsys):
+    media.save_video(images[:2], photos / "2.gif", fps=10)  # of an animation the first picture
+    (photos / "2.png").unlink()
     whole, pieces = tmp_path / "whole.safetensors", tmp_path / "pieces.safetensors"
     call(network, photos, whole, *SHORT)
     call(network, photos, pieces, *SHORT, "--config.images_per_piece=2")
+    assert capsys.readouterr().out.count("2.gif: PSNR") == 2
     read = [read_latents(path, load_generator(network)) for path in (whole, pieces)]
-    assert [(found.ws.shape, found.are_photos) for found in read] == [((4, 4, 8), True)] * 2
+    assert [(found.ws.shape, found.are_photos) for found in read] == [((3, 4, 8), True)] * 2
     np.testing.assert_allclose(read[0].ws, read[1].ws, atol=1e-5)
+
+
+def test_a_generator_is_tuned_to_each_image_with_its_own_latent(images, ws, generator, monkeypatch):
+    seen, settings = [], inversion.get_config()
+
+    def step(state, task, images, ws, *others):
+        seen.append((np.asarray(images), np.asarray(ws)))
+        return state, jnp.zeros(())
+
+    monkeypatch.setattr(tuning, "_step", step)
+    settings.tune.steps, settings.batch_size = 4, 2
+    tuning.tune(iter_again(images), ws, generator, settings)
+    for number, (shown, latents) in enumerate(seen):
+        rows = np.arange(2 * number, 2 * number + 2) % 5
+        np.testing.assert_array_equal(shown, images[rows])
+        np.testing.assert_array_equal(latents, ws[rows])
+    with pytest.raises(ValueError, match="there are 5 latents and 4 images"):
+        tuning.tune(iter_again(images[:4]), ws, generator, settings)
+
+
+def iter_again(images):
+    class Again:
+        def __iter__(self):
+            return iter(images)
+
+    return Again()
+
+
+def test_a_file_that_changes_while_it_is_read_is_told(images, tmp_path):
+    media.save_video(images, tmp_path / "clip.gif", fps=10)
+    framed = portraits.Framed("clip.gif", media.read_frames(tmp_path / "clip.gif"), "none", None, 10.0, 8, 3)
+    assert len(list(framed)) == 5
+    pictures = [*framed.frames, *framed.frames]
+    for count in (4, 6):
+        changed = replace(framed, frames=replace(framed.frames, read=lambda count=count: iter(pictures[:count])))
+        object.__setattr__(changed, "placement", framed.placement)
+        with pytest.raises(ValueError, match=r"clip\.gif has changed while it was read"):
+            list(changed)
 
 
 @pytest.mark.parametrize(
@@ -149,26 +221,26 @@ def test_photos_are_grey_to_a_grey_generator_as_they_are_in_transfer(tmp_path):
     sizes = {"channel_base": 64, "channel_max": 4}
     grey = jax.jit(lambda: sg2.Generator(4, 0, 4, 8, 1, synthesis_kwargs=sizes, rngs=nnx.Rngs(0)))()
     Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
-    [image] = invert.read_pictures(media.read_frames(tmp_path / "red.png"), grey, "a user's own", "none")
+    [image] = invert.read_images(media.read_frames(tmp_path / "red.png"), grey, "a user's own", "none")
     assert image.shape == (8, 8, 1)
     np.testing.assert_allclose(image, 2 * 76 / 255 - 1, atol=1e-6)  # the luma of red
 
 
 @pytest.mark.filterwarnings("ignore:.* not inverted well")
 @pytest.mark.filterwarnings("ignore:Error writing persistent compilation cache")
-@pytest.mark.parametrize("tuned", [(), ("--tune_steps=1",)])
-def test_a_full_disk_is_one_line_and_leaves_nothing(network, photos, tmp_path, full_disk, tuned):
-    full_disk(2_000)  # the latents fit, the picture does not
-    with pytest.raises(SystemExit, match=r"^error: .*latents\.safetensors could not be written, for the disk is full"):
+@pytest.mark.parametrize(("tuned", "left"), [((), ["latents.safetensors"]), (("--tune_steps=1",), [])])
+def test_a_full_disk_is_one_line_and_loses_no_latents(network, photos, tmp_path, full_disk, tuned, left):
+    full_disk(2_000)  # the latents fit, the picture and a generator do not
+    with pytest.raises(SystemExit, match=r"^error: .*latents\S* could not be written, for the disk is full"):
         call(network, photos, tmp_path / "latents.safetensors", *SHORT, *tuned)
-    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*left, "photos"]
 
 
 def test_poor_inversions_are_warned_about_and_many_are_summed_up(ws, capsys):
-    found = invert.Found(np.tile(ws, (2, 1, 1)), np.r_[np.full(8, 30.0), 12.0, 14.0], np.full(10, 4.5))
+    found = Piece(np.tile(ws, (2, 1, 1)), np.r_[np.full(8, 30.0), 12.0, 14.0], np.full(10, 4.5))
     with pytest.warns(UserWarning, match="not inverted well|up to 4.5") as told:
-        invert.report(found, 20.0, is_clip=True)
-    assert "10 frames: PSNR 26.6 dB on average, least 12.0 dB (frame 8); 4.50 standard" in capsys.readouterr().out
+        invert.report(found, [f"frame {number}" for number in range(10)], 20.0, tunes=False)
+    assert "10 images: PSNR 26.6 dB on average, least 12.0 dB (frame 8); 4.50 standard" in capsys.readouterr().out
     first, second = (str(warning.message) for warning in told)
-    assert first.startswith("2 frames, the first of them 8, were not inverted well (below 20 dB)")
+    assert first.startswith("2 images, the first of them frame 8, were not inverted well (below 20 dB)")
     assert second.startswith("latents are up to 4.5 standard deviations from the mean")

@@ -25,7 +25,8 @@ from stylegan2_flax.run import config_flag
 from stylegan2_flax.run.interrupt import Stopped
 
 MEMORY = (
-    "lower the batch size (train.batch_size in a training, --batch or evaluation.batch_size elsewhere); a training may "
+    "lower the batch size (train.batch_size in a training, --batch, --batch_size or evaluation.batch_size elsewhere; "
+    "images_per_piece of an inversion); a training may "
     "also raise train.accumulate, or set block_size of its contrasts, and that of a StyleGAN2 lower score.batch_size"
 )
 """Advice for when the memory of a device or of the host is exhausted."""

@@ -54,5 +54,14 @@ class Framed:
             yield crop(picture, square, size)
 
     def originals(self) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], Square]]:
-        """The whole pictures, and the squares that are shown of them."""
-        yield from zip(self.frames, self.placement.squares, strict=False)
+        """The whole pictures, and the squares that are shown of them.
+
+        Raises ValueError if there are others than when the squares were found.
+        """
+        squares, count = self.placement.squares, 0
+        for count, picture in enumerate(self.frames, 1):
+            if count > len(squares):
+                break
+            yield picture, squares[count - 1]
+        if count != len(squares):
+            raise ValueError(f"{self.name} has changed while it was read: try again when it is complete")

@@ -71,8 +71,16 @@ def read_frames(path: str | Path) -> Frames:
             return _video(path)
 
 
-def read_photo(path: Path) -> Frames:
-    """Open a photo; of an animation, its first picture. Raises UnreadableImageError."""
+def read_photo(path: str | Path) -> Frames:
+    """Open a photo; of an animation, its first picture.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadableImageError: it cannot be read. This is a ValueError.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no picture at {path}")
     _check_header(path)
     return Frames(path, None, 1, False, partial(_read_photos, [path]))
 
