@@ -8,14 +8,14 @@ Writes --out, for `transfer` and others, and beside it the input next to what th
 .png of photos, a .gif of a GIF, a .mp4 of other clips. With --tune_steps it writes a generator, too, which was tuned
 to draw the input exactly and which transfer takes.
 
-The input is a photo, a folder of photos, an animation or a video. Photographed faces are aligned as FFHQ's are.
+The input is a photo, a folder of photos, an animation, a video, or the frames of a clip as frames:FOLDER. Photographed
+faces are aligned as FFHQ's are.
 """
 
 import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,14 +30,15 @@ from disentangle_jax import configs, media
 from disentangle_jax.batching import batched
 from disentangle_jax.configs import inversion
 from disentangle_jax.disentangler import Disentangler
-from disentangle_jax.generators import is_registered, load_generator
+from disentangle_jax.generators import load_generator
 from disentangle_jax.inversion import METHODS, encoders, invert, portraits
 from disentangle_jax.inversion.distances import load_distance
 from disentangle_jax.inversion.latent_files import FAR, TUNED, write_latents
 from disentangle_jax.inversion.methods import check_space
+from disentangle_jax.inversion.opening import FPS, FRAMES, open_pictures, read_images
 from disentangle_jax.inversion.optimisation import redraw
 from disentangle_jax.inversion.pieces import Piece, invert_pieces, joined, piece_size
-from disentangle_jax.inversion.portraits import ALIGN, alignment
+from disentangle_jax.inversion.portraits import ALIGN
 from disentangle_jax.inversion.rules import RULES
 from disentangle_jax.inversion.tuning import tune
 from stylegan2_flax import command, files
@@ -55,7 +56,7 @@ GENERATOR = flags.DEFINE_string(
     "generator", None, "instead of --model: a generator's name, file or URL", flag_values=FLAGS
 )
 INPUT = flags.DEFINE_string(
-    "input", None, "photo, folder of photos, animation or video", required=True, flag_values=FLAGS
+    "input", None, "photo, folder of photos, animation, video or frames:FOLDER", required=True, flag_values=FLAGS
 )
 OUT = flags.DEFINE_string("out", None, "what to write: a .safetensors file", required=True, flag_values=FLAGS)
 METHOD = flags.DEFINE_enum(
@@ -94,48 +95,26 @@ _DRAWN = 16  # images that are drawn for the output at a time
 _LISTED = 8  # images that are told of one by one, at most
 
 
-@dataclass(frozen=True)
-class Images:
-    """What is inverted: iterating yields images of the generator's size, read anew each time.
-
-    Attributes:
-        parts: a clip, or photos.
-        fps: frames per second of a clip; None of photos.
-    """
-
-    parts: Sequence[portraits.Framed]
-    fps: float | None
-
-    def __len__(self) -> int:
-        return sum(len(part.placement.squares) for part in self.parts)
-
-    def __iter__(self) -> Iterator[Float[np.ndarray, "h w c"]]:
-        return itertools.chain.from_iterable(self.parts)
-
-    @property
-    def names(self) -> Sequence[str]:
-        """What to call each of them."""
-        return [f"frame {i}" for i in range(len(self))] if self.fps else [part.name for part in self.parts]
-
-
 def main() -> None:
     said = {"space": SPACE.value, "batch_size": BATCH_SIZE.value, "tune.steps": TUNE_STEPS.value}
     said |= {f"{phase}.steps": STEPS.value for phase in ("optimise", "refine")}
     config = _settings(CONFIG.value, said)
     encoders.check_is_used(ENCODER.value, METHOD.value)
     check_space(METHOD.value, config.space)
-    out, source = files.local_path(OUT.value, "--out"), files.local_path(INPUT.value, "--input")
-    frames = media.read_frames(source)
-    picture = out.with_suffix(_picture_suffix(frames))
+    out, source = files.local_path(OUT.value, "--out"), files.local_path(INPUT.value.removeprefix(FRAMES), "--input")
+    opened = open_pictures(INPUT.value)
+    is_clip = INPUT.value.startswith(FRAMES) or (not source.is_dir() and opened[0].fps is not None)
+    rate = (opened[0].fps or FPS) if is_clip else None
+    picture = out.with_suffix(_picture_suffix(source, is_clip=is_clip))
     tuned_path = out.with_name(f"{out.stem}{TUNED}") if config.tune.steps else None
     outputs = [path for path in (out, picture, tuned_path) if path]
-    _check_outputs(outputs, source, frames.fps, FORCE.value)
+    _check_outputs(outputs, source, rate, FORCE.value)
     generator, name = _load_generator(MODEL.value, GENERATOR.value)
     encoder = encoders.load(ENCODER.value, generator) if ENCODER.value else encoders.load_for(name)
     encoders.check_is_there(encoder, METHOD.value)
     distance = load_distance(DISTANCE.value)
-    images = read_images(frames, generator, name, ALIGNMENT.value, FACE_FINDER.value)
-    is_clip, shown = images.fps is not None, list(images) if len(images) <= config.images_per_piece else images
+    images = read_images(opened, generator, name, ALIGNMENT.value, FACE_FINDER.value, is_clip=is_clip)
+    shown = list(images) if len(images) <= config.images_per_piece else images
     how = {"method": METHOD.value, "encoder": encoder, "distance": distance, "settings": config}
     pieces = invert_pieces(
         shown, partial(invert, generator=generator, **how), piece_size(config, generator.img_resolution), clip=is_clip
@@ -143,7 +122,7 @@ def main() -> None:
     found = joined(progress(pieces, len(images)))
     report(found, images.names, config.warn_below_psnr, tunes=tuned_path is not None)
     tuned = tune(shown, found.ws, generator, config, distance) if tuned_path else None
-    about = {"name": name, "space": config.space, "source": source.name, "fps": images.fps}
+    about = {"name": name, "space": config.space, "source": source.name, "fps": opened[0].fps if is_clip else None}
     about["are_photos"] = not is_clip and len(images) > 1
     with files.atomic_set([out, *([tuned_path] if tuned_path else [])]) as temporary:
         if tuned and tuned_path:
@@ -152,37 +131,12 @@ def main() -> None:
         write_latents(temporary[0], found.ws, generator, **about)
     print(f"Wrote {out}")
     compared = shown if is_clip or tuned else list(itertools.islice(shown, _SHOWN))  # of many photos no more are shown
-    psnr = write_comparison(compared, found.ws, tuned or generator, picture, images.fps)
+    psnr = write_comparison(
+        compared, found.ws, tuned or generator, picture, rate, title="tuned" if tuned else "inversion"
+    )
     if tuned:
         print(f"tuned: PSNR {psnr.mean():.1f} dB, least {psnr.min():.1f} dB")
     print(f"Wrote {', '.join(str(path) for path in outputs if path != out)}")
-
-
-def read_images(
-    frames: media.Frames, generator: sg2.Generator, name: str, align: str, face_finder: str = portraits.DLIB
-) -> Images:
-    """Open a photo, photos or a clip as images of the generator's size: of each picture the square that --align says.
-
-    All are read once, so that what is wrong with one is told before any is inverted.
-
-    Raises:
-        ValueError: a file is damaged, there is no frame, there is no face where one is wanted, or the generator's
-            images have neither 1, 3 nor 4 channels.
-    """
-    size, channels = generator.img_resolution, generator.img_channels
-    media.from_rgb(np.zeros((1, 1, 3), np.uint8), channels)  # which tells if there are no such pictures
-    wanted = alignment(align, has_domain=is_registered(name), resolution=size, channels=channels)
-    find = None if wanted == "none" else portraits.load_finder(face_finder)
-    photos = [frames]
-    if frames.path.is_dir():
-        photos = [media.read_photo(path) for path in media.find_photos(frames.path)]
-    of_generator = {"wanted": wanted, "find": find, "fps": frames.fps or 1.0, "size": size, "channels": channels}
-    parts = [portraits.Framed(photo.path.name, photo, **of_generator) for photo in photos]
-    for part in tqdm(parts, "reading", unit=" files", disable=None, leave=False):
-        for remark in _remarks(part):
-            warnings.warn(remark, stacklevel=2)
-    portraits.tell_licence((part.placement for part in parts), face_finder)
-    return Images(parts, frames.fps)
 
 
 def progress(pieces: Iterable[Piece], total: int) -> Iterator[Piece]:
@@ -229,6 +183,7 @@ def write_comparison(
     generator: sg2.Generator,
     path: Path,
     fps: float | None,
+    title: str,
 ) -> Float[np.ndarray, "n"]:
     """Write images beside what the generator makes of their latents: a video of a clip, a picture of the first photos.
 
@@ -238,7 +193,7 @@ def write_comparison(
     size = max(_SIZE, generator.img_resolution)
 
     def beside(wanted: Iterable[np.ndarray], drawn: Iterable[np.ndarray]) -> Float[np.ndarray, "height width 3"]:
-        columns = {"input": media.to_rgb(np.stack(list(wanted))), "inversion": media.to_rgb(np.stack(list(drawn)))}
+        columns = {"input": media.to_rgb(np.stack(list(wanted))), title: media.to_rgb(np.stack(list(drawn)))}
         return media.titled_columns(columns, size)
 
     psnr = []
@@ -264,10 +219,10 @@ def _settings(config: ConfigDict, said: Mapping[str, str | int | None]) -> Confi
     return settings
 
 
-def _picture_suffix(frames: media.Frames) -> str:
-    if frames.fps is None:
+def _picture_suffix(source: Path, *, is_clip: bool) -> str:
+    if not is_clip:
         return ".png"
-    return ".gif" if frames.path.suffix.lower() == ".gif" else ".mp4"
+    return ".gif" if source.suffix.lower() == ".gif" else ".mp4"
 
 
 def _check_outputs(paths: list[Path], source: Path, fps: float | None, force: bool) -> None:
@@ -294,16 +249,6 @@ def _load_generator(model: str | None, generator: str | None) -> tuple[sg2.Gener
         return load_generator(generator), generator
     loaded = Disentangler.load(str(model))
     return loaded.generator, loaded.config.generator
-
-
-def _remarks(part: portraits.Framed) -> Iterator[str]:
-    """What the user should know of the squares, a sentence each; what holds for many photos in the same words."""
-    yield from (f"{part.name}: {remark}" for remark in part.placement.remarks)
-    square, size = part.placement.squares[0], part.size
-    width, height = round(2 * square.x), round(2 * square.y)  # of a picture of which the middle is shown
-    if not part.placement.aligned and (width, height) != (size, size):
-        cut = "" if height == width else "the middle of "
-        yield f"{cut}{width} x {height} pixels is resized to the generator's {size} x {size}"
 
 
 if __name__ == "__main__":

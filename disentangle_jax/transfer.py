@@ -24,6 +24,7 @@ from tqdm import tqdm
 from disentangle_jax import configs, media, model_sources
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.inversion import METHODS, encoders, portraits
+from disentangle_jax.inversion.opening import FRAMES
 from disentangle_jax.reenactment import inputs, quality, rules, showing
 from disentangle_jax.reenactment.encoding import Encoded, encode
 from disentangle_jax.reenactment.footage import Footage, PictureFootage, count_frames
@@ -215,7 +216,7 @@ def _check_together(sources: Sequence[Footage], drivings: Sequence[Footage], out
         raise ValueError(
             f"{len(sources)} sources and {len(drivings)} drivings are {cells} results, and a grid has at most "
             f"{most} (--config.max_cells); if the pictures of a folder are the frames of a clip, "
-            f"say {inputs.FRAMES}FOLDER"
+            f"say {FRAMES}FOLDER"
         )
     if options.relative and (still := [face.name for face in drivings if face.num_frames is None]):
         raise ValueError(f"--relative carries over the motion of a clip, but --driving={still[0]} is a single face")
@@ -231,7 +232,7 @@ def _check_together(sources: Sequence[Footage], drivings: Sequence[Footage], out
     if out.suffix.lower() not in suffixes:
         kind = f"clip, as {clips[0].name} is" if clips else "single picture"
         folders = not clips and any(isinstance(face, PictureFootage) for face in (*sources, *drivings))
-        hint = f" (a folder of frames is a clip as {inputs.FRAMES}FOLDER)" if folders else ""
+        hint = f" (a folder of frames is a clip as {FRAMES}FOLDER)" if folders else ""
         raise ValueError(f"the result is a {kind}: end --out in {media.described(suffixes)}, not in {out.name!r}{hint}")
     if options.fps is not None and not clips:
         raise ValueError("--fps is for clips, but every --source and --driving is a single face")

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from disentangle_jax.configs import transfer
 from disentangle_jax.evaluation.given_clips import LEAST_FRAMES
 from disentangle_jax.inversion import METHODS, encoders, portraits
+from disentangle_jax.inversion.opening import FRAMES
 from disentangle_jax.reenactment import inputs, rules
 from stylegan2_flax import files
 
@@ -108,6 +109,6 @@ def _absolute(name: str) -> str:
     """What stands for the same clip in any folder."""
     if inputs.parse_seed(name):
         return name
-    is_folder = name.startswith(inputs.FRAMES)
-    path = files.absolute(name.removeprefix(inputs.FRAMES))
-    return inputs.FRAMES + path if is_folder else path
+    is_folder = name.startswith(FRAMES)
+    path = files.absolute(name.removeprefix(FRAMES))
+    return FRAMES + path if is_folder else path

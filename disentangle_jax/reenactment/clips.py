@@ -16,6 +16,7 @@ from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.given_clips import LEAST_FRAMES, GivenClip
 from disentangle_jax.inversion import portraits
+from disentangle_jax.inversion.opening import FRAMES
 from disentangle_jax.inversion.pieces import joined
 from disentangle_jax.inversion.portraits import Framed
 from disentangle_jax.reenactment import inputs, quality
@@ -88,7 +89,7 @@ def _open(model: Disentangler, name: str, reading: inputs.Reading, most: int) ->
     if len(found) > 1 or Path(name).expanduser().is_dir():
         raise ValueError(
             f"--clip={name} is a folder of photos, which are as many faces: if they are the frames of one clip, say "
-            f"--clip={inputs.FRAMES}{name}"
+            f"--clip={FRAMES}{name}"
         )
     if footage.num_frames is None:
         raise ValueError(f"--clip={name} is a single picture: give a clip of at least {LEAST_FRAMES} frames, {KINDS}")

@@ -1,32 +1,27 @@
 """What --source and --driving name: a photo, photos or frames of a folder, a video, a latent file, seed:N or clip:N."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
 from disentangle_jax import arrays, media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.domains import load_domain
 from disentangle_jax.evaluation.motion import make_animator, sample_loop
-from disentangle_jax.generators import is_registered
 from disentangle_jax.inversion import encoders, portraits
 from disentangle_jax.inversion.latent_files import LatentClip, read_latents
 from disentangle_jax.inversion.methods import check_space
+from disentangle_jax.inversion.opening import FRAMES, frame, open_pictures
 from disentangle_jax.inversion.pieces import invert_pieces, piece_size
 from disentangle_jax.latents import sample_ws
 from disentangle_jax.reenactment.footage import Footage, LatentFootage, PictureFootage
 from stylegan2_flax import files
 from stylegan2_flax.run.config_rules import MAX_SEED
-
-FRAMES = "frames:"
-"""Before a folder: its pictures are the frames of a clip."""
 
 
 class Reading(NamedTuple):
@@ -73,35 +68,12 @@ def open_input(model: Disentangler, name: str, reading: Reading) -> list[Footage
     """
     if drawn := parse_seed(name):
         return [LatentFootage(name, model, _draw(model, *drawn, reading))]
-    if name.startswith(FRAMES):
-        return [_open_pictures(model, _read_clip(name), reading, is_clip=True)]
     path = Path(files.as_path(name))
     if path.suffix.lower() in arrays.SUFFIXES:
         return _open_latents(model, path)
-    pictures = map(media.read_frames, media.find_photos(path) if path.is_dir() else [path])
-    return [_open_pictures(model, frames, reading, is_clip=frames.fps is not None) for frames in pictures]
-
-
-def _read_clip(name: str) -> media.Frames:
-    """The pictures of frames:FOLDER."""
-    folder = Path(files.as_path(name.removeprefix(FRAMES)))
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{name} wants a folder of frames after the colon, and there is none at {folder}")
-    frames = media.read_frames(folder)
-
-    def read() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        shape = None
-        for number, frame in enumerate(frames):
-            shape = shape or frame.shape
-            if frame.shape != shape:
-                sizes = (f"{shape[1]} x {shape[0]}" for shape in (frame.shape, shape))
-                raise ValueError(
-                    f"{name}: frame {number} has {' pixels, those before it '.join(sizes)}, but a clip has one size; "
-                    "if they are several faces, give the folder without frames:"
-                )
-            yield frame
-
-    return replace(frames, read=read)
+    is_clip = name.startswith(FRAMES)
+    pictures = open_pictures(name)
+    return [_open_pictures(model, frames, reading, is_clip=is_clip or frames.fps is not None) for frames in pictures]
 
 
 def _open_latents(model: Disentangler, path: Path) -> list[Footage]:
@@ -116,26 +88,12 @@ def _open_latents(model: Disentangler, path: Path) -> list[Footage]:
 
 
 def _open_pictures(model: Disentangler, frames: media.Frames, reading: Reading, *, is_clip: bool) -> PictureFootage:
-    generator = model.generator
-    wanted = portraits.alignment(
-        reading.align,
-        has_domain=is_registered(model.config.generator) or load_domain(model.config.generator) is not None,
-        resolution=generator.img_resolution,
-        channels=generator.img_channels,
-    )
     encoder, settings = load_encoder(model, reading), reading.config.inversion
     check_space(reading.method, settings.space)
-    pictures = portraits.Framed(
-        frames.path.name,
-        frames,
-        wanted,
-        None if wanted == "none" else portraits.load_finder(reading.face_finder),
-        frames.fps or reading.config.fps,
-        generator.img_resolution,
-        generator.img_channels,
-    )
+    name, size, channels = model.config.generator, model.generator.img_resolution, model.generator.img_channels
+    pictures = frame(frames, name, size, channels, reading.align, reading.face_finder, reading.config.fps)
     one_piece = partial(model.invert, method=reading.method, encoder=encoder, settings=settings)
-    invert = partial(invert_pieces, invert=one_piece, size=piece_size(settings, generator.img_resolution), clip=is_clip)
+    invert = partial(invert_pieces, invert=one_piece, size=piece_size(settings, size), clip=is_clip)
     return PictureFootage(model, pictures, is_clip, invert)
 
 

@@ -17,6 +17,7 @@ from disentangle_jax.configs import inversion
 from disentangle_jax.generators import load_generator
 from disentangle_jax.inversion import portraits, tuning
 from disentangle_jax.inversion.latent_files import read_latents
+from disentangle_jax.inversion.opening import read_images
 from disentangle_jax.inversion.optimisation import redraw
 from disentangle_jax.inversion.pieces import Piece
 from stylegan2_flax import command
@@ -124,13 +125,25 @@ def test_a_long_clip_is_inverted_and_shown_in_pieces(network, images, tmp_path, 
 
 
 @pytest.mark.filterwarnings("ignore:.* not inverted well")
+def test_the_frames_of_a_folder_are_a_clip_without_a_rate(network, photos, tmp_path, capsys):
+    out = tmp_path / "latents.safetensors"
+    call(network, f"frames:{photos}", out, *SHORT)
+    assert "frame 2: PSNR" in capsys.readouterr().out
+    found = read_latents(out, load_generator(network))
+    assert (found.ws.shape, found.fps, found.are_photos) == ((3, 4, 8), None, False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latents.mp4", "latents.safetensors", "photos"]
+
+
+@pytest.mark.filterwarnings("ignore:.* not inverted well")
 def test_photos_of_a_folder_are_inverted_in_pieces_each_for_itself(network, photos, images, tmp_path, capsys):
-    media.save_video(images[:2], photos / "2.gif", fps=10)  # of an animation the first picture
-    (photos / "2.png").unlink()
+    media.save_video(images[:2], photos / "2.gif", fps=10)
+    (photos / "2.png").rename(photos / "notes.txt")
     whole, pieces = tmp_path / "whole.safetensors", tmp_path / "pieces.safetensors"
-    call(network, photos, whole, *SHORT)
-    call(network, photos, pieces, *SHORT, "--config.images_per_piece=2")
-    assert capsys.readouterr().out.count("2.gif: PSNR") == 2
+    for out, options in ((whole, ()), (pieces, ("--config.images_per_piece=2",))):
+        with pytest.warns(UserWarning, match=r"2\.gif moves: its first picture is taken, as of a photo"):
+            call(network, photos, out, *SHORT, *options)
+    said = capsys.readouterr().out
+    assert said.count("2.gif: PSNR") == said.count("photos: 3 pictures; left out, as no photos: notes.txt") == 2
     read = [read_latents(path, load_generator(network)) for path in (whole, pieces)]
     assert [(found.ws.shape, found.are_photos) for found in read] == [((3, 4, 8), True)] * 2
     np.testing.assert_allclose(read[0].ws, read[1].ws, atol=1e-5)
@@ -189,11 +202,13 @@ def test_a_file_that_changes_while_it_is_read_is_told(images, tmp_path):
         ("photos", ("--config.warn_below_psnrly=1",), "the config has no field"),
         ("broken.png", (), "broken.png is damaged or cut short"),
         ("empty", (), "there are no pictures in the folder"),
+        ("dot.png", (), "dot.png: a picture of 1 x 1 pixels shows nothing: give one of 2 x 2 at least"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_writes_nothing(network, photos, tmp_path, source, options, message):
     (tmp_path / "broken.png").write_bytes((photos / "0.png").read_bytes()[:200])
     (tmp_path / "empty").mkdir()
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
     with pytest.raises(SystemExit) as stop:
         call(network, tmp_path / source, tmp_path / "latents.safetensors", *SHORT, *options)
     assert str(stop.value).startswith("error: ")
@@ -221,7 +236,8 @@ def test_photos_are_grey_to_a_grey_generator_as_they_are_in_transfer(tmp_path):
     sizes = {"channel_base": 64, "channel_max": 4}
     grey = jax.jit(lambda: sg2.Generator(4, 0, 4, 8, 1, synthesis_kwargs=sizes, rngs=nnx.Rngs(0)))()
     Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
-    [image] = invert.read_images(media.read_frames(tmp_path / "red.png"), grey, "a user's own", "none")
+    opened = [media.read_frames(tmp_path / "red.png")]
+    [image] = read_images(opened, grey, "a user's own", "none", is_clip=False)
     assert image.shape == (8, 8, 1)
     np.testing.assert_allclose(image, 2 * 76 / 255 - 1, atol=1e-6)  # the luma of red
 

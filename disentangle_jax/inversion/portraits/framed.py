@@ -43,6 +43,8 @@ class Framed:
             return place(self.frames, self.wanted, self.size, find=self.find, fps=self.fps)
         except NoFaceError as error:
             raise NoFaceError(f"{self.name}: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
 
     def __iter__(self) -> Iterator[Float[np.ndarray, "h w c"]]:
         for picture in self.shown(self.size):

@@ -50,7 +50,9 @@ class Square(NamedTuple):
 
 
 def central_square(height: int, width: int) -> Square:
-    """The largest upright square in the middle of a picture."""
+    """The largest upright square in the middle of a picture. Raises ValueError if that is a single pixel."""
+    if min(height, width) < 2:
+        raise ValueError(f"a picture of {width} x {height} pixels shows nothing: give one of 2 x 2 at least")
     return Square(width / 2, height / 2, float(min(height, width)), 0.0)
 
 
