@@ -3,7 +3,8 @@
 Beside the full objective with both ratios: what the paper's abstract tells (reconstruction and both contrasts), the
 swaps without the contrasts, each part left out, and reconstruction alone.
 
-Answer: The contrasts and ratios are enough to transfer, and so are the swaps. The ratio of appearance keeps structure
+Answer: The contrasts and ratios are enough to transfer, and so are the swaps; without these more weight on the ratio of
+appearance keeps structure out of its code. The ratio of appearance keeps structure
 out of the appearance code; the structure contrast and the ratio of structure keep appearance out of the structure code,
 and have it read mixed faces; the appearance contrast adds nothing beside the swaps.
 """
@@ -18,6 +19,7 @@ NO_RATIOS = {"loss.weights.appearance_ratio": 0.0, "loss.weights.structure_ratio
 def points():
     yield "full", {}
     yield "abstract (no swaps)", NO_SWAPS
+    yield "abstract, ratio of appearance 100", NO_SWAPS | {"loss.weights.appearance_ratio": 100.0}
     yield "abstract, no ratios", NO_SWAPS | NO_RATIOS
     yield "no contrasts", NO_CONTRASTS
     yield "no contrasts, no ratios", NO_CONTRASTS | NO_RATIOS
