@@ -2,7 +2,7 @@
 # make test   style, types and tests
 # make test-lowest, make test-newest   the tests with the oldest releases that setup.py allows, and with the newest
 # make docs   the site: build/site/index.html
-# make pictures   the README's picture and that of the method, from the bundled model
+# make pictures   the README's pictures and that of the method, from the bundled model
 # make owner NAME=...   the notebooks' badges and installations name this owner's GitHub repository; they say OWNER first
 # The first Python of 3.11 or later that there is; PYTHON=python3.13 chooses another.
 PYTHON ?= $(firstword $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -51,11 +51,11 @@ test-newest: .venv/ready
 docs: .venv/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# The README's picture, and that of the method.
+# The README's pictures, and that of the method.
 pictures: .venv/ready
 	$(BIN)/python -m disentangle_jax.evaluate --model=faces64 --out=runs/pictures
 	mkdir -p experiments/pictures
-	cp runs/pictures/eval/transfer_grid.png experiments/pictures/
+	cp runs/pictures/eval/transfer_grid.png runs/pictures/eval/methods.png experiments/pictures/
 	$(BIN)/python experiments/method_figure.py
 
 owner:

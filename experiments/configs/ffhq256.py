@@ -8,7 +8,7 @@ No scorer knows these pictures, so the directions come from the generator's weig
 remains what needs no truth: reconstruction, restlessness of transferred motion, retrieval, what each code tells about
 the other's part of the clips, and, with the extra `portraits`, identity, expression and pose of driven clips
 (--arcface=FILE: CSIM). Neither R^2 of factors nor the PSNR of a transfer to its exact answer can be had. On the
-bundled faces a model on SeFa's directions transfers little (0.11 / -0.14), on those of a few videos or of a scorer much
+bundled faces a model on SeFa's directions transfers little (0.13 / -0.15), on those of a few videos or of a scorer much
 more: docs/generator.md.
 
     hardware   a GPU or TPU with 16 GB; the batch is sharded over what there is
