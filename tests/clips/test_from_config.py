@@ -28,7 +28,8 @@ def world(tmp_path_factory):
     generator, judge = build(jax.random.key(0))
     judge.save(folder / "judge.safetensors")
     config = faces64.get_config("linear")
-    config.directions.update(source="random", num=2, num_samples=128, scorer=f"faces_judge:{folder}/judge.safetensors")
+    judge_of_layers = {"scorer": f"faces_judge:{folder}/judge.safetensors", "style_mixing": 0.9}
+    config.directions.update(source="random", num=2, num_samples=128, **judge_of_layers)
     config.clips.update(appearance=1.0)
     config.purify.update(scorer=f"faces_judge:{folder}/judge.safetensors", steps=1, num_faces=64)
     return generator, folder, config

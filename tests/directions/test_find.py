@@ -87,7 +87,7 @@ def test_impossible_configs_are_refused(config, generator, options, message):
 def test_a_scorers_directions_change_what_it_reads(monkeypatch, config, generator, options, leak):
     weights = np.random.default_rng(0).normal(size=(48, len(NAMES))).astype(np.float32)
     monkeypatch.setattr(find, "read_factors", lambda generator, scorer, ws: ws.reshape(len(ws), -1) @ weights)
-    config.directions.update(num_samples=2048, ridge=1e-4, **options)
+    config.directions.update(num_samples=2048, style_mixing=0.9, ridge=1e-4, **options)  # it reads layers apart
     directions = found(config, generator).directions
     assert directions.names == STRUCTURE
     effects = np.asarray(directions.vectors).reshape(len(STRUCTURE), -1) @ weights

@@ -60,8 +60,8 @@ def test_loss_and_raw_gradient_are_the_same_on_one_device_and_on_eight(config, w
     assert_close(grads, grads8)
 
 
-def test_a_batch_in_parts_gives_the_same_gradient_where_frames_do_not_contrast(config, world, gradient_on):
-    for name in ("appearance_contrast", "structure_contrast"):
+def test_a_batch_in_parts_gives_the_same_gradient_where_clips_are_not_compared(config, world, gradient_on):
+    for name in ("appearance_contrast", "structure_contrast", "appearance_ratio", "structure_ratio"):
         config.loss.weights[name] = 0.0
     config.train.batch_size = 16
     whole = gradient_on(mesh_of(2), config, world)
