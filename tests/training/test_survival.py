@@ -174,9 +174,11 @@ def test_training_goes_on_while_the_disk_is_full(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_disk_that_is_full_at_the_end_is_an_error(config, world, train, tmp_path, fill_disk):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     fill_disk(tmp_path / "checkpoints", full_at=10, whole=5, free_at=None)
     with pytest.raises(OSError, match=r"step 10 is made, but not saved: the newest .* of step 5\. Make room"):
         train(config, tmp_path, world)
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)  # pytest writes what it captured into files
 
 
 def test_too_small_a_disk_is_refused_at_the_start(config, world, train, tmp_path, monkeypatch):
