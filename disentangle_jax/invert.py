@@ -14,7 +14,7 @@ faces are aligned as FFHQ's are.
 
 import itertools
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from disentangle_jax.inversion.latent_files import FAR, TUNED, write_latents
 from disentangle_jax.inversion.methods import check_space
 from disentangle_jax.inversion.opening import FPS, FRAMES, open_pictures, read_images
 from disentangle_jax.inversion.optimisation import redraw
-from disentangle_jax.inversion.pieces import Piece, invert_pieces, joined, piece_size
+from disentangle_jax.inversion.pieces import Piece, invert_pieces, joined, piece_size, progress
 from disentangle_jax.inversion.portraits import ALIGN
 from disentangle_jax.inversion.rules import RULES
 from disentangle_jax.inversion.tuning import tune
@@ -119,7 +119,7 @@ def main() -> None:
     pieces = invert_pieces(
         shown, partial(invert, generator=generator, **how), piece_size(config, generator.img_resolution), clip=is_clip
     )
-    found = joined(progress(pieces, len(images)))
+    found = joined(progress(pieces, source.name, len(images)))
     report(found, images.names, config.warn_below_psnr, tunes=tuned_path is not None)
     tuned = tune(shown, found.ws, generator, config, distance) if tuned_path else None
     about = {"name": name, "space": config.space, "source": source.name, "fps": opened[0].fps if is_clip else None}
@@ -137,14 +137,6 @@ def main() -> None:
     if tuned:
         print(f"tuned: PSNR {psnr.mean():.1f} dB, least {psnr.min():.1f} dB")
     print(f"Wrote {', '.join(str(path) for path in outputs if path != out)}")
-
-
-def progress(pieces: Iterable[Piece], total: int) -> Iterator[Piece]:
-    """The pieces, with a bar that shows how far they are."""
-    with tqdm(total=total, desc="inverted", unit=" images", disable=None, leave=False) as bar:
-        for piece in pieces:
-            yield piece
-            bar.update(len(piece.ws))
 
 
 def report(found: Piece, names: Sequence[str], poor: float, *, tunes: bool) -> None:
@@ -198,9 +190,9 @@ def write_comparison(
 
     psnr = []
     with media.open_video(path, fps) if fps else nullcontext() as video:
-        for wanted in batched(tqdm(images, path.name, unit=" images", disable=None, leave=False), _DRAWN):
-            rows = slice(sum(map(len, psnr)), sum(map(len, psnr)) + len(wanted))
-            drawn, scores = redraw(ws[rows], np.stack(wanted), generator)
+        read = batched(tqdm(images, path.name, unit=" images", disable=None, leave=False), _DRAWN)
+        for wanted, latents in zip(read, batched(ws, _DRAWN), strict=False):  # of many photos the first ones alone
+            drawn, scores = redraw(np.stack(latents), np.stack(wanted), generator)
             if video:
                 for pair in zip(wanted, drawn, strict=True):
                     video.write(beside(*([image] for image in pair)))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from disentangle_jax.batching import batched, render_batch
 from disentangle_jax.inversion.optimisation import Inversion
@@ -59,6 +60,14 @@ def piece_size(settings: ConfigDict, resolution: int) -> int:
     wanted = settings.images_per_piece
     batch = settings.batch_size or min(wanted, render_batch(resolution))
     return max(1, wanted // batch) * batch
+
+
+def progress(pieces: Iterable[Piece], what: str, total: int | None) -> Iterator[Piece]:
+    """The pieces, with a bar that shows how far they are; `total` images of them, if that is known."""
+    with tqdm(desc=what, total=total or None, unit=" images", disable=None, leave=False) as bar:
+        for piece in pieces:
+            yield piece
+            bar.update(len(piece.ws))
 
 
 def joined(pieces: Iterable[Piece]) -> Piece:

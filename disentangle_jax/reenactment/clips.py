@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from disentangle_jax import media
 from disentangle_jax.disentangler import Disentangler
 from disentangle_jax.evaluation.given_clips import LEAST_FRAMES, GivenClip
 from disentangle_jax.inversion import portraits
 from disentangle_jax.inversion.opening import FRAMES
-from disentangle_jax.inversion.pieces import joined
+from disentangle_jax.inversion.pieces import joined, progress
 from disentangle_jax.inversion.portraits import Framed
 from disentangle_jax.reenactment import inputs, quality
 from disentangle_jax.reenactment.clip_flags import KINDS, ClipOptions
@@ -69,12 +68,8 @@ def invert_clips(opened: Sequence[Opened], options: ClipOptions, on_stage: Calla
 
 
 def _invert(opened: Opened, poor: float) -> GivenClip:
-    footage, pieces = opened.footage, []
-    with tqdm(desc=opened.name, total=footage.num_frames, unit=" frames", disable=None, leave=False) as bar:
-        for piece in footage.pieces():
-            pieces.append(piece)
-            bar.update(len(piece.ws))
-    found = joined(pieces)
+    footage = opened.footage
+    found = joined(progress(footage.pieces(), opened.name, footage.num_frames))
     for doubt in quality.doubts(footage, found, poor):
         warnings.warn(doubt, stacklevel=3)
     pictures = partial(iter, footage.pictures) if isinstance(footage, PictureFootage) else None

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
 from disentangle_jax.disentangler import Disentangler
+from disentangle_jax.inversion.pieces import progress
 from disentangle_jax.latents import sample_ws
 from disentangle_jax.reenactment.footage import Footage
 
@@ -36,12 +36,10 @@ class Encoded(NamedTuple):
 def encode(footage: Footage) -> Encoded:
     """Encode all frames; pictures are inverted first."""
     codes, psnr, deviations = [], [], []
-    with tqdm(desc=footage.name, total=footage.num_frames or None, unit=" frames", disable=None, leave=False) as bar:
-        for piece in footage.pieces():
-            codes.append(jax.device_get(footage.model.encode(piece.ws)))
-            psnr.append(piece.psnr)
-            deviations.append(piece.deviations)
-            bar.update(len(piece.ws))
+    for piece in progress(footage.pieces(), footage.name, footage.num_frames):
+        codes.append(jax.device_get(footage.model.encode(piece.ws)))
+        psnr.append(piece.psnr)
+        deviations.append(piece.deviations)
     appearance, structure = (np.concatenate(parts) for parts in zip(*codes, strict=True))
     psnr, deviations = (None if parts[0] is None else np.concatenate(parts) for parts in (psnr, deviations))
     return Encoded(footage.model, appearance, structure, footage.num_frames is not None, psnr, deviations)

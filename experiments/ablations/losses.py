@@ -4,9 +4,9 @@ Beside the full objective with both ratios: what the paper's abstract tells (rec
 swaps without the contrasts, each part left out, and reconstruction alone.
 
 Answer: The contrasts and ratios are enough to transfer, and so are the swaps; without these more weight on the ratio of
-appearance keeps structure out of its code. The ratio of appearance keeps structure
-out of the appearance code; the structure contrast and the ratio of structure keep appearance out of the structure code,
-and have it read mixed faces; the appearance contrast adds nothing beside the swaps.
+appearance keeps structure out of its code. The ratio of appearance keeps structure out of the appearance code; the
+structure contrast and the ratio of structure keep appearance out of the structure code, and have it read mixed faces;
+the appearance contrast adds nothing beside the swaps.
 """
 
 CONFIG = "faces64:demo"

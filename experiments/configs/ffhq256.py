@@ -23,8 +23,8 @@ Where to run what stands above, `train` standing for it:
                                train --coordinator=HOST0:1234 --num_processes=4 --process_id=I
     TPU, one device            train, on a machine such as v5litepod-1
     TPU, one host of eight     train, with ffhq256.py:wide, on a v5litepod-8
-    TPU, several hosts         experiments/launch/tpu.sh train --config=ffhq256:wide --workdir=gs://..., which installs
-                               what it needs and sends the command to every host
+    TPU, several hosts         experiments/launch/tpu.sh create, which installs what is needed, then
+                               experiments/launch/tpu.sh train --config=ffhq256:wide --workdir=gs://...
 Several hosts need a workdir that all of them see: a shared disk, or a bucket (gs://, extra `gcs`). The same command
 goes on after whatever stopped it.
 

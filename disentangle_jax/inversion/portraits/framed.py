@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from disentangle_jax import media
 from disentangle_jax.inversion.portraits.finding import FaceFinder, NoFaceError
 from disentangle_jax.inversion.portraits.placement import Placement, place
-from disentangle_jax.inversion.portraits.square import Square, crop
+from disentangle_jax.inversion.portraits.square import Square, TooSmallError, crop
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,14 @@ class Framed:
 
     @cached_property
     def placement(self) -> Placement:
-        """Where the face is, in all frames; found when it is first asked for. Raises NoFaceError, with the name."""
+        """Where the face is, in all frames; found when it is first asked for.
+
+        Raises NoFaceError or TooSmallError, with the name.
+        """
         try:
             return place(self.frames, self.wanted, self.size, find=self.find, fps=self.fps)
-        except NoFaceError as error:
-            raise NoFaceError(f"{self.name}: {error}") from None
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from None
+        except (NoFaceError, TooSmallError) as error:  # others name the file themselves
+            raise type(error)(f"{self.name}: {error}") from None
 
     def __iter__(self) -> Iterator[Float[np.ndarray, "h w c"]]:
         for picture in self.shown(self.size):

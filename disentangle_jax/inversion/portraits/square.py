@@ -12,6 +12,10 @@ _EDGE = 3  # pixels around what is sampled, more than the bicubic filter reaches
 _BLUR = 0.02  # sides, the standard deviation of the blur there
 
 
+class TooSmallError(ValueError):
+    """A picture has too few pixels to be shown."""
+
+
 class Square(NamedTuple):
     """A square within a picture, or reaching beyond it.
 
@@ -50,9 +54,9 @@ class Square(NamedTuple):
 
 
 def central_square(height: int, width: int) -> Square:
-    """The largest upright square in the middle of a picture. Raises ValueError if that is a single pixel."""
+    """The largest upright square in the middle of a picture. Raises TooSmallError if that is a single pixel."""
     if min(height, width) < 2:
-        raise ValueError(f"a picture of {width} x {height} pixels shows nothing: give one of 2 x 2 at least")
+        raise TooSmallError(f"a picture of {width} x {height} pixels shows nothing: give one of 2 x 2 at least")
     return Square(width / 2, height / 2, float(min(height, width)), 0.0)
 
 
